@@ -1,0 +1,60 @@
+# PYTHON=python3.11 chooses the interpreter; without it .ci/environment finds one. DEMO is where the demo goes.
+PYTHON ?=
+DEMO ?= runs/demo
+export PYTHON
+
+VENV := .venv
+ADDONS := .venv-addons
+METADATA := setup.cfg setup.py pyproject.toml
+# An interpreter named on the command line may differ from the one that made the environment: look again.
+RECHECK := $(if $(PYTHON),FORCE)
+
+.PHONY: help test test-slow test-addons demo lint clean FORCE
+
+help:
+	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
+	@echo "make test-slow    only the slow tests, which the others leave out"
+	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
+	@echo "make demo         train, export and generate on the built-in set, into $(DEMO)"
+	@echo "make lint         ruff check and ruff format --check"
+	@echo "make clean        remove the environments, caches and the demo"
+
+test: $(VENV)/.test
+	$(VENV)/bin/python -m pytest
+
+test-slow: $(VENV)/.test
+	$(VENV)/bin/python -m pytest -m slow
+
+test-addons: $(ADDONS)/.test
+	$(ADDONS)/bin/python -m pytest
+
+lint: $(VENV)/.dev
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+# The demo runs what a user installs, not the checkout. That replaces the editable install, so the stamps go.
+demo: $(VENV)/.test
+	@rm -rf build $(VENV)/.test $(VENV)/.dev
+	$(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check .
+	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO)
+	$(VENV)/bin/synthmed export --run $(DEMO) --out $(DEMO)/model
+	$(VENV)/bin/synthmed generate --model $(DEMO)/model -n 64 --seed 1 --out $(DEMO)/set
+	@echo "Look at $(DEMO)/set/preview.png: the drawn vessel masks and their photographs."
+
+$(VENV)/.test: $(METADATA) $(RECHECK)
+	@.ci/environment $(VENV) 13 test
+	@touch $@
+
+$(VENV)/.dev: $(METADATA) $(RECHECK)
+	@.ci/environment $(VENV) 13 dev
+	@touch $@ $(VENV)/.test
+
+$(ADDONS)/.test: $(METADATA) $(RECHECK)
+	@.ci/environment $(ADDONS) 11 addons,test
+	@touch $@
+
+clean:
+	rm -rf $(VENV) $(ADDONS) build dist *.egg-info .pytest_cache .ruff_cache $(DEMO)
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+FORCE:

@@ -1,0 +1,3 @@
+"""Two GANs that draw retinal photographs with their vessel masks, exported as one graph."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,96 @@
+"""Geometric augmentation that gradients pass through: flips, rotation, zoom and shift, one draw for each example.
+
+The input pipeline augments photograph, mask and field of view with it, jointly; Stage-I's discriminator sees real and
+generated masks through it (differentiable augmentation, Zhao et al. 2020).
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+
+class Ranges(NamedTuple):
+    """How far an augmentation goes; each example draws uniformly from these ranges.
+
+    Attributes:
+        flip_horizontal, flip_vertical: whether half of the examples are flipped.
+        rotation: largest angle, degrees.
+        zoom_in, zoom_out: largest magnification and reduction; 0.1 is up to 1.1 times, and down to 1/1.1.
+        shift: largest shift along each axis, as a share of the side.
+    """
+
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    rotation: float = 0.0
+    zoom_in: float = 0.0
+    zoom_out: float = 0.0
+    shift: float = 0.0
+
+
+DRAWS = 6
+"""How many numbers in (0, 1) one example's transform is made from."""
+
+
+def transforms(unit: tf.Tensor, ranges: Ranges) -> tf.Tensor:
+    """Makes affine transforms, output to input coordinates, both in [-1, 1] across the picture.
+
+    Args:
+        unit: `(batch, 6)`, uniform in (0, 1).
+        ranges: how far to go.
+
+    Returns:
+        `(batch, 2, 3)` float32; row 0 gives x (to the right), row 1 gives y (down).
+    """
+    signed = 2.0 * unit - 1.0
+    flip_x = tf.where((unit[:, 0] < 0.5) & ranges.flip_horizontal, -1.0, 1.0)
+    flip_y = tf.where((unit[:, 1] < 0.5) & ranges.flip_vertical, -1.0, 1.0)
+    angle = signed[:, 2] * (ranges.rotation * np.pi / 180.0)
+    log_zoom = tf.where(
+        signed[:, 3] > 0, signed[:, 3] * np.log1p(ranges.zoom_in), signed[:, 3] * np.log1p(ranges.zoom_out)
+    )
+    scale = tf.exp(-log_zoom)
+    cos, sin = tf.cos(angle) * scale, tf.sin(angle) * scale
+    x_row = tf.stack([flip_x * cos, -flip_x * sin, 2.0 * ranges.shift * signed[:, 4]], axis=1)
+    y_row = tf.stack([flip_y * sin, flip_y * cos, 2.0 * ranges.shift * signed[:, 5]], axis=1)
+    return tf.stack([x_row, y_row], axis=1)
+
+
+def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
+    """Samples pictures bilinearly under affine transforms; differentiable in the pictures.
+
+    Args:
+        images: `(batch, size, size, channels)`, float32.
+        matrices: `(batch, 2, 3)`, as `transforms` makes them.
+        outside: the value beyond the border.
+
+    Returns:
+        The images' shape, float32.
+    """
+    size, channels = images.shape[1], images.shape[3]
+    batch = tf.shape(images)[0]
+    axis = tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
+    x_out, y_out = tf.meshgrid(axis, axis)
+    grid = tf.stack([x_out, y_out, tf.ones_like(x_out)], axis=0)
+    grid = tf.reshape(grid, (3, size * size))
+    source = tf.matmul(matrices, tf.tile(grid[None], (batch, 1, 1)))
+    pixel = ((source + 1.0) * size - 1.0) / 2.0
+    padded = tf.pad(images - outside, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    flat = tf.reshape(padded, (batch, (size + 2) * (size + 2), channels))
+    sampled = _bilinear(flat, pixel[:, 0], pixel[:, 1], size)
+    return tf.reshape(sampled, (batch, size, size, channels)) + outside
+
+
+def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
+    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` with a border of one pixel."""
+    x, y = tf.clip_by_value(x, -1.0, float(size)) + 1.0, tf.clip_by_value(y, -1.0, float(size)) + 1.0
+    left, top = tf.minimum(tf.floor(x), float(size)), tf.minimum(tf.floor(y), float(size))
+    right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
+    first = tf.cast(top, tf.int32) * (size + 2) + tf.cast(left, tf.int32)
+
+    def at(offset: int) -> tf.Tensor:
+        return tf.gather(flat, first + offset, batch_dims=1)
+
+    upper = at(0) * (1.0 - right_share) + at(1) * right_share
+    lower = at(size + 2) * (1.0 - right_share) + at(size + 3) * right_share
+    return upper * (1.0 - bottom_share) + lower * bottom_share

@@ -1,0 +1,372 @@
+"""The configuration of a run: frozen, validated, and with its presets in one place.
+
+A value that is not allowed is answered with a sentence that names the field, the value and what is allowed.
+"""
+
+import difflib
+import json
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import pydantic
+import yaml
+from pydantic import Field
+
+from synthmed_tf.errors import SynthMedError
+
+SIZES = (32, 64, 128, 256, 512, 1024)
+
+Size = Literal[32, 64, 128, 256, 512, 1024]
+Positive = Annotated[int, Field(gt=0)]
+Count = Annotated[int, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the configuration: frozen, and no unknown fields."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+
+
+class AugmentConfig(Section):
+    """How far geometric augmentation goes; each example draws uniformly.
+
+    Attributes:
+        flip_horizontal, flip_vertical: whether half of the examples are flipped.
+        rotation: largest angle, degrees.
+        zoom_in, zoom_out: 0.1 is up to 1.1 times as large, and down to 1/1.1.
+        shift: largest shift along each axis, as a share of the side.
+    """
+
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    zoom_in: Annotated[float, Field(ge=0, le=1)] = 0.0
+    zoom_out: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
+class DataConfig(Section):
+    """What is read, and how it is augmented on its way to both stages.
+
+    Attributes:
+        patient_regex: for plain folders: its first group in the file name is the patient.
+        patients: which patients are trained on, such as `01-10`; all where None.
+        augment: photograph, mask and field of view are augmented jointly.
+        cache_limit_mb: above this size the decoded pictures are kept on disk, not in memory.
+    """
+
+    patient_regex: str | None = None
+    patients: str | None = None
+    augment: AugmentConfig = AugmentConfig()
+    cache_limit_mb: Positive = 4096
+
+
+class OptimizerConfig(Section):
+    """An optimizer of Keras; the generator and the discriminator have one each.
+
+    Attributes:
+        name: `adam` or `rmsprop`.
+        generator_rate, discriminator_rate: learning rates.
+        beta1, beta2: Adam's decay rates (RMSprop keeps Keras' defaults).
+    """
+
+    name: Literal["adam", "rmsprop"] = "adam"
+    generator_rate: Rate = 2e-4
+    discriminator_rate: Rate = 2e-4
+    beta1: Share = 0.5
+    beta2: Share = 0.99
+
+
+class StageConfig(Section):
+    """What both stages have.
+
+    Attributes:
+        batch_size: images a step, over all replicas.
+        steps: how many steps to train; None where `epochs` says it.
+        epochs: how many times each pair is seen; None where `steps` says it.
+        generator_updates: updates of the generator for each of the discriminator.
+        r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
+        r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
+        ema_half_life: of the averaged generator, in images; 0 draws with the trained weights themselves.
+    """
+
+    batch_size: Positive = 16
+    steps: Positive | None = None
+    epochs: Positive | None = None
+    optimizer: OptimizerConfig = OptimizerConfig()
+    generator_updates: Annotated[int, Field(ge=1, le=5)] = 1
+    r1_gamma: Weight = 0.0
+    r1_interval: Positive = 8
+    ema_half_life: Weight = 0.0
+
+    @pydantic.model_validator(mode="after")
+    def _one_length(self):
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be set")
+        return self
+
+    def total_steps(self, pairs: int) -> int:
+        """How many steps training takes on so many pairs."""
+        return self.steps if self.steps is not None else -(-self.epochs * pairs // self.batch_size)
+
+
+class Stage1Config(StageConfig):
+    """Stage-I, the mask GAN.
+
+    Attributes:
+        architecture: `dcgan`, as in the paper, or `resampling`.
+        latent_dim, latent: length and distribution of the latent.
+        filters: channels of the generator at full resolution (of the last hidden layer in `dcgan`).
+        discriminator_filters: channels of the discriminator's first layer.
+        max_filters: the widest layer (`resampling` alone).
+        norm: the generator's normalization (`resampling` alone).
+        augment: differentiable augmentation in front of the discriminator.
+        soft_masks: whether Stage-I learns the share of each pixel that vessels cover, or two-valued masks.
+        calibrate: whether the threshold is set so that vessels cover as much as in the training masks; else it is 0.
+    """
+
+    architecture: Literal["dcgan", "resampling"] = "resampling"
+    latent_dim: Annotated[int, Field(ge=1, le=1024)] = 128
+    latent: Literal["normal", "uniform"] = "normal"
+    filters: Positive = 16
+    discriminator_filters: Positive = 16
+    max_filters: Positive = 256
+    norm: Literal["none", "batch", "instance"] = "batch"
+    augment: AugmentConfig = AugmentConfig()
+    soft_masks: bool = True
+    calibrate: bool = True
+
+
+class Stage2Config(StageConfig):
+    """Stage-II, the image GAN.
+
+    Attributes:
+        filters, discriminator_filters: channels of the first level.
+        norm: normalization of both networks.
+        upsampling: `transposed`, as in the paper, or `nearest`.
+        dropout: rate on the first three decoder levels while training.
+        style_dim: length of the style latent; 0 for one photograph a mask.
+        use_fov: whether the field of view is a second condition.
+        adversarial_weight, l1_weight, feature_weight: of the generator's losses.
+        kl_weight, style_weight: of the style's posterior, and of reading a drawn style back.
+    """
+
+    filters: Positive = 32
+    discriminator_filters: Positive = 32
+    norm: Literal["batch", "instance"] = "instance"
+    upsampling: Literal["transposed", "nearest"] = "nearest"
+    dropout: Share = 0.0
+    style_dim: Annotated[int, Field(ge=0, le=256)] = 8
+    use_fov: bool = True
+    adversarial_weight: Weight = 1.0
+    l1_weight: Weight = 100.0
+    feature_weight: Weight = 10.0
+    kl_weight: Weight = 0.1
+    style_weight: Weight = 1.0
+
+
+class Config(Section):
+    """A run's whole configuration, saved as `config.json` in its folder.
+
+    Attributes:
+        preset: the name of the preset that it began with.
+        size: pixels a side, a power of two from 32 to 1024.
+        seed: of weights, data order, latents and augmentation.
+        strategy: `auto`, `one`, `mirrored` or `multi_worker`.
+        steps_per_loop: steps in one call of the compiled training loop.
+        save_every, picture_every: in steps.
+    """
+
+    preset: str
+    size: Size
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    steps_per_loop: Positive = 20
+    save_every: Positive = 500
+    picture_every: Positive = 500
+    data: DataConfig = DataConfig()
+    stage1: Stage1Config
+    stage2: Stage2Config
+
+
+_GENTLE = {"flip_horizontal": True, "flip_vertical": True, "rotation": 20.0, "zoom_in": 0.15, "shift": 0.03}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Guibas et al. 2017, as their published code has it (docs/paper_preset.md lists what was mended and what is ours).
+    "paper": {
+        "size": 512,
+        "stage1": {
+            "architecture": "dcgan",
+            "latent_dim": 100,
+            "latent": "uniform",
+            "filters": 64,
+            "discriminator_filters": 64,
+            "batch_size": 7,
+            "steps": 20_000,
+            "optimizer": {"beta2": 0.999},
+            "generator_updates": 2,
+            "soft_masks": False,
+            "calibrate": False,
+        },
+        "stage2": {
+            "filters": 64,
+            "discriminator_filters": 64,
+            "norm": "batch",
+            "upsampling": "transposed",
+            "dropout": 0.5,
+            "style_dim": 0,
+            "use_fov": False,
+            "batch_size": 32,
+            "epochs": 100,
+            "optimizer": {"name": "rmsprop"},
+            "l1_weight": 1.0,
+            "feature_weight": 0.0,
+            "kl_weight": 0.0,
+            "style_weight": 0.0,
+        },
+    },
+    "recommended": {
+        "size": 256,
+        "data": {"augment": _GENTLE},
+        "stage1": {
+            "batch_size": 16,
+            "steps": 20_000,
+            "r1_gamma": 2.0,
+            "ema_half_life": 5_000,
+            "augment": {"shift": 0.1},
+        },
+        "stage2": {
+            "batch_size": 8,
+            "steps": 20_000,
+            "ema_half_life": 5_000,
+        },
+    },
+    "demo": {
+        "size": 64,
+        "data": {"augment": _GENTLE},
+        "save_every": 200,
+        "picture_every": 200,
+        "stage1": {
+            "batch_size": 16,
+            "steps": 600,
+            "latent_dim": 64,
+            "r1_gamma": 2.0,
+            "ema_half_life": 1_000,
+            "augment": {"shift": 0.1},
+        },
+        "stage2": {
+            "batch_size": 8,
+            "steps": 600,
+            "filters": 16,
+            "discriminator_filters": 16,
+            "ema_half_life": 500,
+        },
+    },
+}
+
+
+def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Builds a configuration: the preset, then a YAML file, then `name=value` overrides.
+
+    Args:
+        preset: a name in `PRESETS`.
+        file: YAML with the same structure as the configuration; what it leaves out keeps the preset's value.
+        overrides: such as `stage1.batch_size=16`; values are YAML.
+
+    Raises:
+        SynthMedError: an unknown preset or field (the nearest valid name is given), or a value that is not allowed.
+    """
+    if preset not in PRESETS:
+        raise SynthMedError(f"There is no preset {preset!r}{_nearest(preset, PRESETS)}; choose {_listed(PRESETS)}.")
+    values: dict[str, Any] = _merged({"preset": preset}, PRESETS[preset])
+    if file is not None:
+        values = _merged(values, _read_yaml(file))
+    for override in overrides:
+        values = _merged(values, _parse_override(override))
+    return _validated(values)
+
+
+def config_from_json(text: str, origin: str) -> Config:
+    """Reads a saved configuration; `origin` names the file in the error's sentence."""
+    try:
+        return _validated(json.loads(text))
+    except json.JSONDecodeError as error:
+        raise SynthMedError(f"{origin} is not JSON ({error}); restore it or start a new run folder.") from error
+
+
+def _validated(values: dict[str, Any]) -> Config:
+    try:
+        return Config.model_validate(values)
+    except pydantic.ValidationError as error:
+        raise SynthMedError(_sentence(error.errors()[0])) from None
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    path = [str(part) for part in problem["loc"]]
+    name, found = ".".join(path), problem["input"]
+    if problem["type"] == "extra_forbidden":
+        known = _fields_at(path[:-1])
+        return f"There is no option {name!r}{_nearest(path[-1], known)}; here are {_listed(known)}."
+    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    if problem["type"] == "value_error":
+        return f"Section {name or 'top'}: {message}."
+    return f"Option {name} is {found!r}: it {message}." if not message.startswith("should") else (
+        f"Option {name} {message}, and is {found!r}."
+    )
+
+
+def _fields_at(path: list[str]) -> list[str]:
+    section: type[pydantic.BaseModel] = Config
+    for part in path:
+        section = section.model_fields[part].annotation
+    return list(section.model_fields)
+
+
+def _parse_override(override: str) -> dict[str, Any]:
+    name, equals, value = override.partition("=")
+    if not equals or not name.strip():
+        raise SynthMedError(f"The override {override!r} is not of the form name=value, such as stage1.batch_size=16.")
+    try:
+        nested: Any = yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise SynthMedError(f"The value in {override!r} is not YAML; quote it.") from None
+    for part in reversed(name.strip().split(".")):
+        nested = {part: nested}
+    return nested
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SynthMedError(f"The configuration file {file} cannot be read: {error.strerror}.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise SynthMedError(f"The configuration file {file} is not YAML: {' '.join(str(error).split())}.") from None
+    if not isinstance(values, dict):
+        raise SynthMedError(f"The configuration file {file} must hold names and values, such as `size: 128`.")
+    return values
+
+
+def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`base` with `changes`, section by section. Setting one of steps and epochs takes the other's place."""
+    merged = dict(base)
+    for name, value in changes.items():
+        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
+        merged[name] = _merged(merged[name], value) if both else value
+    for one, other in (("steps", "epochs"), ("epochs", "steps")):
+        if changes.get(one) is not None and other not in changes:
+            merged.pop(other, None)
+    return merged
+
+
+def _nearest(name: str, known) -> str:
+    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
+    return f" (did you mean {matches[0]!r}?)" if matches else ""
+
+
+def _listed(names) -> str:
+    names = list(names)
+    return ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else names[0]

@@ -1,0 +1,262 @@
+"""Reads pairs: finds the field of view, cuts the square around it and resamples photograph and masks to one size."""
+
+import os
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+from PIL import Image
+from scipy import ndimage
+from skimage.morphology import skeletonize
+
+from synthmed_tf.data.sample import Crop, Sample
+from synthmed_tf.data.sources import Pair
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.images import read_image, read_mask
+
+VESSEL_THRESHOLD = 128
+
+_FIELD_SIDE = 320
+_FIELD_LEVEL = 0.07
+_FIELD_LEAST_STEP = 5.0
+_NO_BORDER_LEVEL = 0.2
+_FULL_FRAME_SHARE = 0.985
+_LEAST_FIELD_SHARE = 0.1
+_MOST_VESSEL_SHARE = 0.5
+_FINE = 3
+
+
+def load_sample(pair: Pair, size: int) -> Sample:
+    """Reads a pair and brings it to `size`.
+
+    The field of view is read or, where there is no file, derived (`derive_fov`). The crop is the smallest square
+    around it, centred on its bounding box. Vessels thinner than a pixel of the new size are widened to about one, so
+    that they neither vanish nor break; outside the field of view the mask is 0.
+
+    Args:
+        pair: the files.
+        size: side of the result in pixels, at least 1.
+
+    Returns:
+        The sample; see `Sample` for shapes and ranges.
+
+    Raises:
+        SynthMedError: a file cannot be read, sizes differ, no field of view is found, or the mask has no vessel in it
+            or covers more than half of it.
+        ValueError: size is below 1.
+    """
+    if size < 1:
+        raise ValueError(f"A sample has a side of at least 1 pixel. Received: size={size}")
+    photograph = read_image(pair.photograph)
+    mask, fov = (None if path is None else read_mask(path) for path in (pair.mask, pair.fov))
+    for path, other in ((pair.mask, mask), (pair.fov, fov)):
+        if other is not None and other.shape != photograph.shape[:2]:
+            sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (photograph, other)]
+            raise SynthMedError(
+                f"{pair.photograph} has {sizes[0]} pixels but {path} has {sizes[1]}; give two files of one size."
+            )
+    if fov is None:
+        fov = derive_fov(photograph, str(pair.photograph))
+    crop = square_around(fov)
+    small_fov = _resample(_cut(fov, crop).astype(np.uint8) * np.uint8(255), size) >= 128
+    small_mask = None
+    if mask is not None:
+        _refuse_implausible(pair, mask, fov)
+        small_mask = (vessel_coverage(_cut(mask & fov, crop), size) * small_fov)[..., None]
+    return Sample(
+        name=pair.name,
+        patient=pair.patient,
+        photograph=_resample(_cut(photograph, crop), size),
+        mask=small_mask,
+        fov=small_fov[..., None].astype(np.uint8) * np.uint8(255),
+        crop=crop,
+    )
+
+
+def load_samples(
+    pairs: Iterable[Pair],
+    size: int,
+    workers: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> list[Sample]:
+    """Reads pairs in parallel threads.
+
+    Args:
+        pairs: in any order, which the result keeps.
+        size: as for `load_sample`.
+        workers: threads; by default one a core and eight at most.
+        progress: called in the caller's thread after each pair with the number of pairs done and of all.
+
+    Returns:
+        A sample for each pair, in the order of the pairs.
+
+    Raises:
+        SynthMedError: that of the first pair, in order, which fails; those not yet begun are left unread.
+    """
+    pairs = tuple(pairs)
+    samples = []
+    pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+    try:
+        for sample in pool.map(lambda pair: load_sample(pair, size), pairs):
+            samples.append(sample)
+            if progress is not None:
+                progress(len(samples), len(pairs))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    return samples
+
+
+def uncrop(array: np.ndarray, crop: Crop) -> np.ndarray:
+    """Puts a square result back where it was cut from the original.
+
+    Args:
+        array: `(size, size)`, bool (resampled to the nearest) or floating point (bilinear).
+        crop: of the sample.
+
+    Returns:
+        `(crop.height, crop.width)`, bool or float32; False or 0 outside the square.
+
+    Raises:
+        ValueError: another shape or dtype.
+    """
+    array = np.asarray(array)
+    is_bool = array.dtype == np.bool_
+    if array.ndim != 2 or array.shape[0] != array.shape[1] or not (is_bool or np.issubdtype(array.dtype, np.floating)):
+        raise ValueError(
+            f"uncrop takes bool or floating point of shape (size, size). Received: dtype={array.dtype}, "
+            f"shape={array.shape}"
+        )
+    if is_bool:
+        nearest = ((np.arange(crop.side) + 0.5) * len(array) / crop.side).astype(int)
+        square = array[np.ix_(nearest, nearest)]
+    else:
+        picture = Image.fromarray(array.astype(np.float32))
+        square = np.asarray(picture.resize((crop.side, crop.side), Image.Resampling.BILINEAR))
+    whole = np.zeros((crop.height, crop.width), square.dtype)
+    inside, within = _overlap(crop)
+    whole[inside] = square[within]
+    return whole
+
+
+def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarray:
+    """Finds the field of view: where the brightest channel lies above the black border.
+
+    The threshold is relative to the picture (7 % of the way from its darkest to its bright parts), so dark
+    photographs work too. The largest component is kept and its holes are filled.
+
+    Args:
+        photograph: `(height, width, 3)`, uint8 in [0, 255].
+        name: what an error calls the photograph.
+
+    Returns:
+        `(height, width)`, bool; True everywhere if the photograph has no black border.
+
+    Raises:
+        SynthMedError: the photograph is black, or the field would be less than a tenth of it.
+    """
+    brightest = np.maximum(np.maximum(photograph[..., 0], photograph[..., 1]), photograph[..., 2])
+    height, width = brightest.shape
+    factor = max(1, min(height, width) // _FIELD_SIDE)
+    level = ndimage.median_filter(np.asarray(Image.fromarray(brightest).reduce(factor)), 5).astype(np.float32)
+    darkest, bright = float(level.min()), float(np.percentile(level, 90))
+    if bright > 0 and darkest > _NO_BORDER_LEVEL * bright:
+        return np.ones((height, width), bool)
+    components, count = ndimage.label(level > darkest + max(_FIELD_LEVEL * (bright - darkest), _FIELD_LEAST_STEP))
+    share = 0.0
+    if count:
+        sizes = np.bincount(components.ravel())
+        field = ndimage.binary_fill_holes(components == 1 + np.argmax(sizes[1:]))
+        share = float(field.mean())
+    if share < _LEAST_FIELD_SHARE:
+        raise SynthMedError(
+            f"{name} shows no field of view: the largest bright part covers {share:.0%} of the picture; "
+            "give a field-of-view mask or remove the photograph."
+        )
+    if share > _FULL_FRAME_SHARE:
+        return np.ones((height, width), bool)
+    rows, columns = (
+        np.minimum(np.arange(n) // factor, m - 1) for n, m in zip((height, width), field.shape, strict=True)
+    )
+    return field[np.ix_(rows, columns)]
+
+
+def square_around(fov: np.ndarray) -> Crop:
+    """The smallest square that holds the field of view, centred on its bounding box.
+
+    Args:
+        fov: `(height, width)`, bool, with at least one True.
+
+    Returns:
+        The crop, which may reach beyond the picture.
+    """
+    rows, columns = np.flatnonzero(fov.any(axis=1)), np.flatnonzero(fov.any(axis=0))
+    tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
+    side = max(tall, wide)
+    return Crop(int(rows[0]) - (side - tall) // 2, int(columns[0]) - (side - wide) // 2, side, *fov.shape)
+
+
+def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
+    """Resamples a vessel mask so that thin vessels stay whole.
+
+    Going down, the coverage is the larger of two: the area average of the mask, and that of its centre lines drawn
+    one target pixel wide. The threshold at 128 then shows every vessel as one 8-connected piece.
+
+    Args:
+        mask: `(side, side)`, bool.
+        size: side of the result in pixels.
+
+    Returns:
+        `(size, size)`, uint8: the share of each pixel that vessels cover, 0 to 255.
+    """
+    coverage = _resample(mask.astype(np.uint8) * np.uint8(255), size)
+    return coverage if size >= len(mask) else np.maximum(coverage, _centre_line_coverage(mask, size))
+
+
+def _centre_line_coverage(mask: np.ndarray, size: int) -> np.ndarray:
+    # On a grid three times finer than the target, a line with its four neighbours is three wide: one target pixel.
+    # Marking every fine pixel that holds a vessel keeps pieces connected, and the cost depends on `size` alone.
+    fine = _FINE * size
+    if len(mask) > fine:
+        place = ((np.arange(len(mask)) + 0.5) * fine / len(mask)).astype(int)
+        grid = np.zeros((fine, fine), bool)
+        rows, columns = np.nonzero(mask)
+        grid[place[rows], place[columns]] = True
+    else:
+        place = ((np.arange(fine) + 0.5) * len(mask) / fine).astype(int)
+        grid = mask[np.ix_(place, place)]
+    lines = ndimage.binary_dilation(skeletonize(grid))
+    share = lines.reshape(size, _FINE, size, _FINE).mean(axis=(1, 3))
+    return np.floor(share * 255 + 0.5).astype(np.uint8)
+
+
+def _resample(array: np.ndarray, size: int) -> np.ndarray:
+    # BOX is the exact area average: a photograph's pixel then stands for the same square as the mask's coverage, and
+    # the step to the black border does not ring as it does with LANCZOS.
+    method = Image.Resampling.BOX if size < len(array) else Image.Resampling.BICUBIC
+    return np.array(Image.fromarray(array).resize((size, size), method))
+
+
+def _cut(array: np.ndarray, crop: Crop) -> np.ndarray:
+    square = np.zeros((crop.side, crop.side, *array.shape[2:]), array.dtype)
+    inside, within = _overlap(crop)
+    square[within] = array[inside]
+    return square
+
+
+def _overlap(crop: Crop) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """Where picture and square overlap: in the picture's pixels, and in the square's."""
+    corners = ((crop.top, crop.height), (crop.left, crop.width))
+    spans = [(max(start, 0), min(start + crop.side, length), start) for start, length in corners]
+    inside = tuple(slice(low, high) for low, high, _ in spans)
+    return inside, tuple(slice(low - start, high - start) for low, high, start in spans)
+
+
+def _refuse_implausible(pair: Pair, mask: np.ndarray, fov: np.ndarray) -> None:
+    share = float(mask[fov].mean())
+    if share == 0:
+        raise SynthMedError(f"{pair.mask} has no vessel in the field of view of {pair.photograph}; check both files.")
+    if share > _MOST_VESSEL_SHARE:
+        raise SynthMedError(
+            f"{pair.mask} calls {share:.0%} of the field of view vessel; invert it (vessels are the bright value), or "
+            "check that it is a vessel mask."
+        )

@@ -1,0 +1,212 @@
+"""Finds photographs and their vessel masks in a folder by its layout, and splits them by patient."""
+
+import difflib
+import hashlib
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from synthmed_tf.data.layouts import LayoutFiles, recognise, stem
+from synthmed_tf.errors import SynthMedError
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A photograph and what belongs to it.
+
+    Attributes:
+        name: the photograph's file name without its extension; unique in its source.
+        patient: whose eye it is.
+        photograph, mask, fov: the files; mask and fov are None where there is no such file.
+    """
+
+    name: str
+    patient: str
+    photograph: Path
+    mask: Path | None
+    fov: Path | None
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a folder holds.
+
+    Attributes:
+        layout: a key of `layouts.LAYOUTS`.
+        root: the folder.
+        pairs: sorted by name, at least one.
+    """
+
+    layout: str
+    root: Path
+    pairs: tuple[Pair, ...]
+
+    @property
+    def patients(self) -> tuple[str, ...]:
+        """Each patient once, in natural order (2 before 10)."""
+        return _natural(pair.patient for pair in self.pairs)
+
+
+def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Source:
+    """Recognises the layout of a folder and lists its pairs.
+
+    Hidden files and files that are no pictures are passed over. Patients: DRIVE and STARE by number, CHASE_DB1 by
+    number without L and R, otherwise a patient a photograph.
+
+    Args:
+        root: the folder.
+        patient_regex: where given, names the patient in every layout: it is searched in the pair's name, and its
+            first group (or, without one, the whole match) is the patient.
+
+    Returns:
+        The source. All masks are None if the folder has photographs alone; in the HRF layout single ones may be.
+
+    Raises:
+        SynthMedError: no such folder, no or more than one known layout, no picture, a photograph or a mask without
+            the other, two files of one name, a file named against its layout, or an expression that does not fit.
+    """
+    root = Path(root)
+    if not root.exists():
+        raise SynthMedError(f"{root} does not exist; give a folder of photographs.")
+    if not root.is_dir():
+        raise SynthMedError(f"{root} is a file; give the folder that it lies in.")
+    try:
+        layout, files = recognise(root)
+        pairs = _match(root, layout, files)
+    except OSError as error:
+        raise SynthMedError(f"{error.filename} could not be listed ({error.strerror}); check its rights.") from error
+    if patient_regex is not None:
+        pairs = [_with_patient(pair, patient_regex) for pair in pairs]
+    return Source(layout, root, tuple(sorted(pairs, key=lambda pair: pair.name)))
+
+
+def split_by_patient(
+    pairs: Iterable[Pair], holdout: Sequence[str] | float, seed: int = 0
+) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
+    """Splits pairs so that all pictures of a patient fall on one side.
+
+    Args:
+        pairs: of one or more sources.
+        holdout: names of patients, or a share in (0, 1) of the patients (at least one, and all but one at most).
+        seed: chooses the patients where a share is given; the same on every machine.
+
+    Returns:
+        The pairs to train on and the pairs held out, in the order given; neither is empty.
+
+    Raises:
+        SynthMedError: an unknown patient, a share outside (0, 1), or a side that would be empty.
+    """
+    pairs = tuple(pairs)
+    patients = _natural(pair.patient for pair in pairs)
+    if len(patients) < 2:
+        raise SynthMedError(f"A split needs at least two patients, but there is {len(patients)}; add pairs of another.")
+    if isinstance(holdout, (int, float)):
+        if not 0 < holdout < 1:
+            raise SynthMedError(f"The share to hold out is {holdout}; give a number between 0 and 1, such as 0.25.")
+        count = min(max(round(holdout * len(patients)), 1), len(patients) - 1)
+        chosen = set(sorted(patients, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[:count])
+    else:
+        chosen = {_known(name, patients) for name in ([holdout] if isinstance(holdout, str) else holdout)}
+    if not chosen or len(chosen) == len(patients):
+        side = "No patient is" if not chosen else f"All {len(patients)} patients are"
+        raise SynthMedError(f"{side} held out; name at least one patient and leave at least one to train on.")
+    held = tuple(pair for pair in pairs if pair.patient in chosen)
+    return tuple(pair for pair in pairs if pair.patient not in chosen), held
+
+
+def parse_patients(text: str, patients: Iterable[str]) -> tuple[str, ...]:
+    """Reads a list of patients such as "01-10,12".
+
+    Args:
+        text: names and ranges, parted by commas; a range runs by position in the patients' natural order.
+        patients: the known ones, such as `Source.patients`.
+
+    Returns:
+        The patients meant, each once, in natural order.
+
+    Raises:
+        SynthMedError: an empty list, an unknown name (the nearest known ones are named), a range that runs backwards
+            or can be read in two ways.
+    """
+    order = _natural(patients)
+    chosen: set[str] = set()
+    for item in filter(None, (part.strip() for part in text.split(","))):
+        ends = [(item[:i].strip(), item[i + 1 :].strip()) for i, letter in enumerate(item) if letter == "-"]
+        ranges = [(low, high) for low, high in ends if low in order and high in order]
+        if item in order:
+            chosen.add(item)
+        elif len(ranges) > 1:
+            raise SynthMedError(f"The range {item!r} can be read in two ways; list its patients one by one.")
+        elif ranges or (len(ends) == 1 and all(ends[0])):
+            low, high = (order.index(_known(end, order)) for end in (ranges or ends)[0])
+            if low > high:
+                raise SynthMedError(f"The range {item!r} runs backwards; write {order[high]}-{order[low]}.")
+            chosen.update(order[low : high + 1])
+        else:
+            _known(item, order)
+    if not chosen:
+        raise SynthMedError(f"The list of patients {text!r} is empty; name one or more of the source.")
+    return tuple(name for name in order if name in chosen)
+
+
+def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
+    photographs, masks, fovs = (
+        _by_key(layout, paths, pattern)
+        for paths, pattern in zip((files.photographs, files.masks, files.fovs), files.patterns, strict=True)
+    )
+    if not photographs and not masks:
+        raise SynthMedError(f"{root} looks like the layout {layout} but holds no pictures; copy them into its folders.")
+    for kind, found in (("mask", masks), ("field of view", fovs)):
+        _refuse_half(kind, "photograph", found, photographs)
+    if masks and not files.masks_may_lack:
+        _refuse_half("photograph", "mask", photographs, masks)
+    return [
+        Pair(stem(path), re.match(files.patient, stem(path))[1], path, masks.get(key), fovs.get(key))
+        for key, path in photographs.items()
+    ]
+
+
+def _by_key(layout: str, paths: list[Path], pattern: str) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for path in paths:
+        match = re.fullmatch(pattern, stem(path))
+        if match is None:
+            raise SynthMedError(f"{path} is not named as the layout {layout} has it ({pattern}); rename or remove it.")
+        if match[1] in found:
+            raise SynthMedError(f"{found[match[1]]} and {path} have the same name; remove one of them.")
+        found[match[1]] = path
+    return found
+
+
+def _refuse_half(kind: str, other: str, found: dict[str, Path], partners: dict[str, Path]) -> None:
+    alone = [path for key, path in found.items() if key not in partners]
+    if alone:
+        more = f" (and {len(alone) - 1} more like it)" if len(alone) > 1 else ""
+        raise SynthMedError(f"{alone[0]} is a {kind} without a {other}{more}; add the {other} or remove the {kind}.")
+
+
+def _with_patient(pair: Pair, expression: str) -> Pair:
+    try:
+        match = re.search(expression, pair.name)
+    except re.error as error:
+        raise SynthMedError(f"The patient expression {expression!r} is not valid ({error}); correct it.") from error
+    patient = match and match[1 if match.re.groups else 0]
+    if not patient:
+        raise SynthMedError(f"The patient expression {expression!r} finds no patient in {pair.name!r}; correct it.")
+    return replace(pair, patient=patient)
+
+
+def _known(name: str, patients: Sequence[str]) -> str:
+    if name not in patients:
+        near = ", ".join(difflib.get_close_matches(name, patients, n=3, cutoff=0.0))
+        raise SynthMedError(f"The patient {name!r} is not in the source; the nearest are {near or 'none'}.")
+    return name
+
+
+def _natural(names: Iterable[str]) -> tuple[str, ...]:
+    def key(name: str) -> list:
+        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+
+    return tuple(sorted(set(names), key=lambda name: (key(name), name)))

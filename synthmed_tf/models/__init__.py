@@ -1,0 +1,1 @@
+"""The networks. They know nothing of losses, optimizers, files or strategies."""

@@ -1,0 +1,63 @@
+"""From a configuration to networks with all their weights made."""
+
+import keras
+import tensorflow as tf
+
+from synthmed_tf.config import Config
+from synthmed_tf.models import image_gan, mask_gan
+
+
+def mask_generator(config: Config) -> keras.Model:
+    """Stage-I's generator: latent `(batch, latent_dim)` to coverage `(batch, size, size, 1)` in [-1, 1]."""
+    stage = config.stage1
+    if stage.architecture == "dcgan":
+        model = mask_gan.DCGANGenerator(config.size, stage.latent_dim, stage.filters)
+    else:
+        model = mask_gan.MaskGenerator(config.size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm)
+    model(tf.zeros((1, stage.latent_dim)))
+    return model
+
+
+def mask_discriminator(config: Config) -> keras.Model:
+    """Stage-I's discriminator: coverage to logits `(batch, 1)`."""
+    stage = config.stage1
+    if stage.architecture == "dcgan":
+        model = mask_gan.DCGANDiscriminator(stage.discriminator_filters)
+    else:
+        model = mask_gan.MaskDiscriminator(config.size, stage.discriminator_filters, stage.max_filters)
+    model(_picture(config, 1))
+    return model
+
+
+def image_generator(config: Config) -> keras.Model:
+    """Stage-II's generator: condition (and style) to photograph `(batch, size, size, 3)` in [-1, 1]."""
+    stage = config.stage2
+    model = image_gan.ImageGenerator(
+        size=config.size,
+        filters=stage.filters,
+        norm=stage.norm,
+        upsampling=stage.upsampling,
+        dropout=stage.dropout,
+        style_dim=stage.style_dim,
+        use_fov=stage.use_fov,
+    )
+    model(_picture(config, 1 + stage.use_fov), tf.zeros((1, stage.style_dim)) if stage.style_dim else None)
+    return model
+
+
+def image_discriminator(config: Config) -> keras.Model:
+    """Stage-II's patch discriminator on (condition, photograph)."""
+    model = image_gan.PatchDiscriminator(config.stage2.discriminator_filters, config.stage2.norm)
+    model(_picture(config, 1 + config.stage2.use_fov), _picture(config, 3))
+    return model
+
+
+def style_encoder(config: Config) -> keras.Model:
+    """Stage-II's encoder: photograph to the moments of its style."""
+    model = image_gan.StyleEncoder(config.stage2.style_dim)
+    model(_picture(config, 3))
+    return model
+
+
+def _picture(config: Config, channels: int) -> tf.Tensor:
+    return tf.zeros((1, config.size, config.size, channels))

@@ -1,0 +1,1 @@
+"""Training: everything before the artifact."""

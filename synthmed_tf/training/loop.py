@@ -1,0 +1,171 @@
+"""The outer loop of a stage: resume, train, log, draw, save; the inner step knows nothing of it."""
+
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf import augment, images, snapshot
+from synthmed_tf.config import Config
+from synthmed_tf.data import pipeline
+from synthmed_tf.data.dataset import Dataset
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.training import actions
+from synthmed_tf.training.progress import MetricsLog, StepProgress
+from synthmed_tf.training.stages import Stage
+from synthmed_tf.training.step import AdversarialStep
+
+
+class Interrupted(Exception):
+    """The run was asked to stop, and has saved.
+
+    Attributes:
+        signal_number: SIGINT or SIGTERM.
+    """
+
+    def __init__(self, signal_number: int, message: str):
+        super().__init__(message)
+        self.signal_number = signal_number
+
+
+class StageLoop:
+    """Trains one stage in its folder of a run."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        config: Config,
+        dataset: Dataset,
+        strategy: tf.distribute.Strategy,
+        folder: Path,
+        say: Callable[[str], None],
+    ):
+        """Keeps the parts; `run` does the work. Constructed in the strategy's scope."""
+        self.stage, self.config, self.dataset, self.strategy = stage, config, dataset, strategy
+        self.folder, self.say = folder, say
+        self.step = AdversarialStep(stage, strategy)
+        parts = {
+            "generator": stage.generator,
+            "generator_ema": stage.generator_ema,
+            "discriminator": stage.discriminator,
+            "generator_optimizer": self.step.generator_optimizer,
+            "discriminator_optimizer": self.step.discriminator_optimizer,
+            "global_step": self.step.global_step,
+        }
+        if getattr(stage, "encoder", None) is not None:
+            parts["encoder"] = stage.encoder
+        self.checkpoint = tf.train.Checkpoint(**parts)
+        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder / "checkpoints"), max_to_keep=2)
+        self.total = stage.config.total_steps(len(dataset.pairs))
+
+    def run(self) -> None:
+        """Trains to the end, from the newest checkpoint on.
+
+        Raises:
+            Interrupted: SIGINT or SIGTERM came; everything is saved.
+            SynthMedError: a loss is no longer finite.
+        """
+        done = self._restore()
+        if done >= self.total:
+            if not (self.folder / "snapshot" / "snapshot.json").exists():
+                self._save(done)
+            self.say(f"{self.stage.name}: {done} of {self.total} steps are done")
+            return
+        log = MetricsLog(self.folder, done)
+        progress = StepProgress(self.stage.name, self.total, done, self.say)
+        with _SignalFlag() as flag:
+            try:
+                self._train(done, log, progress, flag)
+            finally:
+                progress.close()
+                log.flush()
+
+    def _train(self, done: int, log: MetricsLog, progress: StepProgress, flag: "_SignalFlag") -> None:
+        batches = iter(self._distributed_batches(done))
+        if done == 0:
+            self._draw(0, log)
+        while done < self.total:
+            steps = min(self._until_next(done), self.config.steps_per_loop)
+            started = time.monotonic()
+            terms = self.step.run(batches, tf.constant(steps, tf.int32))
+            figures = {name: float(value) for name, value in terms.items()}
+            done += steps
+            speed = steps * self.stage.config.batch_size / (time.monotonic() - started)
+            self._check_finite(done, figures)
+            optimizer = self.stage.config.optimizer
+            rates = {"rate/generator": optimizer.generator_rate, "rate/discriminator": optimizer.discriminator_rate}
+            log.scalars(done, figures | rates | {"images_per_second": speed})
+            progress.update(done, speed)
+            if done % self.config.picture_every == 0 or done == self.total:
+                self._draw(done, log)
+            if done % self.config.save_every == 0 or done == self.total or flag.signal_number:
+                self._save(done)
+            if flag.signal_number and done < self.total:
+                message = f"stopped at step {done} of {self.total} and saved in {self.folder}; the same command goes on"
+                raise Interrupted(flag.signal_number, message)
+
+    def _until_next(self, done: int) -> int:
+        """Steps until the next picture, save, or the end, so that they fall on the same steps in every run."""
+        stops = [every - done % every for every in (self.config.picture_every, self.config.save_every)]
+        return min(*stops, self.total - done)
+
+    def _restore(self) -> int:
+        if self.manager.latest_checkpoint is None:
+            return 0
+        self.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
+        return int(self.step.global_step.numpy())
+
+    def _save(self, done: int) -> None:
+        self.manager.save(checkpoint_number=done)
+        snapshot.save(actions.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
+
+    def _draw(self, done: int, log: MetricsLog) -> None:
+        pixels = actions.sample_grid(self.stage, self.config, self.dataset)
+        log.picture(done, f"{self.stage.name}/samples", images.encode_png(pixels), pixels)
+
+    def _distributed_batches(self, done: int) -> tf.distribute.DistributedDataset:
+        stage, config = self.stage.config, self.config
+        ranges = augment.Ranges(**config.data.augment.model_dump())
+
+        def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+            return pipeline.batches(
+                self.dataset.pairs,
+                stage.batch_size,
+                config.seed,
+                ranges,
+                start=done * stage.batch_size,
+                replicas=context.num_replicas_in_sync,
+                worker=context.input_pipeline_id,
+                workers=context.num_input_pipelines,
+            )
+
+        return self.strategy.distribute_datasets_from_function(per_worker)
+
+    def _check_finite(self, done: int, figures: dict[str, float]) -> None:
+        broken = [name for name, value in figures.items() if not np.isfinite(value)]
+        if broken:
+            raise SynthMedError(
+                f"{self.stage.name} went wrong before step {done}: {', '.join(broken)} is not finite; the last good "
+                f"checkpoint is in {self.folder / 'checkpoints'}; lower the learning rates or the weight of that loss."
+            )
+
+
+class _SignalFlag:
+    """Remembers SIGINT or SIGTERM while it is entered; a second SIGINT ends the process at once."""
+
+    signal_number: int | None = None
+
+    def __enter__(self) -> "_SignalFlag":
+        self._previous = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
+        return self
+
+    def __exit__(self, *_) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, _frame) -> None:
+        self.signal_number = number
+        signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -1,0 +1,93 @@
+"""What a run tells: the terminal, `metrics.jsonl` and TensorBoard, all with the same figures."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import rich.progress
+import tensorflow as tf
+
+from synthmed_tf import files
+
+_PLAIN_INTERVAL_SECONDS = 10.0
+
+
+class MetricsLog:
+    """Writes scalars and pictures of a stage.
+
+    Figures of steps that a resumed run takes again are dropped, so that each step stands once.
+    """
+
+    def __init__(self, folder: Path, first_step: int):
+        self._lines_file = folder / "metrics.jsonl"
+        self._forget_after(first_step)
+        self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
+        self._samples = folder / "samples"
+
+    def scalars(self, step: int, figures: dict[str, float]) -> None:
+        """Adds a line of figures for a step."""
+        with open(self._lines_file, "a", encoding="utf-8") as lines:
+            lines.write(json.dumps({"step": step} | figures) + "\n")
+        with self._writer.as_default(step):
+            for name, value in figures.items():
+                tf.summary.scalar(name, value)
+
+    def picture(self, step: int, name: str, png: bytes, pixels: np.ndarray) -> None:
+        """Keeps a grid `(height, width, channels)` uint8, in TensorBoard and as `samples/<step>.png`."""
+        files.write_bytes(self._samples / f"{step:08d}.png", png)
+        with self._writer.as_default(step):
+            tf.summary.image(name, pixels[None])
+
+    def flush(self) -> None:
+        """Writes out what is buffered."""
+        self._writer.flush()
+
+    def _forget_after(self, step: int) -> None:
+        if self._lines_file.exists():
+            kept = []
+            for line in self._lines_file.read_text(encoding="utf-8").splitlines():
+                try:
+                    if json.loads(line)["step"] <= step:
+                        kept.append(line + "\n")
+                except ValueError:  # the last line of a run that was killed may be cut short
+                    continue
+            files.write_text(self._lines_file, "".join(kept))
+
+
+class StepProgress:
+    """A bar with img/s and time left; plain lines where there is no terminal."""
+
+    def __init__(self, title: str, total: int, done: int, say: Callable[[str], None]):
+        self._title, self._total, self._say = title, total, say
+        self._started, self._first, self._last_line = time.monotonic(), done, time.monotonic()
+        self._bar = None
+        if sys.stderr.isatty():
+            columns = ("{task.description}", rich.progress.BarColumn(), "{task.completed}/{task.total}")
+            columns += ("{task.fields[speed]}", rich.progress.TimeRemainingColumn())
+            self._bar = rich.progress.Progress(*columns, console=rich.console.Console(stderr=True))
+            self._task = self._bar.add_task(title, total=total, completed=done, speed="")
+            self._bar.start()
+
+    def update(self, step: int, images_per_second: float) -> None:
+        """Says where the run is."""
+        if self._bar is not None:
+            self._bar.update(self._task, completed=step, speed=f"{images_per_second:.1f} img/s")
+        elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL_SECONDS or step == self._total:
+            self._last_line = time.monotonic()
+            left = (time.monotonic() - self._started) * (self._total - step) / max(step - self._first, 1)
+            self._say(f"{self._title}: step {step}/{self._total}, {images_per_second:.1f} img/s, {_duration(left)} left")
+
+    def close(self) -> None:
+        """Leaves the terminal as it was."""
+        if self._bar is not None:
+            self._bar.stop()
+
+
+def _duration(seconds: float) -> str:
+    minutes, seconds = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02d}:{seconds:02d}"

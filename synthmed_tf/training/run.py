@@ -1,0 +1,126 @@
+"""A whole run: its folder, its plan, and the stages one after the other."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from synthmed_tf import files
+from synthmed_tf.config import Config, config_from_json
+from synthmed_tf.data.dataset import Dataset, load_dataset
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.models import factory
+from synthmed_tf.training.loop import StageLoop
+from synthmed_tf.training.stages import ImageStage, MaskStage
+from synthmed_tf.training.strategy import check_batch, make_strategy
+
+STAGES = ("stage1", "stage2")
+
+# What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
+_MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "picture_every", "stage1.steps", "stage1.epochs"}
+_MAY_CHANGE |= {"stage2.steps", "stage2.epochs", "data.cache_limit_mb"}
+
+
+def train(config: Config, data: str, run: Path, stages: tuple[str, ...], say: Callable[[str], None]) -> None:
+    """Trains the stages in the folder `run`; the same call goes on where it was.
+
+    Args:
+        config: the configuration.
+        data: a folder of pairs, or `phantom`.
+        run: the run's folder, made where it is missing.
+        stages: of `STAGES`, in this order.
+        say: takes lines for the user.
+
+    Raises:
+        SynthMedError: bad data, a run folder of another configuration or other data, or a loss that is not finite.
+        training.loop.Interrupted: the run was stopped and has saved.
+    """
+    run = Path(run)
+    strategy = make_strategy(config.strategy)
+    for stage in stages:
+        check_batch(strategy, stage, getattr(config, stage).batch_size)
+    _check_same_config(run, config)
+    dataset = load_dataset(data, config, cache=_made(run))
+    _check_same_data(run, dataset)
+    say(describe_data(dataset.facts))
+    files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
+    files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
+    for name in stages:
+        keras.utils.set_random_seed(config.seed + STAGES.index(name))
+        with strategy.scope():
+            stage = MaskStage(config, dataset.fov / 255.0) if name == "stage1" else ImageStage(config)
+            StageLoop(stage, config, dataset, strategy, run / name, say).run()
+
+
+def describe_data(facts: dict[str, Any]) -> str:
+    """One line about a training set."""
+    return (
+        f"data: {facts['source']} (layout {facts['layout']}), {facts['pairs']} pairs of {facts['patients']} patients "
+        f"at {facts['size']}x{facts['size']}"
+    )
+
+
+def plan(config: Config, data: str, stages: tuple[str, ...]) -> str:
+    """What `train` would do: data, networks with their parameters, and steps; nothing is trained or written."""
+    strategy = make_strategy(config.strategy)
+    dataset = load_dataset(data, config)
+    lines = [describe_data(dataset.facts), f"vessels cover {dataset.vessel_share:.1%} of the field of view"]
+    lines.append(f"strategy: {config.strategy}, {strategy.num_replicas_in_sync} replica(s)")
+    for name in stages:
+        check_batch(strategy, name, getattr(config, name).batch_size)
+        steps = getattr(config, name).total_steps(len(dataset.pairs))
+        images = steps * getattr(config, name).batch_size
+        lines.append(f"{name}: {steps} steps of {getattr(config, name).batch_size}, {images} images")
+        lines += [f"  {network.name}: {network.count_params():,} parameters" for network in _networks(config, name)]
+    return "\n".join(lines)
+
+
+def _networks(config: Config, stage: str) -> list[keras.Model]:
+    if stage == "stage1":
+        return [factory.mask_generator(config), factory.mask_discriminator(config)]
+    encoder = [factory.style_encoder(config)] if config.stage2.style_dim else []
+    return [factory.image_generator(config), factory.image_discriminator(config), *encoder]
+
+
+def _made(run: Path) -> Path:
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SynthMedError(f"The run folder {run} cannot be made ({error.strerror}); choose another --run.") from None
+    return run
+
+
+def _check_same_config(run: Path, config: Config) -> None:
+    saved_file = run / "config.json"
+    if not saved_file.exists():
+        return
+    saved = config_from_json(saved_file.read_text(encoding="utf-8"), str(saved_file))
+    old, new = _flat(saved.model_dump()), _flat(config.model_dump())
+    for name in sorted(set(old) | set(new)):
+        if old.get(name) != new.get(name) and name not in _MAY_CHANGE:
+            raise SynthMedError(
+                f"{run} was begun with {name} = {old.get(name)}, and now it is {new.get(name)}; "
+                "go on with the same value, or choose another --run."
+            )
+
+
+def _check_same_data(run: Path, dataset: Dataset) -> None:
+    saved_file = run / "data.json"
+    if not saved_file.exists():
+        return
+    saved = json.loads(saved_file.read_text(encoding="utf-8"))
+    if saved["sha256"] != dataset.facts["sha256"]:
+        raise SynthMedError(
+            f"{run} was begun on other data ({saved['source']}, {saved['pairs']} pairs; now {dataset.facts['source']}, "
+            f"{dataset.facts['pairs']} pairs); go on with the same pictures, or choose another --run."
+        )
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in values.items():
+        flat |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return flat

@@ -1,0 +1,212 @@
+"""What differs between the two stages: their networks, what they draw in a step, and the terms of their losses.
+
+A batch is a dict: `photograph` `(batch, size, size, 3)` float32 in [-1, 1]; `coverage`, the share of each pixel that
+vessels cover, and `fov`, `(batch, size, size, 1)` float32 in [0, 1] both; `index` `(batch,)` int64, the running number
+of each image, from which all random numbers of a step come.
+
+Terms are `(batch,)` float32 per example, already weighted. Everything runs in a replica's context but the constructors.
+"""
+
+from typing import Protocol
+
+import keras
+import tensorflow as tf
+
+from synthmed_tf import augment, latents, losses
+from synthmed_tf.config import Config, OptimizerConfig, StageConfig
+from synthmed_tf.models import factory
+
+Batch = dict[str, tf.Tensor]
+Terms = dict[str, tf.Tensor]
+
+
+class Stage(Protocol):
+    """What the adversarial step asks of a stage."""
+
+    name: str
+    config: StageConfig
+    generator: keras.Model
+    generator_ema: keras.Model
+    discriminator: keras.Model
+
+    @property
+    def trained_with_generator(self) -> list:
+        """The variables that the generator's loss trains."""
+
+    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+        """What the generator makes of a batch; differentiable. `update` counts the generator's updates in a step."""
+
+    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        """The discriminator's losses but for R1."""
+
+    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        """The generator's losses."""
+
+    def r1_term(self, batch: Batch) -> tf.Tensor:
+        """The R1 penalty with gamma 1."""
+
+
+class MaskStage:
+    """Stage-I: masks from latents."""
+
+    name = "stage1"
+
+    def __init__(self, config: Config, fov: tf.Tensor):
+        """Makes the networks.
+
+        Args:
+            config: the run's configuration.
+            fov: `(size, size, 1)` float32 in {0, 1}, the field of view that all masks are drawn for.
+        """
+        self.config, self.seed = config.stage1, config.seed
+        self.fov = tf.constant(fov, tf.float32)
+        self.ranges = augment.Ranges(**config.stage1.augment.model_dump())
+        self.generator = factory.mask_generator(config)
+        self.generator_ema = factory.mask_generator(config)
+        self.generator_ema.set_weights(self.generator.get_weights())
+        self.discriminator = factory.mask_discriminator(config)
+
+    @property
+    def trained_with_generator(self) -> list:
+        return self.generator.trainable_variables
+
+    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+        stream = latents.TRAIN_LATENT + update * latents.STREAMS_PER_UPDATE
+        latent = self._numbers(batch, self.config.latent_dim, stream, self.config.latent)
+        return {"coverage": self.generator(latent, training=True)}
+
+    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
+        fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
+        real_logits = self.discriminator(real, training=True)
+        fake_logits = self.discriminator(fake, training=True)
+        return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
+
+    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
+        return {"adversarial": losses.generator_loss(self.discriminator(fake, training=True))}
+
+    def r1_term(self, batch: Batch) -> tf.Tensor:
+        real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
+        return losses.r1_penalty(lambda x: self.discriminator(x, training=True), real)
+
+    def _real(self, batch: Batch) -> tf.Tensor:
+        coverage = batch["coverage"]
+        return 2.0 * (coverage if self.config.soft_masks else tf.round(coverage)) - 1.0
+
+    def _seen(self, coverage: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
+        """What the discriminator sees: vessels inside the field of view, augmented."""
+        inside = (coverage + 1.0) * self.fov - 1.0
+        if self.ranges == augment.Ranges():
+            return inside
+        unit = (self._numbers(batch, augment.DRAWS, stream, "uniform") + 1.0) / 2.0
+        return augment.apply(inside, augment.transforms(unit, self.ranges), outside=-1.0)
+
+    def _numbers(self, batch: Batch, dim: int, stream: int, distribution: latents.Distribution) -> tf.Tensor:
+        return _numbers(self.seed, batch, dim, stream, distribution)
+
+
+class ImageStage:
+    """Stage-II: photographs from masks.
+
+    With a style, half of the examples take it from the photograph itself (through the encoder) and are compared with
+    that photograph; the other half draw it and are judged by the discriminator, and by whether the encoder reads the
+    same style back (BicycleGAN, Zhu et al. 2017).
+    """
+
+    name = "stage2"
+
+    def __init__(self, config: Config):
+        self.config, self.seed = config.stage2, config.seed
+        self.generator = factory.image_generator(config)
+        self.generator_ema = factory.image_generator(config)
+        self.generator_ema.set_weights(self.generator.get_weights())
+        self.discriminator = factory.image_discriminator(config)
+        self.encoder = factory.style_encoder(config) if self.config.style_dim else None
+
+    @property
+    def trained_with_generator(self) -> list:
+        return self.generator.trainable_variables + (self.encoder.trainable_variables if self.encoder else [])
+
+    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+        offset = update * latents.STREAMS_PER_UPDATE
+        dropout_seed = tf.stack([tf.cast(batch["index"][0], tf.int32), self.seed + offset])
+        drawn: dict[str, tf.Tensor] = {}
+        style = None
+        if self.encoder is not None:
+            mean, log_variance = self.encoder(batch["photograph"])
+            jitter = _numbers(self.seed, batch, self.config.style_dim, latents.POSTERIOR + offset)
+            prior = _numbers(self.seed, batch, self.config.style_dim, latents.TRAIN_STYLE + offset)
+            posterior = mean + jitter * tf.exp(log_variance / 2.0)
+            style = tf.where(_is_paired(batch)[:, None], posterior, prior)
+            drawn = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
+        photograph = self.generator(self._condition(batch), style, training=True, dropout_seed=dropout_seed)
+        return drawn | {"photograph": photograph}
+
+    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        condition = self._condition(batch)
+        real_logits, _ = self.discriminator(condition, batch["photograph"], training=True)
+        fake_logits, _ = self.discriminator(condition, drawn["photograph"], training=True)
+        return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
+
+    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
+        config, condition, fake = self.config, self._condition(batch), drawn["photograph"]
+        fake_logits, fake_features = self.discriminator(condition, fake, training=True)
+        terms = {"adversarial": config.adversarial_weight * losses.generator_loss(fake_logits)}
+        paired, unpaired = self._shares(batch)
+        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], fake)
+        if config.feature_weight:
+            _, real_features = self.discriminator(condition, batch["photograph"], training=True)
+            matching = losses.feature_matching_loss(real_features, fake_features)
+            terms["features"] = config.feature_weight * paired * matching
+        if self.encoder is not None:
+            divergence = losses.kl_to_standard_normal(drawn["style_mean"], drawn["style_log_variance"])
+            terms["kl"] = config.kl_weight * divergence
+            read_back, _ = self.encoder(fake)
+            terms["style"] = config.style_weight * unpaired * losses.l1_loss(drawn["style"], read_back)
+        return terms
+
+    def r1_term(self, batch: Batch) -> tf.Tensor:
+        condition = self._condition(batch)
+        return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
+
+    def _condition(self, batch: Batch) -> tf.Tensor:
+        return condition(batch["coverage"], batch["fov"] if self.config.use_fov else None)
+
+    def _shares(self, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Weights of the terms for paired and unpaired examples: 1 on average over both."""
+        if self.encoder is None:
+            return tf.ones_like(batch["index"], tf.float32), tf.zeros_like(batch["index"], tf.float32)
+        paired = tf.cast(_is_paired(batch), tf.float32)
+        return 2.0 * paired, 2.0 * (1.0 - paired)
+
+
+def condition(coverage: tf.Tensor, fov: tf.Tensor | None) -> tf.Tensor:
+    """Stage-II's input: the two-valued mask and, if given, the field of view.
+
+    Args:
+        coverage, fov: `(batch, size, size, 1)` in [0, 1]; cut at one half.
+
+    Returns:
+        `(batch, size, size, 1 or 2)`, float32 in {-1, 1}.
+    """
+    channels = [coverage] if fov is None else [coverage, fov]
+    return tf.where(tf.concat(channels, axis=-1) >= 0.5, 1.0, -1.0)
+
+
+def make_optimizer(config: OptimizerConfig, learning_rate: float) -> keras.optimizers.Optimizer:
+    """The optimizer that the configuration names."""
+    if config.name == "adam":
+        return keras.optimizers.Adam(learning_rate, beta_1=config.beta1, beta_2=config.beta2)
+    return keras.optimizers.RMSprop(learning_rate)
+
+
+def _is_paired(batch: Batch) -> tf.Tensor:
+    return batch["index"] % 2 == 0
+
+
+def _numbers(
+    seed: int, batch: Batch, dim: int, stream: int, distribution: latents.Distribution = "normal"
+) -> tf.Tensor:
+    index = batch["index"]
+    return latents.draw(tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, dim, stream, distribution)
