@@ -67,7 +67,7 @@ def upsample(features: tf.Tensor) -> tf.Tensor:
     Followed by a convolution it draws no checkerboard, as transposed convolutions do (Odena et al. 2016).
     """
     _, height, width, _ = features.shape
-    return tf.image.resize(features, (2 * height, 2 * width), method="nearest")
+    return tf.raw_ops.ResizeNearestNeighbor(images=features, size=(2 * height, 2 * width))
 
 
 def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:

@@ -1,0 +1,8 @@
+"""Exports a run as an ONNX file: the same as `synthmed export --format onnx`."""
+
+import sys
+
+from synthmed_tf.cli import main
+
+if __name__ == "__main__":
+    main(["export", "--format", "onnx", *sys.argv[1:]])

@@ -1,0 +1,8 @@
+"""Exports a run as a SavedModel: the same as `synthmed export --format savedmodel`."""
+
+import sys
+
+from synthmed_tf.cli import main
+
+if __name__ == "__main__":
+    main(["export", "--format", "savedmodel", *sys.argv[1:]])

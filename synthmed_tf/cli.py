@@ -1,0 +1,176 @@
+"""The command line: parses, builds the configuration, calls one function. TensorFlow is imported when it is needed."""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from synthmed_tf import __version__
+from synthmed_tf.errors import SynthMedError
+
+_FOLDER = click.Path(path_type=Path)
+_PRESETS = ("paper", "recommended", "demo")
+
+
+class _Group(click.Group):
+    """Turns an error that the user can put right into one sentence and exit code 2."""
+
+    def invoke(self, ctx: click.Context):
+        try:
+            return super().invoke(ctx)
+        except SynthMedError as error:
+            click.echo(f"synthmed: {error}", err=True)
+            sys.exit(2)
+        except KeyboardInterrupt:
+            click.echo("synthmed: stopped; the same command goes on where it was", err=True)
+            sys.exit(128 + signal.SIGINT)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="synthmed")
+def main() -> None:
+    """Labelled synthetic medical images from two generative adversarial networks."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+
+@main.group()
+def data() -> None:
+    """Looks at training data, or draws some."""
+
+
+@data.command("check")
+@click.argument("folder", type=_FOLDER)
+@click.option("--size", type=int, default=64, show_default=True, help="Pixels a side that the pairs are read at.")
+@click.option("--patient-regex", help="Its first group in a file's name is the patient.")
+def check(folder: Path, size: int, patient_regex: str | None) -> None:
+    """Reads every pair in FOLDER and says what was found."""
+    from synthmed_tf.data.reading import load_samples
+    from synthmed_tf.data.sources import find_pairs
+
+    source = find_pairs(folder, patient_regex)
+    samples = load_samples(source.pairs, size)
+    labelled = [sample for sample in samples if sample.mask is not None]
+    click.echo(
+        f"{folder}: layout {source.layout}, {len(samples)} photographs, {len(labelled)} of them with vessel masks, "
+        f"{len(source.patients)} patients"
+    )
+    sizes = sorted({f"{sample.crop.width}x{sample.crop.height}" for sample in samples})
+    click.echo(f"sizes: {', '.join(sizes)}")
+
+
+@data.command("phantom")
+@click.option("--out", required=True, type=_FOLDER, help="Folder to write images/, masks/ and fov/ into.")
+@click.option("-n", "--count", type=int, default=64, show_default=True)
+@click.option("--size", type=int, default=256, show_default=True)
+@click.option("--seed", type=int, default=0, show_default=True)
+def phantom(out: Path, count: int, size: int, seed: int) -> None:
+    """Draws the built-in data set as files."""
+    from synthmed_tf.data.phantom import write_phantoms
+
+    write_phantoms(out, size, count, seed)
+    click.echo(f"{count} pairs of {size}x{size} pixels in {out}")
+
+
+@main.command()
+@click.argument("stage", type=click.Choice(["stage1", "stage2", "all"]), default="all")
+@click.option("--preset", default="recommended", show_default=True, help=f"One of {', '.join(_PRESETS)}.")
+@click.option("--data", "source", required=True, help="A folder of pairs, or `phantom` for the built-in set.")
+@click.option("--run", type=_FOLDER, help="The run's folder; the same command goes on where it was.")
+@click.option("--config", "config_file", type=_FOLDER, help="YAML file with options that differ from the preset.")
+@click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Such as stage1.batch_size=16.")
+@click.option("--size", type=int, help="Pixels a side; the same as --set size=...")
+@click.option("--patients", help="Train on these alone, such as 01-10; the same as --set data.patients=...")
+@click.option("--patient-regex", help="The same as --set data.patient_regex=...")
+@click.option("--strategy", help="auto, one, mirrored or multi_worker.")
+@click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Logical CPUs, to try `mirrored` without GPUs.")
+@click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
+def train(stage, preset, source, run, config_file, overrides, size, patients, patient_regex, strategy, cpus, dry_run):
+    """Trains STAGE (stage1, stage2 or all)."""
+    from synthmed_tf.config import load_config
+
+    shortcuts = {"size": size, "data.patients": patients, "data.patient_regex": patient_regex, "strategy": strategy}
+    named = tuple(f"{name}={_yaml_string(value)}" for name, value in shortcuts.items() if value is not None)
+    config = load_config(preset, config_file, (*overrides, *named))
+    stages = ("stage1", "stage2") if stage == "all" else (stage,)
+    if run is None and not dry_run:
+        raise SynthMedError("Option --run is missing: name the folder that the run is kept in.")
+    _use_logical_cpus(cpus)
+
+    from synthmed_tf.training import run as training
+
+    if dry_run:
+        click.echo(config.model_dump_json(indent=2))
+        click.echo(training.plan(config, source, stages))
+        return
+    from synthmed_tf.training.loop import Interrupted
+
+    try:
+        training.train(config, source, run, stages, _say)
+    except Interrupted as stopped:
+        click.echo(f"synthmed: {stopped}", err=True)
+        sys.exit(128 + stopped.signal_number)
+    _say(f"the run is in {run}; next: synthmed export --run {run} --out DIR")
+
+
+@main.command()
+@click.option("--run", required=True, type=_FOLDER, help="A run with both stages trained.")
+@click.option("--out", required=True, type=_FOLDER, help="The artifact's folder.")
+@click.option("--format", "formats", default="savedmodel,onnx", show_default=True)
+@click.option("--name", help="On the card; the folder's name where it is left out.")
+@click.option("--licence", default="not stated", show_default=True, help="Of the model, on the card.")
+def export(run: Path, out: Path, formats: str, name: str | None, licence: str) -> None:
+    """Writes both generators as one graph, proven equal across the runtimes."""
+    from synthmed_tf import exporting
+
+    report = exporting.export(run, out, [part.strip() for part in formats.split(",")], name, licence, _say)
+    for runtime in (name for name in exporting.FORMATS if name in report):
+        figures = report[runtime]
+        click.echo(
+            f"{runtime}: {figures['mask_share']:.1e} of the mask pixels and at most {figures['grey_levels']} grey "
+            f"level(s) from Keras over {report['pictures']} pictures"
+        )
+    click.echo(f"the artifact is in {out}")
+
+
+@main.command()
+@click.option("--model", required=True, type=_FOLDER, help="An artifact, or its generator.onnx.")
+@click.option("-n", "--count", required=True, type=int, help="How many pairs.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--from-index", type=int, default=0, show_default=True, help="Where in the endless set to begin.")
+@click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
+@click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
+def generate(model: Path, count: int, seed: int, from_index: int, out: Path, runtime: str, batch_size: int) -> None:
+    """Draws labelled pairs: photographs, masks, manifest and card."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from synthmed_tf import artifact, synthesis
+
+    opened = artifact.open_artifact(model, runtime)
+    job = synthesis.Job(count, seed, from_index, batch_size)
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task("pairs", total=count)
+        drawn = synthesis.generate(opened, job, out, lambda done, total: bar.update(task, completed=done))
+    click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
+
+
+def _say(line: str) -> None:
+    click.echo(line, err=True)
+
+
+def _yaml_string(value) -> str:
+    """Quotes text, so that a patient `01-10` stays text."""
+    import json
+
+    return json.dumps(value)
+
+
+def _use_logical_cpus(count: int) -> None:
+    if count > 1:
+        import tensorflow as tf
+
+        cpu = tf.config.list_physical_devices("CPU")[0]
+        tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)

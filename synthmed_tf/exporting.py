@@ -1,0 +1,152 @@
+"""From a run's snapshots to an artifact that is proven to draw the same pictures in every runtime."""
+
+import hashlib
+import json
+import logging
+import platform
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf import __version__, artifact, files, parity, snapshot
+from synthmed_tf.card import write_card
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.models import factory
+from synthmed_tf.models.chain import Chain
+
+FORMATS = ("savedmodel", "onnx")
+OPSET = 18
+
+
+def export(
+    run: Path,
+    out: Path,
+    formats: Sequence[str] = FORMATS,
+    name: str | None = None,
+    licence: str = "not stated",
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """Writes the artifact of a run, all of it or nothing.
+
+    Args:
+        run: a run's folder, with snapshots of both stages.
+        out: the artifact's folder; one that is there is replaced.
+        formats: of `FORMATS`.
+        name: on the card; the folder's name where None.
+        licence: of the model, on the card.
+        say: takes lines for the user.
+
+    Returns:
+        The parity report.
+
+    Raises:
+        SynthMedError: a snapshot is missing, the stages do not belong together, or the runtimes differ by too much.
+    """
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        raise SynthMedError(f"There is no format {', '.join(unknown) or '(none given)'}; choose from {', '.join(FORMATS)}.")
+    out = Path(out)
+    _refuse_other_folder(out)
+    masks, photographs = (snapshot.load(Path(run) / stage / "snapshot") for stage in ("stage1", "stage2"))
+    chain = make_chain(masks, photographs, Path(run))
+    with files.replaced_folder(out) as new:
+        card = _describe(masks, photographs, name or out.name, licence)
+        (new / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
+        if "savedmodel" in formats:
+            say("writing the SavedModel")
+            tf.saved_model.save(chain, str(new / artifact.SAVEDMODEL), signatures=chain.signatures())
+        if "onnx" in formats:
+            say("writing the ONNX file")
+            write_onnx(chain, new / artifact.ONNX, card)
+        say("comparing the runtimes")
+        report = parity.compare(chain, [artifact.open_artifact(new, runtime) for runtime in formats])
+        (new / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+        write_card(new, card | {"parity": report})
+    return report
+
+
+def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path) -> Chain:
+    """The chained generator of two snapshots.
+
+    Raises:
+        SynthMedError: they are of different sizes or training data.
+    """
+    if masks.config.size != photographs.config.size:
+        raise SynthMedError(
+            f"In {run} stage1 draws {masks.config.size} pixels and stage2 {photographs.config.size}; train both at one size."
+        )
+    mask_generator, image_generator = factory.mask_generator(masks.config), factory.image_generator(photographs.config)
+    snapshot.restore(mask_generator, masks, run / "stage1")
+    snapshot.restore(image_generator, photographs, run / "stage2")
+    config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
+    return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov)
+
+
+def write_onnx(chain: Chain, file: Path, card: dict[str, Any]) -> None:
+    """Writes `pixels` as ONNX (opset 18), checked, with its metadata filled in."""
+    import onnx
+    import tf2onnx
+
+    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
+    signature = [tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")]
+    model, _ = tf2onnx.convert.from_function(chain.pixels, input_signature=signature, opset=OPSET)
+    model.doc_string = "Labelled synthetic retinal photographs: (seed, index) to vessel mask and photograph."
+    model.domain, model.model_version = "synthmed", 1
+    facts = {
+        "name": card["name"],
+        "model_sha256": card["model_sha256"],
+        "licence": card["licence"],
+        "training_data": json.dumps(card["data"]),
+        "synthetic": "yes",
+        "Image.BitmapPixelFormat": "Rgb8",
+        "Image.ColorSpaceGamma": "SRGB",
+        "Image.NominalPixelRange": "NominalRange_0_255",
+    }
+    onnx.helper.set_model_props(model, facts)
+    onnx.checker.check_model(model, full_check=True)
+    file.write_bytes(model.SerializeToString())
+
+
+def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, licence: str) -> dict[str, Any]:
+    return {
+        "name": name,
+        "schema": 1,
+        "model_sha256": _identity(masks, photographs),
+        "size": masks.config.size,
+        "latent_dim": masks.config.stage1.latent_dim,
+        "style_dim": photographs.config.stage2.style_dim,
+        "threshold": masks.threshold,
+        "synthetic": True,
+        "licence": licence,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "data": {"stage1": masks.data, "stage2": photographs.data},
+        "steps": {"stage1": masks.step, "stage2": photographs.step},
+        "evaluation": "not evaluated",
+        "config": masks.config.model_dump(mode="json") | {"stage2": photographs.config.stage2.model_dump(mode="json")},
+        "versions": {"synthmed_tf": __version__, "python": platform.python_version()}
+        | {package: metadata.version(package) for package in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")},
+    }
+
+
+def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
+    """SHA-256 over all that decides the pictures: both configurations, all weights, threshold and field of view."""
+    digest = hashlib.sha256()
+    for part in (masks, photographs):
+        section = getattr(part.config, part.stage)
+        facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        for weight in part.weights:
+            digest.update(np.ascontiguousarray(weight, np.float32))
+    digest.update(np.ascontiguousarray(masks.fov))
+    return digest.hexdigest()
+
+
+def _refuse_other_folder(out: Path) -> None:
+    """An artifact may be replaced; anything else that is there may not."""
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / artifact.CARD).is_file())):
+        raise SynthMedError(f"{out} is there and is not an artifact; choose another --out or empty it.")
