@@ -42,6 +42,7 @@ def transforms(unit: tf.Tensor, ranges: Ranges) -> tf.Tensor:
     Returns:
         `(batch, 2, 3)` float32; row 0 gives x (to the right), row 1 gives y (down).
     """
+    unit = tf.convert_to_tensor(unit, tf.float32)
     signed = 2.0 * unit - 1.0
     flip_x = tf.where((unit[:, 0] < 0.5) & ranges.flip_horizontal, -1.0, 1.0)
     flip_y = tf.where((unit[:, 1] < 0.5) & ranges.flip_vertical, -1.0, 1.0)
@@ -70,14 +71,13 @@ def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Te
     size, channels = images.shape[1], images.shape[3]
     batch = tf.shape(images)[0]
     axis = tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
-    x_out, y_out = tf.meshgrid(axis, axis)
-    grid = tf.stack([x_out, y_out, tf.ones_like(x_out)], axis=0)
-    grid = tf.reshape(grid, (3, size * size))
-    source = tf.matmul(matrices, tf.tile(grid[None], (batch, 1, 1)))
-    pixel = ((source + 1.0) * size - 1.0) / 2.0
+    x_out, y_out = (tf.reshape(grid, (1, -1)) for grid in tf.meshgrid(axis, axis))
+    # Written out rather than as a matrix product, whose last bits depend on the batch.
+    x_in, y_in = (row[:, 0:1] * x_out + row[:, 1:2] * y_out + row[:, 2:3] for row in tf.unstack(matrices, axis=1))
+    x_pixel, y_pixel = ((coordinate + 1.0) * (size / 2.0) - 0.5 for coordinate in (x_in, y_in))
     padded = tf.pad(images - outside, ((0, 0), (1, 1), (1, 1), (0, 0)))
     flat = tf.reshape(padded, (batch, (size + 2) * (size + 2), channels))
-    sampled = _bilinear(flat, pixel[:, 0], pixel[:, 1], size)
+    sampled = _bilinear(flat, x_pixel, y_pixel, size)
     return tf.reshape(sampled, (batch, size, size, channels)) + outside
 
 

@@ -2,7 +2,6 @@
 
 import gzip
 import os
-import threading
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from PIL import Image, ImageFile, ImageOps
 
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.files import write_bytes
 
 MAX_PIXELS = 80_000_000
 MAX_BYTES = 512 * 2**20
@@ -93,22 +93,17 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
     """Writes a PNG in one step: a reader sees the old file or the whole new one, never a part.
 
     Args:
-        path: the file, in a folder that exists.
+        path: the file; folders that are missing are made.
         array: as for `encode_png`.
 
     Raises:
         SynthMedError: the file cannot be written.
         ValueError: the array is no picture.
     """
-    path = Path(path)
     data = encode_png(array)
-    beside = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        beside.write_bytes(data)
-        os.replace(beside, path)
+        write_bytes(Path(path), data)
     except OSError as error:
-        with suppress(OSError):
-            beside.unlink()
         raise SynthMedError(
             f"{path} could not be written ({error.strerror}); check the folder, its permissions and the free space."
         ) from error

@@ -88,3 +88,11 @@ def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:
     statistic = tf.repeat(tf.reduce_mean(deviation, axis=(1, 2, 3)), group)
     channel = tf.ones_like(features[..., :1]) * tf.cast(statistic, features.dtype)[:, None, None, None]
     return tf.concat([features, channel], axis=-1)
+
+
+def plain_variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:
+    """All variables of a network or optimizer as TensorFlow's own, in their order.
+
+    Checkpoints and SavedModels hold these lists: TensorFlow does not look into a Keras 3 network's lists of layers.
+    """
+    return [v if isinstance(v, tf.Variable) else v.value for v in owner.variables]

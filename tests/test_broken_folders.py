@@ -28,7 +28,7 @@ BROKEN = {
     "empty folder": ({}, ["data", "none of the known layouts", "drive", "hrf", "messidor"], "arrange it like one"),
     "notes alone": ({"a.txt": b"x"}, ["data", "holds no pictures"], "arrange it like one"),
     "empty images folder": ({"images/a.txt": b"x"}, ["data", "layout plain"], "copy them into its folders"),
-    "photograph without mask": ({**GOOD, "images/b.png": PHOTOGRAPH}, ["images/b.png", "without a mask"], "add the mask"),
+    "photograph without mask": ({**GOOD, "images/b.png": PHOTOGRAPH}, ["images/b.png", "without a mask"], "add the"),
     "mask without photograph": ({**GOOD, "masks/b.png": VESSELS}, ["masks/b.png", "photograph"], "remove the mask"),
     "several halves": ({**GOOD, "masks/b.png": b"", "masks/c.png": b""}, ["masks/b.png", "1 more"], "remove the mask"),
     "masks alone": ({"masks/a.png": VESSELS}, ["masks/a.png", "without a photograph"], "add the photograph"),
@@ -79,7 +79,7 @@ BROKEN = {
     ),
     "zero bytes": ({**GOOD, "images/a.png": b""}, ["images/a.png", "0 bytes"], "copy it again"),
     "text as PNG": ({**GOOD, "images/a.png": b"hello"}, ["images/a.png", "no picture"], "copy it again"),
-    "truncated photograph": ({**GOOD, "images/a.png": PHOTOGRAPH[:-60]}, ["images/a.png", "truncated"], "copy it again"),
+    "truncated photograph": ({**GOOD, "images/a.png": PHOTOGRAPH[:-60]}, ["images/a.png", "truncated"], "copy it"),
     "truncated mask": ({**GOOD, "masks/a.png": VESSELS[:-60]}, ["masks/a.png", "truncated"], "copy it again"),
     "truncated gzip": (
         {"stare-images/im0001.ppm.gz": gzip.compress(PPM)[:-9]},

@@ -127,7 +127,10 @@ def test_low_range_sixteen_bit_png_colour_is_refused(tmp_path):
         read_image(tmp_path / "a.png")
 
 
-@pytest.mark.parametrize("name", ["rgb.png", "lzw.tiff", "rgb.tif", "packbits.TIF", "rgb.ppm", "rgb.ppm.gz", "grey.gif"])
+@pytest.mark.parametrize(
+    "name",
+    ["rgb.png", "lzw.tiff", "rgb.tif", "packbits.TIF", "rgb16.tif", "rgb.ppm", "rgb.ppm.gz", "grey16.pgm", "grey.gif"],
+)
 @pytest.mark.parametrize("share", [0.02, 0.3, 0.6, 0.95])
 @pytest.mark.filterwarnings("ignore::UserWarning")
 def test_truncated_files_are_refused(tmp_path, name, share):
@@ -278,9 +281,11 @@ def test_a_failed_write_keeps_the_old_file(tmp_path, monkeypatch):
     assert [entry.name for entry in tmp_path.iterdir()] == ["a.png"]
 
 
-def test_write_png_into_no_folder(tmp_path):
-    with pytest.raises(SynthMedError, match=r"a\.png could not be written \(No such file or directory\); check"):
-        write_png(tmp_path / "none" / "a.png", COLOUR)
+def test_write_png_makes_folders_but_not_out_of_files(tmp_path):
+    write_png(tmp_path / "new" / "a.png", COLOUR)
+    np.testing.assert_array_equal(read_image(tmp_path / "new" / "a.png"), COLOUR)
+    with pytest.raises(SynthMedError, match=r"b\.png could not be written \(.+\); check the folder"):
+        write_png(tmp_path / "new" / "a.png" / "b.png", COLOUR)
 
 
 def test_grid_places_pictures_in_rows():

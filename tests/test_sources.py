@@ -252,8 +252,8 @@ def test_lists_of_patients(text, patients):
     [
         ("", "The list of patients '' is empty; name one"),
         (" , ", "is empty; name one"),
-        ("04", "The patient '04' is not in the source; the nearest are 0"),
-        ("01-1O", "The patient '1O' is not in the source; the nearest are 1"),
+        ("04", "The patient '04' is not in the source; the nearest are 01, 02, 03"),
+        ("01-1O", "The patient '1O' is not in the source; the nearest are 01, 10, 11"),
         ("10-01", "The range '10-01' runs backwards; write 01-10"),
         ("-01", "The patient '-01' is not in the source"),
     ],

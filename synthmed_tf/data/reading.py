@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from PIL import Image
-from scipy import ndimage
+from scipy import ndimage, sparse
 from skimage.morphology import skeletonize
 
 from synthmed_tf.data.sample import Crop, Sample
@@ -49,14 +49,8 @@ def load_sample(pair: Pair, size: int) -> Sample:
         raise ValueError(f"A sample has a side of at least 1 pixel. Received: size={size}")
     photograph = read_image(pair.photograph)
     mask, fov = (None if path is None else read_mask(path) for path in (pair.mask, pair.fov))
-    for path, other in ((pair.mask, mask), (pair.fov, fov)):
-        if other is not None and other.shape != photograph.shape[:2]:
-            sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (photograph, other)]
-            raise SynthMedError(
-                f"{pair.photograph} has {sizes[0]} pixels but {path} has {sizes[1]}; give two files of one size."
-            )
-    if fov is None:
-        fov = derive_fov(photograph, str(pair.photograph))
+    _refuse_sizes(pair, photograph, mask, fov)
+    fov = derive_fov(photograph, str(pair.photograph)) if fov is None else fov
     crop = square_around(fov)
     small_fov = _resample(_cut(fov, crop).astype(np.uint8) * np.uint8(255), size) >= 128
     small_mask = None
@@ -161,12 +155,8 @@ def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarr
     darkest, bright = float(level.min()), float(np.percentile(level, 90))
     if bright > 0 and darkest > _NO_BORDER_LEVEL * bright:
         return np.ones((height, width), bool)
-    components, count = ndimage.label(level > darkest + max(_FIELD_LEVEL * (bright - darkest), _FIELD_LEAST_STEP))
-    share = 0.0
-    if count:
-        sizes = np.bincount(components.ravel())
-        field = ndimage.binary_fill_holes(components == 1 + np.argmax(sizes[1:]))
-        share = float(field.mean())
+    field = _largest_filled(level > darkest + max(_FIELD_LEVEL * (bright - darkest), _FIELD_LEAST_STEP))
+    share = float(field.mean())
     if share < _LEAST_FIELD_SHARE:
         raise SynthMedError(
             f"{name} shows no field of view: the largest bright part covers {share:.0%} of the picture; "
@@ -212,6 +202,13 @@ def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
     return coverage if size >= len(mask) else np.maximum(coverage, _centre_line_coverage(mask, size))
 
 
+def _largest_filled(bright: np.ndarray) -> np.ndarray:
+    components, count = ndimage.label(bright)
+    if count == 0:
+        return bright
+    return ndimage.binary_fill_holes(components == 1 + np.argmax(np.bincount(components.ravel())[1:]))
+
+
 def _centre_line_coverage(mask: np.ndarray, size: int) -> np.ndarray:
     # On a grid three times finer than the target, a line with its four neighbours is three wide: one target pixel.
     # Marking every fine pixel that holds a vessel keeps pieces connected, and the cost depends on `size` alone.
@@ -224,16 +221,29 @@ def _centre_line_coverage(mask: np.ndarray, size: int) -> np.ndarray:
     else:
         place = ((np.arange(fine) + 0.5) * len(mask) / fine).astype(int)
         grid = mask[np.ix_(place, place)]
-    lines = ndimage.binary_dilation(skeletonize(grid))
+    # The default method (Zhang and Suen) erases a diagonal that is two pixels wide; that of Lee et al. keeps it.
+    lines = ndimage.binary_dilation(skeletonize(grid, method="lee"))
     share = lines.reshape(size, _FINE, size, _FINE).mean(axis=(1, 3))
     return np.floor(share * 255 + 0.5).astype(np.uint8)
 
 
 def _resample(array: np.ndarray, size: int) -> np.ndarray:
-    # BOX is the exact area average: a photograph's pixel then stands for the same square as the mask's coverage, and
-    # the step to the black border does not ring as it does with LANCZOS.
-    method = Image.Resampling.BOX if size < len(array) else Image.Resampling.BICUBIC
-    return np.array(Image.fromarray(array).resize((size, size), method))
+    if size >= len(array):
+        return np.array(Image.fromarray(array).resize((size, size), Image.Resampling.BICUBIC))
+    # The exact area average: a photograph's pixel then stands for the same square as the mask's coverage, and the step
+    # to the black border does not ring as with LANCZOS. Pillow's BOX weighs whole pixels only, so it shifts edges.
+    weights = _area_weights(len(array), size)
+    channels = np.moveaxis(array.reshape(*array.shape[:2], -1), -1, 0)
+    averages = [weights @ (weights @ channel.astype(np.float32)).T for channel in channels]
+    averages = np.floor(np.stack([average.T for average in averages], axis=-1) + 0.5).astype(np.uint8)
+    return averages.reshape(size, size, *array.shape[2:])
+
+
+def _area_weights(side: int, size: int) -> sparse.csr_array:
+    """`(size, side)`: the share that each source pixel has in each target pixel; rows sum to 1."""
+    edges = np.unique(np.concatenate([np.arange(side + 1) * size, np.arange(size + 1) * side]))
+    lengths, starts = np.diff(edges) / side, edges[:-1]
+    return sparse.csr_array((lengths.astype(np.float32), (starts // side, starts // size)), shape=(size, side))
 
 
 def _cut(array: np.ndarray, crop: Crop) -> np.ndarray:
@@ -249,6 +259,15 @@ def _overlap(crop: Crop) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
     spans = [(max(start, 0), min(start + crop.side, length), start) for start, length in corners]
     inside = tuple(slice(low, high) for low, high, _ in spans)
     return inside, tuple(slice(low - start, high - start) for low, high, start in spans)
+
+
+def _refuse_sizes(pair: Pair, photograph: np.ndarray, mask: np.ndarray | None, fov: np.ndarray | None) -> None:
+    for path, other in ((pair.mask, mask), (pair.fov, fov)):
+        if other is not None and other.shape != photograph.shape[:2]:
+            sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (photograph, other)]
+            raise SynthMedError(
+                f"{pair.photograph} has {sizes[0]} pixels but {path} has {sizes[1]}; give two files of one size."
+            )
 
 
 def _refuse_implausible(pair: Pair, mask: np.ndarray, fov: np.ndarray) -> None:

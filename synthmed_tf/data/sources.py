@@ -200,13 +200,14 @@ def _with_patient(pair: Pair, expression: str) -> Pair:
 
 def _known(name: str, patients: Sequence[str]) -> str:
     if name not in patients:
-        near = ", ".join(difflib.get_close_matches(name, patients, n=3, cutoff=0.0))
+        nearest = sorted(patients, key=lambda known: -difflib.SequenceMatcher(None, name, known).ratio())
+        near = ", ".join(nearest[:3])
         raise SynthMedError(f"The patient {name!r} is not in the source; the nearest are {near or 'none'}.")
     return name
 
 
 def _natural(names: Iterable[str]) -> tuple[str, ...]:
     def key(name: str) -> list:
-        return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", name) if part]
+        return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in re.split(r"(\d+)", name) if part]
 
     return tuple(sorted(set(names), key=lambda name: (key(name), name)))

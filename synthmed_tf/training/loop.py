@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, images, snapshot
+from synthmed_tf import augment, images, layers, snapshot
 from synthmed_tf.config import Config
 from synthmed_tf.data import pipeline
 from synthmed_tf.data.dataset import Dataset
@@ -47,17 +47,17 @@ class StageLoop:
         self.stage, self.config, self.dataset, self.strategy = stage, config, dataset, strategy
         self.folder, self.say = folder, say
         self.step = AdversarialStep(stage, strategy)
-        parts = {
+        owners = {
             "generator": stage.generator,
             "generator_ema": stage.generator_ema,
             "discriminator": stage.discriminator,
             "generator_optimizer": self.step.generator_optimizer,
             "discriminator_optimizer": self.step.discriminator_optimizer,
-            "global_step": self.step.global_step,
         }
         if getattr(stage, "encoder", None) is not None:
-            parts["encoder"] = stage.encoder
-        self.checkpoint = tf.train.Checkpoint(**parts)
+            owners["encoder"] = stage.encoder
+        parts = {name: layers.plain_variables(owner) for name, owner in owners.items()}
+        self.checkpoint = tf.train.Checkpoint(global_step=self.step.global_step, **parts)
         self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder / "checkpoints"), max_to_keep=2)
         self.total = stage.config.total_steps(len(dataset.pairs))
 
@@ -115,7 +115,7 @@ class StageLoop:
     def _restore(self) -> int:
         if self.manager.latest_checkpoint is None:
             return 0
-        self.checkpoint.restore(self.manager.latest_checkpoint).assert_existing_objects_matched()
+        self.checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
         return int(self.step.global_step.numpy())
 
     def _save(self, done: int) -> None:
