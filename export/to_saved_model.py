@@ -5,4 +5,4 @@ import sys
 from synthmed_tf.cli import main
 
 if __name__ == "__main__":
-    main(["export", "--format", "savedmodel", *sys.argv[1:]])
+    main(["export", "--format", "savedmodel", *sys.argv[1:]], prog_name="synthmed")

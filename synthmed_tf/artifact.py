@@ -20,6 +20,9 @@ from synthmed_tf.errors import SynthMedError
 SAVEDMODEL = Path("savedmodel") / "1"
 ONNX = Path("generator.onnx")
 CARD = Path("card.json")
+KIND = "generator"
+
+_FACTS = ("model_sha256", "size", "licence", "data")
 
 Runtime = Literal["auto", "savedmodel", "onnx"]
 
@@ -105,35 +108,39 @@ def open_artifact(folder: str | Path, runtime: Runtime = "auto") -> Artifact:
         SynthMedError: there is no such artifact, or it cannot be read.
     """
     folder = Path(folder)
-    if folder.suffix == ".onnx":
-        folder, runtime = folder.parent, "onnx"
+    if folder.name == ONNX.name:
+        folder, runtime = folder.parent, "onnx" if runtime == "auto" else runtime
     card = read_card(folder)
     has = {"savedmodel": (folder / SAVEDMODEL / "saved_model.pb").is_file(), "onnx": (folder / ONNX).is_file()}
     chosen = next((name for name in has if has[name]), None) if runtime == "auto" else runtime
-    if chosen is None or not has[chosen]:
-        wanted = "a SavedModel or an ONNX file" if chosen is None else f"what runtime {chosen} opens"
-        raise SynthMedError(f"{folder} does not hold {wanted}; export it again with synthmed export.")
+    if chosen is None or not has.get(chosen):
+        wanted = {None: "SavedModel or ONNX file", "savedmodel": "SavedModel", "onnx": "ONNX file"}[chosen]
+        raise SynthMedError(f"{folder} holds no {wanted}; export the run again with synthmed export.")
+    file = folder / (SAVEDMODEL if chosen == "savedmodel" else ONNX)
     try:
-        if chosen == "savedmodel":
-            return SavedModelArtifact(folder / SAVEDMODEL, card)
-        return OnnxArtifact(folder / ONNX, card)
+        return SavedModelArtifact(file, card) if chosen == "savedmodel" else OnnxArtifact(file, card)
     except Exception as error:  # each runtime has its own errors for a file that it cannot read
-        raise SynthMedError(f"The {chosen} in {folder} cannot be opened ({_first_line(error)}); export it again.") from error
+        raise SynthMedError(f"{file} cannot be opened ({_first_line(error)}); export the run again.") from error
 
 
 def read_card(folder: Path) -> dict[str, Any]:
     """What `card.json` holds.
 
     Raises:
-        SynthMedError: it is missing or damaged.
+        SynthMedError: it is missing, damaged or the card of something else.
     """
+    file = Path(folder) / CARD
     try:
-        card = json.loads((Path(folder) / CARD).read_text(encoding="utf-8"))
-        card["model_sha256"], card["size"]
-    except FileNotFoundError:
+        card = json.loads(file.read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise SynthMedError(f"{folder} is not an artifact: it has no {CARD}; make one with synthmed export.") from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise SynthMedError(f"{Path(folder) / CARD} is damaged ({error}); export the artifact again.") from error
+    except (OSError, ValueError) as error:
+        raise SynthMedError(f"{file} is damaged ({_first_line(error)}); export the run again.") from error
+    if not isinstance(card, dict) or card.get("kind") != KIND:
+        raise SynthMedError(f"{folder} is not an artifact: its {CARD} is of another kind; name an artifact's folder.")
+    missing = [name for name in _FACTS if name not in card]
+    if missing:
+        raise SynthMedError(f"{file} is damaged ({', '.join(missing)} missing); export the run again.")
     return card
 
 

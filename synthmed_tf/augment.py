@@ -94,3 +94,24 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     upper = at(0) * (1.0 - right_share) + at(1) * right_share
     lower = at(size + 2) * (1.0 - right_share) + at(size + 3) * right_share
     return upper * (1.0 - bottom_share) + lower * bottom_share
+
+
+COLOUR_DRAWS = 5
+"""How many numbers in (0, 1) one example's colours are changed with."""
+
+
+def colour(photographs: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
+    """Changes gain of each channel, brightness and contrast; black stays black.
+
+    Args:
+        photographs: `(batch, size, size, 3)`, float32 in [-1, 1].
+        unit: `(batch, 5)`, uniform in (0, 1).
+        strength: largest change of gain and brightness, as a share; the exponent of contrast changes as much.
+
+    Returns:
+        The photographs' shape, in [-1, 1].
+    """
+    change = strength * (2.0 * tf.convert_to_tensor(unit, tf.float32)[:, None, None, :] - 1.0)
+    gain = (1.0 + change[..., :3] / 2.0) * (1.0 + change[..., 3:4])
+    light = tf.pow((photographs + 1.0) / 2.0, tf.exp(change[..., 4:]))
+    return 2.0 * tf.clip_by_value(light * gain, 0.0, 1.0) - 1.0

@@ -50,10 +50,11 @@ def _markdown(card: dict[str, Any]) -> str:
         if runtime in card["parity"]:
             figures = card["parity"][runtime]
             lines.append(f"| {runtime} | {figures['mask_share']:.1e} | {figures['grey_levels']} |")
-    lines += ["", "Not for diagnosis. A picture is identified by (model, seed, index) and can be drawn again from these."]
+    lines += ["", "Not for diagnosis. A picture is known by (model, seed, index) and can be drawn again from these."]
     return "\n".join(lines) + "\n"
 
 
 def _data_line(data: dict[str, Any]) -> str:
     named = ATTRIBUTION.get(data["layout"], "source not named")
-    return f"{data['pairs']} pairs of {data['patients']} patients of {data['source']}: {named}"
+    pairs = f"{data['pairs']} pairs of {data['patients']} patients of {data['source']} (SHA-256 {data['sha256'][:16]})"
+    return f"{pairs}: {named}"

@@ -24,7 +24,7 @@ class _Group(click.Group):
             click.echo(f"synthmed: {error}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
-            click.echo("synthmed: stopped; the same command goes on where it was", err=True)
+            click.echo("synthmed: stopped; run the same command again", err=True)
             sys.exit(128 + signal.SIGINT)
 
 
@@ -42,7 +42,7 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("folder", type=_FOLDER)
-@click.option("--size", type=int, default=64, show_default=True, help="Pixels a side that the pairs are read at.")
+@click.option("--size", type=click.IntRange(32, 1024), default=64, show_default=True, help="Pixels a side to read at.")
 @click.option("--patient-regex", help="Its first group in a file's name is the patient.")
 def check(folder: Path, size: int, patient_regex: str | None) -> None:
     """Reads every pair in FOLDER and says what was found."""
@@ -111,7 +111,8 @@ def train(stage, preset, source, run, config_file, overrides, size, patients, pa
     except Interrupted as stopped:
         click.echo(f"synthmed: {stopped}", err=True)
         sys.exit(128 + stopped.signal_number)
-    _say(f"the run is in {run}; next: synthmed export --run {run} --out DIR")
+    ready = all((run / name / "snapshot").is_dir() for name in training.STAGES)
+    _say(f"the run is in {run}; next: " + (f"synthmed export --run {run} --out DIR" if ready else "the other stage"))
 
 
 @main.command()
@@ -124,8 +125,11 @@ def export(run: Path, out: Path, formats: str, name: str | None, licence: str) -
     """Writes both generators as one graph, proven equal across the runtimes."""
     from synthmed_tf import exporting
 
-    report = exporting.export(run, out, [part.strip() for part in formats.split(",")], name, licence, _say)
-    for runtime in (name for name in exporting.FORMATS if name in report):
+    wanted = [part.strip() for part in formats.split(",") if part.strip()]
+    report = exporting.export(run, out, wanted, name, licence, _say)
+    for runtime in exporting.FORMATS:
+        if runtime not in report:
+            continue
         figures = report[runtime]
         click.echo(
             f"{runtime}: {figures['mask_share']:.1e} of the mask pixels and at most {figures['grey_levels']} grey "

@@ -3,31 +3,28 @@
 A value that is not allowed is answered with a sentence that names the field, the value and what is allowed.
 """
 
-import difflib
 import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import pydantic
-import yaml
 from pydantic import Field
 
+from synthmed_tf import options
 from synthmed_tf.errors import SynthMedError
 
-SIZES = (32, 64, 128, 256, 512, 1024)
-
 Size = Literal[32, 64, 128, 256, 512, 1024]
-Positive = Annotated[int, Field(gt=0)]
-Count = Annotated[int, Field(ge=0)]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Filters = Annotated[int, Field(ge=2, le=1024)]
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(pydantic.BaseModel):
-    """A part of the configuration: frozen, and no unknown fields."""
+    """A part of the configuration: frozen, no unknown fields, and no value of another type (not even true for 1)."""
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class AugmentConfig(Section):
@@ -131,10 +128,10 @@ class Stage1Config(StageConfig):
     architecture: Literal["dcgan", "resampling"] = "resampling"
     latent_dim: Annotated[int, Field(ge=1, le=1024)] = 128
     latent: Literal["normal", "uniform"] = "normal"
-    filters: Positive = 16
-    discriminator_filters: Positive = 16
-    max_filters: Positive = 256
-    norm: Literal["none", "batch", "instance"] = "batch"
+    filters: Filters = 16
+    discriminator_filters: Filters = 16
+    max_filters: Filters = 256
+    norm: Literal["none", "batch", "instance"] = "instance"
     augment: AugmentConfig = AugmentConfig()
     soft_masks: bool = True
     calibrate: bool = True
@@ -152,10 +149,11 @@ class Stage2Config(StageConfig):
         use_fov: whether the field of view is a second condition.
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a drawn style back.
+        colour: strength of colour augmentation of the photographs; 0 turns it off.
     """
 
-    filters: Positive = 32
-    discriminator_filters: Positive = 32
+    filters: Filters = 32
+    discriminator_filters: Filters = 32
     norm: Literal["batch", "instance"] = "instance"
     upsampling: Literal["transposed", "nearest"] = "nearest"
     dropout: Share = 0.0
@@ -166,6 +164,7 @@ class Stage2Config(StageConfig):
     feature_weight: Weight = 10.0
     kl_weight: Weight = 0.1
     style_weight: Weight = 1.0
+    colour: Share = 0.0
 
 
 class Config(Section):
@@ -234,6 +233,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stage1": {
             "batch_size": 16,
             "steps": 20_000,
+            "optimizer": {"generator_rate": 6e-4, "discriminator_rate": 6e-4},
             "r1_gamma": 2.0,
             "ema_half_life": 5_000,
             "augment": {"shift": 0.1},
@@ -253,6 +253,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "batch_size": 16,
             "steps": 600,
             "latent_dim": 64,
+            "optimizer": {"generator_rate": 1e-3, "discriminator_rate": 1e-3},
             "r1_gamma": 2.0,
             "ema_half_life": 1_000,
             "augment": {"shift": 0.1},
@@ -280,93 +281,22 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
         SynthMedError: an unknown preset or field (the nearest valid name is given), or a value that is not allowed.
     """
     if preset not in PRESETS:
-        raise SynthMedError(f"There is no preset {preset!r}{_nearest(preset, PRESETS)}; choose {_listed(PRESETS)}.")
-    values: dict[str, Any] = _merged({"preset": preset}, PRESETS[preset])
-    if file is not None:
-        values = _merged(values, _read_yaml(file))
-    for override in overrides:
-        values = _merged(values, _parse_override(override))
-    return _validated(values)
+        near = options.nearest(preset, PRESETS)
+        raise SynthMedError(f"There is no preset {preset!r}{near}; choose {options.listed(PRESETS)}.")
+    values = options.merge({"preset": preset}, PRESETS[preset])
+    changes = ([] if file is None else [options.read_yaml(file)]) + [options.parse_override(text) for text in overrides]
+    for change in changes:
+        values = options.merge(values, change)
+    if values["preset"] != preset:
+        raise SynthMedError(f"Option preset is {values['preset']!r} beside --preset {preset}; leave one of them out.")
+    return options.validate(Config, values)
 
 
 def config_from_json(text: str, origin: str) -> Config:
     """Reads a saved configuration; `origin` names the file in the error's sentence."""
     try:
-        return _validated(json.loads(text))
-    except json.JSONDecodeError as error:
+        return options.validate(Config, json.loads(text))
+    except ValueError as error:
         raise SynthMedError(f"{origin} is not JSON ({error}); restore it or start a new run folder.") from error
-
-
-def _validated(values: dict[str, Any]) -> Config:
-    try:
-        return Config.model_validate(values)
-    except pydantic.ValidationError as error:
-        raise SynthMedError(_sentence(error.errors()[0])) from None
-
-
-def _sentence(problem: dict[str, Any]) -> str:
-    path = [str(part) for part in problem["loc"]]
-    name, found = ".".join(path), problem["input"]
-    if problem["type"] == "extra_forbidden":
-        known = _fields_at(path[:-1])
-        return f"There is no option {name!r}{_nearest(path[-1], known)}; here are {_listed(known)}."
-    message = problem["msg"].removeprefix("Value error, ").removeprefix("Input ")
-    if problem["type"] == "value_error":
-        return f"Section {name or 'top'}: {message}."
-    return f"Option {name} is {found!r}: it {message}." if not message.startswith("should") else (
-        f"Option {name} {message}, and is {found!r}."
-    )
-
-
-def _fields_at(path: list[str]) -> list[str]:
-    section: type[pydantic.BaseModel] = Config
-    for part in path:
-        section = section.model_fields[part].annotation
-    return list(section.model_fields)
-
-
-def _parse_override(override: str) -> dict[str, Any]:
-    name, equals, value = override.partition("=")
-    if not equals or not name.strip():
-        raise SynthMedError(f"The override {override!r} is not of the form name=value, such as stage1.batch_size=16.")
-    try:
-        nested: Any = yaml.safe_load(value)
-    except yaml.YAMLError:
-        raise SynthMedError(f"The value in {override!r} is not YAML; quote it.") from None
-    for part in reversed(name.strip().split(".")):
-        nested = {part: nested}
-    return nested
-
-
-def _read_yaml(file: Path) -> dict[str, Any]:
-    try:
-        values = yaml.safe_load(Path(file).read_text(encoding="utf-8"))
-    except OSError as error:
-        raise SynthMedError(f"The configuration file {file} cannot be read: {error.strerror}.") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise SynthMedError(f"The configuration file {file} is not YAML: {' '.join(str(error).split())}.") from None
-    if not isinstance(values, dict):
-        raise SynthMedError(f"The configuration file {file} must hold names and values, such as `size: 128`.")
-    return values
-
-
-def _merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, section by section. Setting one of steps and epochs takes the other's place."""
-    merged = dict(base)
-    for name, value in changes.items():
-        both = isinstance(value, dict) and isinstance(merged.get(name), dict)
-        merged[name] = _merged(merged[name], value) if both else value
-    for one, other in (("steps", "epochs"), ("epochs", "steps")):
-        if changes.get(one) is not None and other not in changes:
-            merged.pop(other, None)
-    return merged
-
-
-def _nearest(name: str, known) -> str:
-    matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
-    return f" (did you mean {matches[0]!r}?)" if matches else ""
-
-
-def _listed(names) -> str:
-    names = list(names)
-    return ", ".join(names[:-1]) + f" or {names[-1]}" if len(names) > 1 else names[0]
+    except SynthMedError as error:
+        raise SynthMedError(f"{origin} does not hold a configuration: {error}") from None

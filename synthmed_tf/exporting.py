@@ -47,42 +47,38 @@ def export(
     Raises:
         SynthMedError: a snapshot is missing, the stages do not belong together, or the runtimes differ by too much.
     """
-    unknown = sorted(set(formats) - set(FORMATS))
-    if unknown or not formats:
-        raise SynthMedError(f"There is no format {', '.join(unknown) or '(none given)'}; choose from {', '.join(FORMATS)}.")
-    out = Path(out)
+    _check_formats(formats)
+    out = Path(out).resolve()
     _refuse_other_folder(out)
     masks, photographs = (snapshot.load(Path(run) / stage / "snapshot") for stage in ("stage1", "stage2"))
     chain = make_chain(masks, photographs, Path(run))
-    with files.replaced_folder(out) as new:
-        card = _describe(masks, photographs, name or out.name, licence)
-        (new / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
-        if "savedmodel" in formats:
-            say("writing the SavedModel")
-            tf.saved_model.save(chain, str(new / artifact.SAVEDMODEL), signatures=chain.signatures())
-        if "onnx" in formats:
-            say("writing the ONNX file")
-            write_onnx(chain, new / artifact.ONNX, card)
-        say("comparing the runtimes")
-        report = parity.compare(chain, [artifact.open_artifact(new, runtime) for runtime in formats])
-        (new / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-        write_card(new, card | {"parity": report})
-    return report
+    card = _describe(masks, photographs, name or out.name, licence)
+    try:
+        with files.replaced_folder(out) as new:
+            return _write(chain, card, new, [known for known in FORMATS if known in formats], say)
+    except OSError as error:
+        raise SynthMedError(
+            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out."
+        ) from error
 
 
 def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path) -> Chain:
     """The chained generator of two snapshots.
 
     Raises:
-        SynthMedError: they are of different sizes or training data.
+        SynthMedError: they are of other stages or of different sizes, or their weights do not fit.
     """
-    if masks.config.size != photographs.config.size:
+    if (masks.stage, photographs.stage) != ("stage1", "stage2"):
         raise SynthMedError(
-            f"In {run} stage1 draws {masks.config.size} pixels and stage2 {photographs.config.size}; train both at one size."
+            f"In {run} the snapshots are of {masks.stage} and {photographs.stage}, not of stage1 and stage2; "
+            "put each into its own folder."
         )
+    if masks.config.size != photographs.config.size:
+        sizes = f"stage1 draws {masks.config.size} pixels and stage2 {photographs.config.size}"
+        raise SynthMedError(f"In {run} {sizes}; train both at one size.")
     mask_generator, image_generator = factory.mask_generator(masks.config), factory.image_generator(photographs.config)
-    snapshot.restore(mask_generator, masks, run / "stage1")
-    snapshot.restore(image_generator, photographs, run / "stage2")
+    snapshot.restore(mask_generator, masks, run / "stage1" / "snapshot")
+    snapshot.restore(image_generator, photographs, run / "stage2" / "snapshot")
     config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
     return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov)
 
@@ -112,8 +108,27 @@ def write_onnx(chain: Chain, file: Path, card: dict[str, Any]) -> None:
     file.write_bytes(model.SerializeToString())
 
 
+def _write(
+    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], say: Callable[[str], None]
+) -> dict[str, Any]:
+    """Fills the artifact's folder, and returns the parity report."""
+    (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
+    if "savedmodel" in formats:
+        say("writing the SavedModel")
+        tf.saved_model.save(chain, str(folder / artifact.SAVEDMODEL), signatures=chain.signatures())
+    if "onnx" in formats:
+        say("writing the ONNX file")
+        write_onnx(chain, folder / artifact.ONNX, card)
+    say("comparing the runtimes")
+    report = parity.compare(chain, [artifact.open_artifact(folder, runtime) for runtime in formats])
+    (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_card(folder, card | {"parity": report})
+    return report
+
+
 def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, licence: str) -> dict[str, Any]:
     return {
+        "kind": artifact.KIND,
         "name": name,
         "schema": 1,
         "model_sha256": _identity(masks, photographs),
@@ -146,7 +161,18 @@ def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
     return digest.hexdigest()
 
 
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        found = f"There is no format {unknown[0]!r}" if unknown else "No format is given"
+        raise SynthMedError(f"{found}; choose from {', '.join(FORMATS)}.")
+
+
 def _refuse_other_folder(out: Path) -> None:
     """An artifact may be replaced; anything else that is there may not."""
-    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / artifact.CARD).is_file())):
-        raise SynthMedError(f"{out} is there and is not an artifact; choose another --out or empty it.")
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        artifact.read_card(out)
+    except SynthMedError:
+        raise SynthMedError(f"{out} is there and is not an artifact; choose another --out or empty it.") from None

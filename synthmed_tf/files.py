@@ -7,37 +7,47 @@ import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import BinaryIO
+
+PART = ".part"
+"""Ends the name of a file that is being written; a process that was killed may leave one."""
 
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives a new folder beside `folder` to write into, and lets it take its place if all goes well."""
-    folder = Path(folder)
+    """Gives a new folder beside `folder` to write into, and lets it take its place if all goes well.
+
+    After an error the folder is as it was, and nothing lies beside it. A link is followed.
+    """
+    folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     new.chmod(0o755)
     try:
         yield new
-        old = folder.with_name(f".{folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if folder.exists():
-            os.rename(folder, old)
-        os.rename(new, folder)
-        shutil.rmtree(old, ignore_errors=True)
+        _take_place(new, folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file beside its place, then renames it."""
+@contextlib.contextmanager
+def replaced_file(path: Path) -> Iterator[BinaryIO]:
+    """Gives a new file beside `path` to write into, and lets it take its place if all goes well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
     try:
-        beside.write_bytes(content)
+        with open(beside, "wb") as file:
+            yield file
         os.replace(beside, path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Writes a file beside its place, then renames it."""
+    with replaced_file(path) as file:
+        file.write(content)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -52,3 +62,17 @@ def sha256(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def _take_place(new: Path, folder: Path) -> None:
+    old = folder.with_name(f".{folder.name}.old")
+    shutil.rmtree(old, ignore_errors=True)
+    if folder.exists():
+        os.rename(folder, old)
+    try:
+        os.rename(new, folder)
+    except OSError:
+        if old.exists():
+            os.rename(old, folder)
+        raise
+    shutil.rmtree(old, ignore_errors=True)

@@ -1,5 +1,6 @@
 """The proof that all runtimes draw the same pictures, and that a picture does not depend on its batch."""
 
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -41,16 +42,10 @@ def compare(chain: Chain, artifacts: list[Artifact]) -> dict[str, Any]:
         "batch_sizes": list(BATCH_SIZES),
         "limits": {"mask_share": MOST_MASK_SHARE, "grey_levels": MOST_GREY_LEVELS},
     }
-    reference = _batched(lambda part: chain.pixels(tf.constant(seed[part]), tf.constant(index[part]))["mask"], count, (8,))
+    reference = _in_eights(chain.pixels, "mask", seed, index)
     for opened in artifacts:
         masks, photographs = _draw(opened, seed, index)
-        again = _batched(
-            lambda part, masks=masks: chain.translate(
-                tf.constant(masks[part]), tf.constant(seed[part]), tf.constant(index[part])
-            )["image"],
-            count,
-            (8,),
-        )
+        again = _in_eights(chain.translate, "image", masks, seed, index)
         figures = {
             "mask_share": float(np.mean(masks != reference)),
             "grey_levels": int(np.max(np.abs(photographs.astype(int) - again.astype(int)))),
@@ -66,11 +61,13 @@ def _draw(opened: Artifact, seed: np.ndarray, index: np.ndarray) -> tuple[np.nda
     return np.concatenate(masks), np.concatenate(photographs)
 
 
-def _batched(draw, count: int, batch_sizes: tuple[int, ...]) -> np.ndarray:
-    return np.concatenate([draw(part).numpy() for part in _parts(count, batch_sizes)])
+def _in_eights(function: Callable[..., dict[str, tf.Tensor]], output: str, *inputs: np.ndarray) -> np.ndarray:
+    """One output of a function of the chain, whose inputs it is given eight rows at a time."""
+    parts = _parts(len(inputs[0]), (8,))
+    return np.concatenate([function(*(tf.constant(rows[part]) for rows in inputs))[output].numpy() for part in parts])
 
 
-def _parts(count: int, batch_sizes: tuple[int, ...]):
+def _parts(count: int, batch_sizes: tuple[int, ...]) -> Iterator[slice]:
     start, turn = 0, 0
     while start < count:
         stop = min(count, start + batch_sizes[turn % len(batch_sizes)])

@@ -67,19 +67,49 @@ def load(folder: Path) -> Snapshot:
     if not (folder / "snapshot.json").is_file():
         raise SynthMedError(f"There is no snapshot in {folder}; train this stage first (synthmed train).")
     try:
-        facts = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
-        with np.load(folder / "weights.npz") as archive:
-            weights = [archive[name] for name in archive.files]
-        config = config_from_json(json.dumps(facts["config"]), str(folder / "snapshot.json"))
-        fov = images.read_image(folder / "fov.png")[..., :1]
-        return Snapshot(facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"])
-    except (OSError, ValueError, KeyError) as error:
-        raise SynthMedError(f"The snapshot in {folder} is damaged ({error}); run synthmed train again.") from error
+        snapshot = _read(folder)
+        _check(snapshot)
+    except Exception as error:  # NumPy and zipfile meet damage with errors of many classes
+        raise SynthMedError(_damaged(folder, error)) from error
+    return snapshot
 
 
 def restore(model: Any, snapshot: Snapshot, folder: Path) -> None:
-    """Puts a snapshot's weights into a network of its configuration."""
-    try:
-        model.set_weights(snapshot.weights)
-    except ValueError as error:
-        raise SynthMedError(f"The weights in {folder} do not fit their configuration ({error}).") from error
+    """Puts a snapshot's weights into a network of its configuration.
+
+    Args:
+        model: a `keras.Model` whose weights are made.
+        snapshot: what was loaded from `folder`.
+        folder: names the snapshot in the error's sentence.
+
+    Raises:
+        SynthMedError: the weights are of another network.
+    """
+    shapes = [tuple(weight.shape) for weight in model.get_weights()]
+    if [weight.shape for weight in snapshot.weights] != shapes:
+        raise SynthMedError(_damaged(folder, ValueError("weights.npz does not fit the configuration")))
+    model.set_weights(snapshot.weights)
+
+
+def _read(folder: Path) -> Snapshot:
+    facts = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+    with np.load(folder / "weights.npz") as archive:
+        weights = [archive[name] for name in archive.files]
+    config = config_from_json(json.dumps(facts["config"]), "snapshot.json")
+    fov = images.read_image(folder / "fov.png")[..., :1]
+    return Snapshot(facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"])
+
+
+def _check(snapshot: Snapshot) -> None:
+    size = snapshot.config.size
+    if snapshot.fov.shape != (size, size, 1):
+        raise ValueError(f"fov.png has {snapshot.fov.shape[1]}x{snapshot.fov.shape[0]} pixels, not {size}x{size}")
+    if not -1 <= snapshot.threshold <= 1:
+        raise ValueError(f"the threshold is {snapshot.threshold}, not from -1 to 1")
+    if not all(np.isfinite(weight).all() for weight in snapshot.weights):
+        raise ValueError("weights.npz holds a value that is not finite")
+
+
+def _damaged(folder: Path, error: Exception) -> str:
+    reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
+    return f"The snapshot in {folder} is damaged ({reason}); remove that folder and run the same synthmed train again."

@@ -5,13 +5,15 @@
     <set>/card.json            what drew it
     <set>/preview.png          the first pairs
 
-Drawing, encoding and writing overlap, and memory does not grow with the number of pairs. A pair is in the manifest
-once both of its files are whole; the same call goes on where it was.
+Drawing, encoding and writing overlap, and pictures in memory do not grow with the number of pairs. A pair is in the
+manifest once both of its files are whole; the same call goes on where it was.
 """
 
 import hashlib
+import itertools
 import json
 import os
+from array import array
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -26,6 +28,8 @@ from synthmed_tf.artifact import Artifact
 from synthmed_tf.errors import SynthMedError
 
 MANIFEST = "manifest.jsonl"
+KIND = "synthetic set"
+FOLDERS = ("images", "masks")
 _PREVIEW_PAIRS = 8
 _LARGEST_INDEX = 2**63 - 1
 
@@ -49,7 +53,9 @@ class Job:
     workers: int = max(1, os.cpu_count() or 1)
 
 
-def generate(opened: Artifact, job: Job, out: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> int:
+def generate(
+    opened: Artifact, job: Job, out: Path, progress: Callable[[int, int], None] = lambda done, total: None
+) -> int:
     """Draws what is missing of a set.
 
     Args:
@@ -67,26 +73,23 @@ def generate(opened: Artifact, job: Job, out: Path, progress: Callable[[int, int
     out = Path(out)
     _check(job)
     try:
-        done = _prepare(opened, job, out)
-        missing = [i for i in range(job.first_index, job.first_index + job.count) if i not in done]
-        _draw_missing(opened, job, out, missing, progress)
+        _prepare(opened, job, out)
+        finished = _tidy_manifest(out)
+        drawn = _draw_missing(opened, job, out, finished, progress)
+        _tidy_manifest(out)
         _write_preview(job, out)
     except OSError as error:
         raise SynthMedError(
             f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out, "
             "and run the same command again: what is finished is kept."
         ) from error
-    return len(missing)
+    return drawn
 
 
 def read_manifest(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a set's manifest; one that was cut short by a crash is passed over."""
-    with open(Path(folder) / MANIFEST, encoding="utf-8") as lines:
-        for line in lines:
-            try:
-                yield json.loads(line)
-            except ValueError:
-                continue
+    """The lines of a set's manifest in the order of the indices; one that a crash cut short is passed over."""
+    with open(Path(folder) / MANIFEST, "rb") as lines:
+        yield from filter(None, map(_parse_line, lines))
 
 
 def _check(job: Job) -> None:
@@ -101,12 +104,10 @@ def _check(job: Job) -> None:
         raise SynthMedError(f"The seed is {job.seed}; it must fit into 64 bits.")
 
 
-def _prepare(opened: Artifact, job: Job, out: Path) -> set[int]:
-    """Makes the folders and the card, and reads which pairs are finished."""
-    if out.exists() and any(out.iterdir()) and not (out / "card.json").is_file():
-        raise SynthMedError(f"{out} is there and is not a synthetic set; choose another --out or empty it.")
+def _prepare(opened: Artifact, job: Job, out: Path) -> None:
+    """Makes the folders and the card, and removes what a killed process was writing."""
     card = {
-        "kind": "synthetic set",
+        "kind": KIND,
         "model_sha256": opened.model_sha256,
         "seed": job.seed,
         "size": opened.card["size"],
@@ -116,67 +117,111 @@ def _prepare(opened: Artifact, job: Job, out: Path) -> set[int]:
         "evaluation": "not evaluated",
         "made_with": f"synthmed_tf {__version__}",
     }
-    if (out / "card.json").is_file():
+    if out.exists() and any(out.iterdir()):
         _check_same_set(out, card)
-    for folder in ("images", "masks"):
+    for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
+        for part in (out / folder).glob(f".*{files.PART}"):
+            part.unlink()
     files.write_text(out / "card.json", json.dumps(card, indent=2) + "\n")
-    return _finished(out)
 
 
 def _check_same_set(out: Path, card: dict[str, Any]) -> None:
     try:
         there = json.loads((out / "card.json").read_text(encoding="utf-8"))
-        differing = [name for name in ("kind", "model_sha256", "seed") if there.get(name) != card[name]]
-    except (ValueError, AttributeError) as error:
+    except FileNotFoundError:
+        there = None
+    except ValueError as error:
         raise SynthMedError(f"{out / 'card.json'} is damaged ({error}); choose another --out.") from error
-    if differing:
-        name = differing[0]
-        raise SynthMedError(f"{out} holds a set with {name} {there.get(name)}, not {card[name]}; choose another --out.")
+    if not isinstance(there, dict) or there.get("kind") != KIND:
+        raise SynthMedError(f"{out} is there and is not a synthetic set; choose another --out or empty it.")
+    for name in ("model_sha256", "seed"):
+        if there.get(name) != card[name]:
+            raise SynthMedError(
+                f"{out} holds a set with {name} {there.get(name)}, not {card[name]}; choose another --out."
+            )
 
 
-def _finished(out: Path) -> set[int]:
-    """Indices in the manifest whose files are there; the manifest is rewritten without a line that was cut short."""
-    if not (out / MANIFEST).is_file():
-        return set()
-    kept = [
-        line
-        for line in read_manifest(out)
-        if all((out / folder / _file_name(line["index"])).is_file() for folder in ("images", "masks"))
-    ]
-    files.write_text(out / MANIFEST, "".join(json.dumps(line) + "\n" for line in kept))
-    return {line["index"] for line in kept}
+def _tidy_manifest(out: Path) -> np.ndarray:
+    """Puts the manifest in the order of the indices, each once, without lines whose files are not there.
+
+    A set is the same bytes however often it was interrupted, and in whatever order its parts were drawn. Two integers
+    a pair are kept in memory, not the lines.
+
+    Returns:
+        The indices of the finished pairs, `(n,)` int64, ascending.
+    """
+    manifest = out / MANIFEST
+    manifest.touch()
+    indices, offsets = array("q"), array("q")
+    with open(manifest, "rb") as old:
+        position = 0
+        for text in old:
+            line = _parse_line(text)
+            if line and all((out / folder / _file_name(line["index"])).is_file() for folder in FOLDERS):
+                indices.append(line["index"])
+                offsets.append(position)
+            position += len(text)
+    finished, first = np.unique(np.array(indices, np.int64), return_index=True)
+    with open(manifest, "rb") as old, files.replaced_file(manifest) as new:
+        for i in first:
+            old.seek(offsets[i])
+            new.write(old.readline().rstrip() + b"\n")
+    return finished
 
 
-def _draw_missing(opened: Artifact, job: Job, out: Path, missing: list[int], progress: Callable[[int, int], None]) -> None:
-    """Keeps a bounded number of pairs between drawing and the disk; the manifest grows in the order of the indices."""
+def _parse_line(text: bytes) -> dict[str, Any] | None:
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    whole = isinstance(line, dict) and isinstance(line.get("index"), int) and 0 <= line["index"] <= _LARGEST_INDEX
+    return line if whole else None
+
+
+def _missing(job: Job, present: np.ndarray) -> Iterator[int]:
+    """The job's indices that are not among those present (ascending)."""
+    start = job.first_index
+    for stop in itertools.chain(map(int, present), [job.first_index + job.count]):
+        yield from range(start, stop)
+        start = stop + 1
+
+
+def _draw_missing(
+    opened: Artifact, job: Job, out: Path, finished: np.ndarray, progress: Callable[[int, int], None]
+) -> int:
+    """Keeps a bounded number of pairs between drawing and the disk. Returns how many were drawn."""
     waiting: deque[Future] = deque()
-    done = job.count - len(missing)
-    progress(done, job.count)
+    present = finished[(finished >= job.first_index) & (finished <= job.first_index + job.count - 1)]
+    missing, drawn = _missing(job, present), 0
+    progress(len(present), job.count)
     with ThreadPoolExecutor(job.workers) as pool, open(out / MANIFEST, "a", encoding="utf-8") as manifest:
 
         def settle(limit: int) -> None:
-            nonlocal done
+            nonlocal drawn
             while len(waiting) > limit:
                 manifest.write(json.dumps(waiting.popleft().result()) + "\n")
-                done += 1
-                progress(done, job.count)
+                drawn += 1
+                progress(len(present) + drawn, job.count)
             manifest.flush()
 
-        for start in range(0, len(missing), job.batch_size):
-            indices = np.array(missing[start : start + job.batch_size], np.int64)
-            masks, photographs = opened.pixels(np.full_like(indices, job.seed), indices)
-            for index, mask, photograph in zip(indices, masks, photographs, strict=True):
-                waiting.append(pool.submit(_write_pair, out, opened.model_sha256, job.seed, int(index), mask, photograph))
+        while batch := list(itertools.islice(missing, job.batch_size)):
+            indices = np.array(batch, np.int64)
+            pairs = zip(batch, *opened.pixels(np.full_like(indices, job.seed), indices), strict=True)
+            for index, mask, photograph in pairs:
+                known = {"index": index, "seed": job.seed, "model_sha256": opened.model_sha256}
+                waiting.append(pool.submit(_write_pair, out, known, mask, photograph))
             settle(4 * job.batch_size)
         settle(0)
+    return drawn
 
 
-def _write_pair(out: Path, model: str, seed: int, index: int, mask: np.ndarray, photograph: np.ndarray) -> dict[str, Any]:
-    line: dict[str, Any] = {"index": index, "seed": seed, "model_sha256": model}
-    for folder, pixels in (("images", photograph), ("masks", mask)):
+def _write_pair(out: Path, known: dict[str, Any], mask: np.ndarray, photograph: np.ndarray) -> dict[str, Any]:
+    """Writes both files, and returns the pair's line: what is known of it, and what its files are."""
+    line = dict(known)
+    for folder, pixels in zip(FOLDERS, (photograph, mask), strict=True):
         content = images.encode_png(pixels)
-        files.write_bytes(out / folder / _file_name(index), content)
+        files.write_bytes(out / folder / _file_name(known["index"]), content)
         line[f"{folder}_sha256"] = hashlib.sha256(content).hexdigest()
     line["vessel_share"] = round(float(np.mean(mask >= 128)), 5)
     return line

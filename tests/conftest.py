@@ -16,6 +16,12 @@ tf.config.set_logical_device_configuration(
 )
 
 
+@pytest.fixture(scope="session")
+def two_replicas() -> tf.distribute.MirroredStrategy:
+    """One for all tests: TensorFlow takes the collectives of a second one in a process for those of the first."""
+    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+
+
 @pytest.fixture(autouse=True)
 def seeded() -> None:
     """Each test has the same random numbers, alone or among others."""
@@ -30,3 +36,30 @@ def real_data() -> Path:
     if not (folder / "chase_db1").is_dir() or not (folder / "hrf").is_dir():
         pytest.skip(f"no chase_db1/ and hrf/ in {folder}; set SYNTHMED_DATA")
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_run(tmp_path_factory) -> Path:
+    """A run with snapshots of both stages, 32 pixels, with a style and a field of view. Not to be changed."""
+    from tiny import make_run
+
+    options = ("stage1.calibrate=true", "stage2.use_fov=true")
+    return make_run(tmp_path_factory.mktemp("tiny") / "run", "recommended", *options)
+
+
+@pytest.fixture(scope="session")
+def tiny_artifact(tiny_run) -> Path:
+    """Its artifact in both formats. Not to be changed."""
+    from synthmed_tf.exporting import export
+
+    export(tiny_run, tiny_run.parent / "model", licence="CC BY 4.0")
+    return tiny_run.parent / "model"
+
+
+@pytest.fixture(scope="session")
+def tiny_chain(tiny_run):
+    """Its chain in Keras."""
+    from synthmed_tf import exporting, snapshot
+
+    parts = (snapshot.load(tiny_run / stage / "snapshot") for stage in ("stage1", "stage2"))
+    return exporting.make_chain(*parts, tiny_run)

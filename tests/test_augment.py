@@ -78,3 +78,13 @@ def test_draws_stay_within_their_ranges():
     assert 1 / 1.15 - 1e-4 <= scale.min() < 1 / 1.13 and 1.08 < scale.max() <= 1.1 + 1e-4
     assert np.abs(matrices[:, :, 2]).max() <= 0.06 + 1e-6
     assert 0.4 < np.mean(matrices[:, 0, 0] < 0) < 0.6
+
+
+def test_colour_changes_each_photograph_and_leaves_black_black():
+    photographs = tf.concat([tf.zeros((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3))], axis=1)
+    unit = tf.constant([[0.5] * 5, [1.0, 0.5, 0.0, 0.75, 0.5]])
+    coloured = augment.colour(photographs, unit, 0.2).numpy()
+    np.testing.assert_allclose(coloured[0], photographs[0], atol=1e-6)
+    np.testing.assert_array_equal(coloured[:, 4:], -1.0)
+    # one half of full light, gains 1.1, 1 and 0.9, all times 1.1
+    np.testing.assert_allclose(coloured[1, 0, 0], 2 * 0.5 * 1.1 * np.array([1.1, 1.0, 0.9]) - 1, rtol=1e-5)

@@ -1,4 +1,4 @@
-"""Folder layouts, patients and splits, on small made-up folders and on the real ones."""
+"""Folder layouts, patients and splits, on small made-up folders."""
 
 import pytest
 
@@ -266,17 +266,3 @@ def test_lists_that_cannot_be_read(text, sentence):
 def test_a_range_that_can_be_read_in_two_ways():
     with pytest.raises(SynthMedError, match="The range 'a-b-c' can be read in two ways; list its patients one by one"):
         parse_patients("a-b-c", ("a", "a-b", "b-c", "c"))
-
-
-def test_the_real_chase_db1(real_data):
-    source = find_pairs(real_data / "chase_db1")
-    assert source.layout == "chase_db1" and len(source.pairs) == 28
-    assert all(pair.mask and pair.fov for pair in source.pairs)
-    train, held = split_by_patient(source.pairs, parse_patients("11-14", source.patients))
-    assert len(train) == 20 and {pair.patient for pair in held} == {"11", "12", "13", "14"}
-
-
-def test_the_real_hrf(real_data):
-    source = find_pairs(real_data / "hrf")
-    assert source.layout == "hrf" and len(source.patients) == len(source.pairs) == 45
-    assert [pair.name for pair in source.pairs if pair.mask is None] == ["11_h", "12_h", "13_h"]

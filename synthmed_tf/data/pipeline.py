@@ -48,6 +48,7 @@ def batches(
     replicas: int = 1,
     worker: int = 0,
     workers: int = 1,
+    colour: float = 0.0,
 ) -> tf.data.Dataset:
     """The stream from the image number `start` on, in batches for one replica each.
 
@@ -59,11 +60,13 @@ def batches(
         start: how many images have been seen; a multiple of the batch size.
         replicas: over all workers.
         worker, workers: which of the workers this is; each worker's dataset gives its own replicas' batches in turn.
+        colour: strength of colour augmentation, of the photograph alone; 0 turns it off.
 
     Returns:
         A dataset of batches as `training.stages` describes them, `batch_size / replicas` rows each.
     """
     count, size = len(pairs), pairs.shape[1]
+    seed64 = tf.constant(seed, tf.int64)
     per_replica, per_worker = batch_size // replicas, batch_size // workers
 
     def fetch(rows: tf.Tensor) -> tf.Tensor:
@@ -71,7 +74,11 @@ def batches(
         return tf.ensure_shape(array, (per_replica, size, size, 5))
 
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        return _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
+        batch = _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
+        if colour:
+            unit = latents.draw_unit(tf.fill(tf.shape(index), seed64), index, augment.COLOUR_DRAWS, latents.AUGMENT_COLOUR)
+            batch["photograph"] = augment.colour(batch["photograph"], unit, colour)
+        return batch
 
     stream = tf.data.Dataset.zip((_order(count, seed, start), tf.data.Dataset.counter(start, dtype=tf.int64)))
     stream = stream.batch(batch_size, drop_remainder=True)

@@ -140,6 +140,7 @@ class StageLoop:
                 replicas=context.num_replicas_in_sync,
                 worker=context.input_pipeline_id,
                 workers=context.num_input_pipelines,
+                colour=getattr(stage, "colour", 0.0),
             )
 
         return self.strategy.distribute_datasets_from_function(per_worker)

@@ -1,0 +1,46 @@
+"""Averaged weights against the closed form."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from synthmed_tf import ema
+
+
+class Affine(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.dense = keras.layers.Dense(2)
+        self.norm = keras.layers.BatchNormalization()
+
+    def call(self, x, training=False):
+        return self.norm(self.dense(x), training=training)
+
+
+def test_update_moves_trained_weights_and_copies_the_others():
+    average, model = Affine(), Affine()
+    average(tf.zeros((1, 3)))
+    model(tf.zeros((1, 3)))
+    average.set_weights([np.full(w.shape, 1.0, np.float32) for w in average.get_weights()])
+    model.set_weights([np.full(w.shape, 5.0, np.float32) for w in model.get_weights()])
+    ema.update(average, model, tf.constant(0.75))
+    for weight in average.trainable_variables:
+        np.testing.assert_allclose(weight, np.full(weight.shape, 0.75 * 1 + 0.25 * 5))
+    for weight in average.non_trainable_variables:
+        np.testing.assert_allclose(weight, np.full(weight.shape, 5.0))
+
+
+def test_half_of_an_old_weight_is_left_after_the_half_life():
+    decay = ema.decay(tf.constant(10**9), batch_size=16, half_life=1600)
+    np.testing.assert_allclose(float(decay) ** (1600 / 16), 0.5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("images", [1000, 4000])
+def test_the_half_life_is_a_twentieth_of_the_images_at_first(images):
+    decay = ema.decay(tf.constant(images), batch_size=10, half_life=5000)
+    np.testing.assert_allclose(decay, 0.5 ** (10 / (0.05 * images)), rtol=1e-6)
+
+
+def test_no_half_life_is_no_average():
+    assert float(ema.decay(tf.constant(100), 8, 0)) == 0.0

@@ -1,0 +1,156 @@
+"""The adversarial step by value: replicas, lazy R1, update counts, and the terms of both stages."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from synthmed_tf import augment, latents, losses
+from synthmed_tf.config import load_config
+from synthmed_tf.data import pipeline
+from synthmed_tf.training.stages import ImageStage, MaskStage, condition
+from synthmed_tf.training.step import AdversarialStep
+
+SMALL = ("size=32", "stage1.latent_dim=8", "stage1.batch_size=8", "stage2.batch_size=8")
+SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
+# A sum of gradients is in another order on two replicas; SGD does not blow that up as Adam's first steps do.
+PLAIN = ("stage1.optimizer.name=rmsprop", "stage2.optimizer.name=rmsprop")
+
+
+def _config(preset="recommended", *overrides):
+    return load_config(preset, overrides=(*SMALL, *overrides))
+
+
+def _pairs(size=32):
+    rng = np.random.default_rng(0)
+    pairs = rng.integers(0, 256, (6, size, size, 5)).astype(np.uint8)
+    pairs[..., 4] = 255
+    return pairs
+
+
+def _trained(name, config, strategy, steps):
+    keras.utils.set_random_seed(1)
+    with strategy.scope():
+        fov = np.ones((config.size, config.size, 1), np.float32)
+        stage = MaskStage(config, fov) if name == "stage1" else ImageStage(config)
+        step = AdversarialStep(stage, strategy)
+    ranges = augment.Ranges(**config.data.augment.model_dump())
+    dataset = strategy.distribute_datasets_from_function(
+        lambda context: pipeline.batches(
+            _pairs(), stage.config.batch_size, 0, ranges, replicas=context.num_replicas_in_sync
+        )
+    )
+    terms = step.run(iter(dataset), tf.constant(steps))
+    return stage, step, {key: float(value) for key, value in terms.items()}
+
+
+def _one():
+    return tf.distribute.OneDeviceStrategy("CPU:0")
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
+    config = _config("recommended", *PLAIN, "stage1.norm=instance", "stage1.r1_interval=2")
+    one, _, terms_of_one = _trained(name, config, _one(), 3)
+    two, _, terms_of_two = _trained(name, config, two_replicas, 3)
+    for term, value in terms_of_one.items():
+        np.testing.assert_allclose(terms_of_two[term], value, rtol=2e-3, err_msg=term)
+    for network in ("generator", "discriminator", "generator_ema"):
+        for a, b in zip(getattr(one, network).get_weights(), getattr(two, network).get_weights(), strict=True):
+            np.testing.assert_allclose(b, a, atol=2e-4)
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+@pytest.mark.parametrize("preset", ["recommended", "paper"])
+def test_every_variable_is_equal_on_every_replica(name, preset, two_replicas):
+    stage, step, _ = _trained(name, _config(preset), two_replicas, 2)
+    owners = [stage.generator, stage.generator_ema, stage.discriminator]
+    for owner in [*owners, step.generator_optimizer, step.discriminator_optimizer]:
+        for variable in owner.variables:
+            variable = variable if isinstance(variable, tf.Variable) else variable.value
+            values = [np.asarray(value) for value in two_replicas.experimental_local_results(variable)]
+            for other in values[1:]:
+                np.testing.assert_array_equal(other, values[0], err_msg=variable.name)
+
+
+def test_the_generator_is_updated_as_often_as_configured():
+    _, step, _ = _trained("stage1", _config("paper"), _one(), 3)
+    assert int(step.generator_optimizer.iterations) == 6
+    assert int(step.discriminator_optimizer.iterations) == 3
+    assert int(step.global_step) == 3
+
+
+def test_r1_is_computed_when_it_is_due_and_weighs_as_many_times_more():
+    stage, step, first = _trained("stage1", _config("recommended", "stage1.r1_interval=4"), _one(), 1)
+    batch = next(iter(pipeline.batches(_pairs(), 8, 0, augment.Ranges())))
+    due = step._lazy_r1(batch, tf.constant(4, tf.int64))
+    np.testing.assert_allclose(due, 2.0 * 4 * stage.r1_term(batch), rtol=1e-5)
+    np.testing.assert_array_equal(step._lazy_r1(batch, tf.constant(5, tf.int64)), np.zeros(8))
+    assert first["discriminator/r1"] > 0
+
+
+def test_metrics_are_means_over_steps_and_add_up():
+    _, _, terms = _trained("stage2", _config(), _one(), 3)
+    for network in ("generator", "discriminator"):
+        parts = [value for key, value in terms.items() if key.startswith(network) and not key.endswith("loss")]
+        np.testing.assert_allclose(sum(parts), terms[f"{network}/loss"], rtol=1e-5)
+    assert set(terms) == {
+        *(f"generator/{term}" for term in ("adversarial", "l1", "features", "kl", "style", "loss")),
+        *(f"discriminator/{term}" for term in ("adversarial", "loss")),
+    }
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_a_step_follows_the_gradient_of_its_loss(name):
+    """The two-part gradient of the generator is that of its loss as a whole."""
+    config = _config("recommended", "stage2.style_weight=0", "stage2.kl_weight=0")
+    with _one().scope():
+        stage = MaskStage(config, np.ones((32, 32, 1), np.float32)) if name == "stage1" else ImageStage(config)
+        step = AdversarialStep(stage, _one())
+    applied = []
+    step.generator_optimizer.apply_gradients = lambda pairs: applied.extend(gradient for gradient, _ in pairs)
+    batch = next(iter(pipeline.batches(_pairs(), 8, 0, augment.Ranges())))
+    with tf.GradientTape() as drawing:
+        drawn = stage.draw(batch, 0)
+    step._update_generator(batch, drawn, drawing)
+    with tf.GradientTape() as tape:
+        loss = tf.add_n([tf.reduce_mean(term) for term in stage.generator_terms(batch, stage.draw(batch, 0)).values()])
+    for gradient, expected in zip(applied, tape.gradient(loss, stage.trained_with_generator), strict=True):
+        np.testing.assert_allclose(gradient, expected, atol=1e-5)
+
+
+def test_half_of_the_examples_are_compared_with_their_photograph():
+    stage = ImageStage(_config())
+    batch = next(iter(pipeline.batches(_pairs(), 8, 0, augment.Ranges())))
+    drawn = stage.draw(batch, 0)
+    l1 = stage.generator_terms(batch, drawn)["l1"].numpy()
+    by_hand = 2 * stage.config.l1_weight * np.mean(np.abs(drawn["photograph"] - batch["photograph"]), axis=(1, 2, 3))
+    np.testing.assert_allclose(l1[::2], by_hand[::2], rtol=1e-5)
+    np.testing.assert_array_equal(l1[1::2], 0)
+    seeds = tf.zeros(8, tf.int64)
+    prior = latents.draw(seeds, batch["index"], stage.config.style_dim, latents.TRAIN_STYLE)
+    np.testing.assert_array_equal(drawn["style"][1::2], prior[1::2])
+
+
+def test_stage1_sees_vessels_inside_the_field_of_view_alone():
+    fov = np.zeros((32, 32, 1), np.float32)
+    fov[:, :16] = 1
+    stage = MaskStage(_config("recommended", "stage1.augment.shift=0"), fov)
+    seen = stage._seen(tf.ones((2, 32, 32, 1)), {"index": tf.range(2, dtype=tf.int64)}, latents.AUGMENT_REAL).numpy()
+    assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == -1)
+
+
+def test_conditions_are_two_valued():
+    coverage = tf.constant([0.0, 0.49, 0.5, 1.0], shape=(1, 2, 2, 1))
+    given = condition(coverage, tf.ones((1, 2, 2, 1)))
+    np.testing.assert_array_equal(given[0, ..., 0], [[-1, -1], [1, 1]])
+    np.testing.assert_array_equal(given[0, ..., 1], np.ones((2, 2)))
+
+
+def test_the_papers_losses_are_cross_entropies_and_l1_with_equal_weight():
+    stage = ImageStage(_config("paper"))
+    batch = next(iter(pipeline.batches(_pairs(), 8, 0, augment.Ranges())))
+    drawn = stage.draw(batch, 0)
+    terms = stage.generator_terms(batch, drawn)
+    assert set(terms) == {"adversarial", "l1"}
+    np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["photograph"], drawn["photograph"]))
