@@ -101,8 +101,8 @@ def train(stage, preset, source, run, config_file, overrides, size, patients, pa
     from synthmed_tf.training import run as training
 
     if dry_run:
-        click.echo(config.model_dump_json(indent=2))
-        click.echo(training.plan(config, source, stages))
+        plan = training.plan(config, source, stages)
+        click.echo(f"{config.model_dump_json(indent=2)}\n{plan}")
         return
     from synthmed_tf.training.loop import Interrupted
 
@@ -178,3 +178,7 @@ def _use_logical_cpus(count: int) -> None:
 
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
+
+
+if __name__ == "__main__":
+    main()

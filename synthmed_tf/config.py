@@ -233,7 +233,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stage1": {
             "batch_size": 16,
             "steps": 20_000,
-            "optimizer": {"generator_rate": 6e-4, "discriminator_rate": 6e-4},
+            "optimizer": {"generator_rate": 4e-4, "discriminator_rate": 4e-4},
             "r1_gamma": 2.0,
             "ema_half_life": 5_000,
             "augment": {"shift": 0.1},

@@ -182,10 +182,13 @@ def test_unknown_option(override, said):
             "stage1.augment is a section with the options flip_horizontal, flip_vertical, rotation, zoom_in, zoom_out "
             "or shift; it cannot be 3.",
         ),
-        ("data=", "data is a section with the options patient_regex, patients, augment or cache_limit_mb; it cannot be None."),
+        (
+            "data=",
+            "data is a section with the options patient_regex, patients, augment or cache_limit_mb; it cannot be None.",
+        ),
         ("preset=paper", "Option preset is 'paper' beside --preset demo; leave one of them out."),
     ],
-)  # fmt: skip
+)
 def test_a_value_that_is_not_allowed(override, sentence):
     assert _refusal(override) == sentence
 

@@ -50,8 +50,8 @@ def test_the_card_tells_what_the_model_is(tiny_run, tiny_artifact):
     assert {name: card[name] for name in facts} == facts
     assert card["versions"].keys() >= {"synthmed_tf", "python", "tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime"}
     text = (tiny_artifact / "card.md").read_text(encoding="utf-8")
-    said = ("# model", card["model_sha256"], "32 x 32", "CC BY 4.0", "5 pairs of 3 patients of eyes", "abababababababab")
-    for part in (*said, "| savedmodel | 0.0e+00 |", "| onnx | "):
+    trained_on = "5 pairs of 3 patients of eyes (SHA-256 abababababababab): source not named, 7 steps"
+    for part in ("# model", card["model_sha256"], "32 x 32", "CC BY 4.0", trained_on, "| savedmodel | 0.0e+00 |"):
         assert part in text
 
 
@@ -86,53 +86,45 @@ def test_the_identity_changes_with_all_that_decides_the_pictures(tiny_run):
 
 
 @pytest.mark.parametrize("fault", ["mask", "photograph", "batch"])
-def test_a_runtime_that_draws_something_else_is_not_exported(tiny_run, tmp_path, monkeypatch, fault):
+def test_parity_refuses_a_runtime_that_draws_something_else(tiny_artifact, tiny_chain, fault):
     class Other(artifact.SavedModelArtifact):
-        """Differs in 2 pixels of a hundred thousand, by 2 grey levels in one place, or in batches of 3."""
+        """Differs in a mask pixel of each batch, of each batch of 3, or by 2 grey levels in one place."""
 
         def pixels(self, seed, index):
-            masks, photographs = super().pixels(seed, index)
+            masks, photographs = (pictures.copy() for pictures in super().pixels(seed, index))
             if fault == "mask" or (fault == "batch" and len(seed) == 3):
-                masks = masks.copy()
                 masks[0, 16, 16] = 255 - masks[0, 16, 16]
             if fault == "photograph" and seed[0] == -3:
-                photographs = photographs.copy()
                 photographs[0, 16, 16, 0] ^= 2
             return masks, photographs
 
-    monkeypatch.setattr(artifact, "SavedModelArtifact", Other)
-    (tmp_path / "old").mkdir()
-    message = _refusal(tiny_run, tmp_path / "new", formats=["savedmodel"])
-    if fault == "photograph":
-        assert message == (
-            "A photograph of the savedmodel differs from Keras by 2 grey levels, more than 1; nothing was exported."
-        )
+    with pytest.raises(SynthMedError) as caught:
+        parity.compare(tiny_chain, [Other(tiny_artifact / artifact.SAVEDMODEL, artifact.read_card(tiny_artifact))])
+    # 977 pictures in batches of 1, 3, 8, 1, 3, 8, ...: 246 batches, 82 of them of 3 pictures.
+    share = {"mask": 246 / (977 * 1024), "batch": 82 / (977 * 1024)}.get(fault)
+    if share is None:
+        expected = "A photograph of the savedmodel differs from Keras by 2 grey levels, more than 1"
     else:
-        assert message.startswith("The savedmodel differs from Keras in ")
-        assert message.endswith("of the mask pixels, more than 1e-05; nothing was exported.")
-    assert os.listdir(tmp_path) == ["old"]
+        expected = f"The savedmodel differs from Keras in {share:.1e} of the mask pixels, more than 1e-05"
+    assert str(caught.value) == f"{expected}; nothing was exported."
 
 
-def test_an_onnx_file_with_other_weights_is_not_exported_and_the_old_artifact_stays(
+def test_a_failed_export_leaves_nothing_behind_and_the_old_artifact_as_it_was(
     tiny_run, tiny_artifact, tmp_path, monkeypatch
 ):
     import onnx
     from onnx import numpy_helper
 
+    model = onnx.load(str(tiny_artifact / artifact.ONNX))
+    kernel = max((t for t in model.graph.initializer if len(t.dims) == 4), key=lambda t: np.prod(t.dims))
+    values = numpy_helper.to_array(kernel)
+    values = values + 0.1 * np.random.default_rng(0).normal(size=values.shape).astype(np.float32)
+    kernel.CopyFrom(numpy_helper.from_array(values, kernel.name))
+    monkeypatch.setattr(exporting, "write_onnx", lambda chain, file, card: onnx.save(model, str(file)))
     out = shutil.copytree(tiny_artifact, tmp_path / "model")
     before = {path: files.sha256(path) for path in out.rglob("*") if path.is_file()}
-    write = exporting.write_onnx
-
-    def write_other(chain, file, card):
-        write(chain, file, card)
-        model = onnx.load(str(file))
-        kernel = max((t for t in model.graph.initializer if len(t.dims) == 4), key=lambda t: np.prod(t.dims))
-        other = numpy_helper.to_array(kernel) * np.float32(1.05)
-        kernel.CopyFrom(numpy_helper.from_array(other, kernel.name))
-        onnx.save(model, str(file))
-
-    monkeypatch.setattr(exporting, "write_onnx", write_other)
-    assert "nothing was exported" in _refusal(tiny_run, out, formats=["onnx"])
+    for folder in (out, tmp_path / "new"):
+        assert "nothing was exported" in _refusal(tiny_run, folder, formats=["onnx"])
     assert os.listdir(tmp_path) == ["model"]
     assert {path: files.sha256(path) for path in out.rglob("*") if path.is_file()} == before
 

@@ -59,15 +59,11 @@ def test_no_snapshot(tmp_path):
 @pytest.mark.parametrize("damage", ["empty", "half", "flipped", "text"])
 def test_a_damaged_file(folder, name, damage):
     content = (folder / name).read_bytes()
-    middle = len(content) // 2
-    damaged = {
-        "empty": b"",
-        "half": content[:middle],
-        "flipped": content[:middle] + bytes(255 - byte for byte in content[middle : middle + 40]) + content[middle + 40 :],
-        "text": b"hello",
-    }[damage]
-    (folder / name).write_bytes(damaged)
-    assert "is damaged (" in _refusal(folder) and "remove that folder and run the same synthmed train" in _refusal(folder)
+    half = content[: len(content) // 2]
+    flipped = half + bytes(255 - byte for byte in content[len(half) :])
+    (folder / name).write_bytes({"empty": b"", "half": half, "flipped": flipped, "text": b"hello"}[damage])
+    message = _refusal(folder)
+    assert "is damaged (" in message and "remove that folder and run the same synthmed train" in message
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "fov.png"])

@@ -59,7 +59,11 @@ class DCGANDiscriminator(keras.Model):
 
 
 class MaskGenerator(keras.Model):
-    """The recommended Stage-I generator: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size."""
+    """The recommended Stage-I generator: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size.
+
+    The latent is the first 4x4 pixels, and modulates every level as well (Karras et al. 2019): without that,
+    all trees soon are one tree.
+    """
 
     def __init__(
         self,
@@ -67,7 +71,7 @@ class MaskGenerator(keras.Model):
         latent_dim: int,
         filters: int = 16,
         max_filters: int = 256,
-        norm: layers.Normalization = "batch",
+        norm: layers.Normalization = "instance",
     ):
         """Args: size, a power of two from 32; filters, at full resolution, doubled at each halving up to max_filters."""
         super().__init__()
@@ -80,6 +84,7 @@ class MaskGenerator(keras.Model):
             keras.layers.Conv2D(width, 3, padding="same", kernel_initializer="he_normal") for width in widths[1:]
         ]
         self.norms = [layers.normalization(norm) for _ in widths[1:]]
+        self.modulations = [layers.Modulation(width) for width in widths[1:]]
         self.refine = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer="he_normal")
         self.refine_norm = layers.normalization(norm)
         self.to_coverage = keras.layers.Conv2D(1, 3, padding="same")
@@ -89,8 +94,9 @@ class MaskGenerator(keras.Model):
         linear = self.linear(latent)
         x = tf.reshape(linear, (-1, 4, 4, linear.shape[-1] // 16))
         x = tf.nn.leaky_relu(self.first_norm(x, training=training), 0.2)
-        for convolution, norm in zip(self.convolutions, self.norms, strict=True):
-            x = layers.upsample(tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2))
+        for convolution, norm, modulation in zip(self.convolutions, self.norms, self.modulations, strict=True):
+            x = modulation(norm(convolution(x), training=training), latent)
+            x = layers.upsample(tf.nn.leaky_relu(x, 0.2))
         x = tf.nn.leaky_relu(self.refine_norm(self.refine(x), training=training), 0.2)
         return tf.tanh(tf.cast(self.to_coverage(x), tf.float32))
 
