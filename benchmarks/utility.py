@@ -4,7 +4,8 @@
 
 Each arm trains the same U-Net for as many steps on: the real pairs; the artifact's pairs; Stage-II's photographs of
 the real masks; real and synthetic pairs, half each. Figures are inside the field of view: F1 at 0.5 over all pixels,
-area under the ROC curve, and Dice averaged over images. Finished runs are kept in FILE, so that the same command goes on.
+area under the ROC curve, and Dice averaged over images. Finished runs are kept in FILE: the same
+command goes on.
 """
 
 import argparse

@@ -82,7 +82,7 @@ def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Te
 
 
 def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
-    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` with a border of one pixel."""
+    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` that have a border."""
     x, y = tf.clip_by_value(x, -1.0, float(size)) + 1.0, tf.clip_by_value(y, -1.0, float(size)) + 1.0
     left, top = tf.minimum(tf.floor(x), float(size)), tf.minimum(tf.floor(y), float(size))
     right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]

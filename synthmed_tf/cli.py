@@ -33,6 +33,8 @@ class _Group(click.Group):
 def main() -> None:
     """Labelled synthetic medical images from two generative adversarial networks."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # Unlike the default action this unwinds, so that what is half-written is removed.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 
 
 @main.group()

@@ -56,7 +56,7 @@ class Modulation(keras.layers.Layer):
         self.affine = keras.layers.Dense(2 * channels, kernel_initializer=narrow_normal())
 
     def call(self, features: tf.Tensor, vector: tf.Tensor) -> tf.Tensor:
-        """Args: features `(batch, height, width, channels)`, vector `(batch, dim)`. Returns the features' shape."""
+        """Changes features `(batch, height, width, channels)` by vectors `(batch, dim)`; the shape stays."""
         scale, offset = tf.split(self.affine(vector)[:, None, None, :], 2, axis=-1)
         return features * (1.0 + scale) + offset
 

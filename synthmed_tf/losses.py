@@ -1,4 +1,4 @@
-"""Losses as pure functions: logits or pictures in, one float32 value per example out; nothing is averaged over examples.
+"""Losses as pure functions: logits or pictures in, one float32 value per example out; examples are never averaged.
 
 The trainer takes the only mean over the batch and makes the only division by replicas.
 """
@@ -60,7 +60,7 @@ def l1_loss(target: tf.Tensor, prediction: tf.Tensor) -> tf.Tensor:
 
 
 def feature_matching_loss(real_features: Sequence[tf.Tensor], fake_features: Sequence[tf.Tensor]) -> tf.Tensor:
-    """Mean absolute difference of the discriminator's features, averaged over its layers (Wang et al. 2018, equation 4).
+    """Mean absolute difference of the discriminator's features, over its layers (Wang et al. 2018, equation 4).
 
     Args:
         real_features, fake_features: as many `(batch, ...)` tensors each, of equal shapes; no gradient flows into the

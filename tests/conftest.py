@@ -5,10 +5,9 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
-import keras  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tensorflow as tf  # noqa: E402
+import keras
+import pytest
+import tensorflow as tf
 
 # Two logical CPUs stand for two replicas; they must be made before TensorFlow starts.
 tf.config.set_logical_device_configuration(
@@ -26,7 +25,6 @@ def two_replicas() -> tf.distribute.MirroredStrategy:
 def seeded() -> None:
     """Each test has the same random numbers, alone or among others."""
     keras.utils.set_random_seed(0)
-    np.random.seed(0)
 
 
 @pytest.fixture(scope="session")

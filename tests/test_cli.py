@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -203,6 +204,18 @@ def test_the_whole_path(tmp_path, monkeypatch):
         np.testing.assert_array_equal(images.read_image(f"set/masks/{index:08d}.png")[..., :1], mask)
     assert opened.card["config"]["stage1"]["steps"] == 2 and opened.card["licence"] == "CC0"
     assert opened.card["data"]["stage1"]["source"] == "phantom"
+
+
+def test_a_terminated_export_leaves_nothing_behind(tiny_run, tmp_path):
+    out = tmp_path / "model"
+    command = [sys.executable, str(ROOT / "export" / "to_saved_model.py"), "--run", str(tiny_run), "--out", str(out)]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True) as process:
+        assert any(line == "writing the SavedModel\n" for line in process.stderr)
+        process.terminate()
+        process.communicate()
+    assert process.returncode == 128 + signal.SIGTERM
+    assert os.listdir(tmp_path) == []
 
 
 def test_drawn_phantoms_can_be_checked(tmp_path):

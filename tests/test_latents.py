@@ -53,12 +53,12 @@ def test_uniform_moments():
     draws = _draw(np.full(4000, 7), np.arange(4000), distribution="uniform").ravel().astype(np.float64)
     assert abs(draws.mean()) < 4 / np.sqrt(3 * draws.size)
     assert stats.kstest(draws[:50_000], stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    assert -1 < draws.min() and draws.max() < 1
+    assert draws.min() > -1 and draws.max() < 1
 
 
 def test_unit_is_uniform_in_zero_to_one():
     unit = latents.draw_unit(tf.zeros(500, tf.int64), tf.range(500, dtype=tf.int64), 6, 3).numpy()
-    assert 0 < unit.min() and unit.max() < 1
+    assert unit.min() > 0 and unit.max() < 1
     assert abs(unit.mean() - 0.5) < 4 / np.sqrt(12 * unit.size)
 
 

@@ -1,5 +1,7 @@
 """Conformance: every network, at its smallest, through shapes, ranges, determinism and both presets' layouts."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -27,7 +29,7 @@ def test_networks_map_what_they_say_at_every_size(preset, size):
     latent = tf.random.uniform((2, config.stage1.latent_dim), -1, 1)
     coverage = factory.mask_generator(config)(latent)
     assert coverage.shape == (2, size, size, 1) and coverage.dtype == tf.float32
-    assert -1 <= float(tf.reduce_min(coverage)) and float(tf.reduce_max(coverage)) <= 1
+    assert float(tf.reduce_min(coverage)) >= -1 and float(tf.reduce_max(coverage)) <= 1
     assert factory.mask_discriminator(config)(coverage).shape == (2, 1)
     condition = tf.ones((2, size, size, 1 + config.stage2.use_fov))
     style = tf.random.normal((2, config.stage2.style_dim)) if config.stage2.style_dim else None
@@ -51,11 +53,11 @@ def test_the_papers_stage1_has_the_published_layers():
     widths = [512, 256, 128, 64, 1]
     linear = 100 * 32 * 32 * 512 + 32 * 32 * 512
     norms = 4 * (512 + 256 + 128 + 64)
-    assert generator.count_params() == linear + norms + sum(_conv(a, b, 5) for a, b in zip(widths, widths[1:]))
+    assert generator.count_params() == linear + norms + sum(_conv(a, b, 5) for a, b in itertools.pairwise(widths))
     discriminator = mask_gan.DCGANDiscriminator(64)
     discriminator(tf.zeros((1, 512, 512, 1)))
     widths = [1, 64, 128, 256, 512]
-    convolutions = sum(_conv(a, b, 5) for a, b in zip(widths, widths[1:]))
+    convolutions = sum(_conv(a, b, 5) for a, b in itertools.pairwise(widths))
     assert discriminator.count_params() == convolutions + 4 * (128 + 256 + 512) + 32 * 32 * 512 + 1
 
 
@@ -63,10 +65,10 @@ def test_the_papers_stage2_has_eight_levels_at_512():
     config = configuration.load_config("paper")
     generator = factory.image_generator(config)
     widths = [64, 128, 256, 512, 512, 512, 512, 512]
-    down = sum(_conv(a, b, 4) for a, b in zip([1, *widths], widths))
+    down = sum(_conv(a, b, 4) for a, b in itertools.pairwise([1, *widths]))
     up_out = [512, 512, 512, 512, 256, 128, 64]
     up_in = [512] + [2 * width for width in up_out[:-1]]
-    up = sum(_conv(a, b, 4) for a, b in zip(up_in, up_out)) + _conv(128, 3, 4)
+    up = sum(_conv(a, b, 4) for a, b in zip(up_in, up_out, strict=True)) + _conv(128, 3, 4)
     norms = 4 * (sum(widths[1:-1]) + sum(up_out))
     assert generator.count_params() == down + up + norms
 
@@ -117,7 +119,12 @@ def test_the_same_seed_gives_the_same_weights():
 @pytest.mark.parametrize("preset", ["recommended", "paper"])
 def test_networks_keep_their_weights_through_a_checkpoint(preset, tmp_path):
     config = _config(preset, 32)
-    for make in (factory.mask_generator, factory.mask_discriminator, factory.image_generator, factory.image_discriminator):
+    for make in (
+        factory.mask_generator,
+        factory.mask_discriminator,
+        factory.image_generator,
+        factory.image_discriminator,
+    ):
         model, other = make(config), make(config)
         path = tf.train.Checkpoint(model=layers.plain_variables(model)).write(str(tmp_path / "checkpoint"))
         tf.train.Checkpoint(model=layers.plain_variables(other)).read(path).assert_consumed()

@@ -40,7 +40,10 @@ def test_sample_has_the_promised_arrays():
     sample = draw_phantom(64, 3, 12)
     assert (sample.name, sample.patient, sample.crop) == ("phantom_00012", "0012", Crop(0, 0, 64, 64, 64))
     assert [(a.shape, a.dtype) for a in (sample.photograph, sample.mask, sample.fov)] == [
-        ((64, 64, 3), np.uint8), ((64, 64, 1), np.uint8), ((64, 64, 1), np.uint8)]
+        ((64, 64, 3), np.uint8),
+        ((64, 64, 1), np.uint8),
+        ((64, 64, 1), np.uint8),
+    ]
     assert np.unique(sample.fov).tolist() == [0, 255]
 
 
@@ -223,10 +226,13 @@ def test_negative_seed_or_index_is_a_sentence(seed, index, name):
 def test_written_folder_holds_the_drawn_pixels(tmp_path):
     write_phantoms(tmp_path / "set", 64, 3, 9)
     assert sorted(p.relative_to(tmp_path / "set").as_posix() for p in tmp_path.rglob("*.png")) == [
-        f"{part}/phantom_0000{index}.png" for part in ("fov", "images", "masks") for index in range(3)]
+        f"{part}/phantom_0000{index}.png" for part in ("fov", "images", "masks") for index in range(3)
+    ]
     sample = draw_phantom(64, 9, 2)
-    read = {part: np.asarray(Image.open(tmp_path / "set" / part / "phantom_00002.png"))
-            for part in ("images", "masks", "fov")}
+    read = {
+        part: np.asarray(Image.open(tmp_path / "set" / part / "phantom_00002.png"))
+        for part in ("images", "masks", "fov")
+    }
     np.testing.assert_array_equal(read["images"], sample.photograph)
     np.testing.assert_array_equal(read["masks"], np.where(vessel_pixels(sample), 255, 0))
     np.testing.assert_array_equal(read["fov"], sample.fov[..., 0])

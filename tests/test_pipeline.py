@@ -91,7 +91,14 @@ def test_ranges_of_values():
 
 def test_on_disk_and_in_memory_hold_the_same(tmp_path):
     samples = [
-        Sample(str(i), str(i), np.full((8, 8, 3), i, np.uint8), mask, np.full((8, 8, 1), 255, np.uint8), Crop(0, 0, 8, 8, 8))
+        Sample(
+            str(i),
+            str(i),
+            np.full((8, 8, 3), i, np.uint8),
+            mask,
+            np.full((8, 8, 1), 255, np.uint8),
+            Crop(0, 0, 8, 8, 8),
+        )
         for i, mask in enumerate([np.full((8, 8, 1), 200, np.uint8), None])
     ]
     on_disk = pipeline.stack_samples(samples, tmp_path / "pairs.npy")

@@ -121,7 +121,7 @@ def resolved(vessels: list[Vessel], size: int) -> list[Vessel]:
     root = {v.kind: v.radii[0] for v in vessels if v.parent < 0}
     order = sorted(range(len(vessels)), key=lambda i: -vessels[i].radii[0] / root[vessels[i].kind])
     area = np.array([STEP * np.maximum(2 * vessels[i].radii[1:], 1 / size).sum() for i in order]).cumsum()
-    kept = sorted(order[:int(np.searchsorted(area, 0.125 * FIELD_AREA, side="right"))])
+    kept = sorted(order[: int(np.searchsorted(area, 0.125 * FIELD_AREA, side="right"))])
     return [vessels[i] for i in kept]
 
 
@@ -146,7 +146,9 @@ def rasterise(vessels: list[Vessel], size: int) -> tuple[np.ndarray, np.ndarray]
     course = np.concatenate([np.diff(v.points, axis=0) for v in vessels]) * size
     half = np.concatenate([np.stack([v.radii[:-1], v.radii[1:]], 1) for v in vessels]) * size
     half = np.maximum(half, 0.5)
-    found = [_capsules(start[i:i + 500], course[i:i + 500], half[i:i + 500], size) for i in range(0, len(start), 500)]
+    found = [
+        _capsules(start[i : i + 500], course[i : i + 500], half[i : i + 500], size) for i in range(0, len(start), 500)
+    ]
     where, deep, wide = (np.concatenate(column) for column in zip(*found, strict=True))
     order = np.argsort(deep, kind="stable")
     depth[where[order]], radius[where[order]] = deep[order], wide[order]

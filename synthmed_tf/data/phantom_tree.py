@@ -61,6 +61,7 @@ def murray_angles(radius: float, major: float, minor: float) -> tuple[float, flo
     Args:
         radius, major, minor: radii of the parent and of its children, with radius^3 = major^3 + minor^3.
     """
+
     def angle(child, sibling):
         return math.acos((radius**4 + child**4 - sibling**4) / (2 * radius**2 * child**2))
 
@@ -88,8 +89,13 @@ def grow_tree(rng: np.random.Generator) -> tuple[Eye, list[Vessel]]:
 def _draw_eye(rng):
     disc = 0.5 + rng.uniform(0.27, 0.33), 0.5 + rng.uniform(-0.035, 0.035)
     fovea = disc[0] - rng.uniform(0.31, 0.35), disc[1] + rng.uniform(0.01, 0.05)
-    return Eye(disc, rng.uniform(0.060, 0.072), fovea, rng.uniform(0.045, 0.06),
-               (rng.uniform(0.42, 0.50), rng.uniform(0.25, 0.30)))
+    return Eye(
+        disc,
+        rng.uniform(0.060, 0.072),
+        fovea,
+        rng.uniform(0.045, 0.06),
+        (rng.uniform(0.42, 0.50), rng.uniform(0.25, 0.30)),
+    )
 
 
 @dataclass
@@ -149,8 +155,9 @@ class _Growth:
         share = rng.uniform(0.44, 0.56)
         for above, flow in ((-1, share), (1, 1 - share)):
             heading = above * (math.pi / 2 + rng.uniform(-0.15, 0.3))
-            self._push(_Tip(kind, len(self.vessels) - 1, x + 0.003, y, heading, radius * flow ** (1 / 3), _TRUNK,
-                            above, 0))
+            self._push(
+                _Tip(kind, len(self.vessels) - 1, x + 0.003, y, heading, radius * flow ** (1 / 3), _TRUNK, above, 0)
+            )
 
     def _push(self, tip):
         urgency = tip.radius * (1 if tip.role == _FREE else 1.6)
@@ -236,16 +243,20 @@ class _Growth:
         side = -tip.above if tip.role == _TRUNK else self._roomier_side(tip, x, y, heading, wide)
         if side == 0:
             return None
-        return (_Tip(tip.kind, -1, x, y, heading - side * near, major, role, tip.above, side),
-                _Tip(tip.kind, -1, x, y, heading + side * wide, minor, minor_role, tip.above, -side))
+        return (
+            _Tip(tip.kind, -1, x, y, heading - side * near, major, role, tip.above, side),
+            _Tip(tip.kind, -1, x, y, heading + side * wide, minor, minor_role, tip.above, -side),
+        )
 
     def _roomier_side(self, tip, x, y, heading, angle):
         """1 (clockwise on the picture), -1, or 0 where both are crowded; the side used last is liked less."""
         best, room = 0, 0.62
         for side in (-1, 1):
             bearing = heading + side * angle
-            crowd = max(_read(self.crowd[tip.kind], x + d * math.cos(bearing), y + d * math.sin(bearing))
-                        for d in (0.045, 0.065))
+            crowd = max(
+                _read(self.crowd[tip.kind], x + d * math.cos(bearing), y + d * math.sin(bearing))
+                for d in (0.045, 0.065)
+            )
             crowd += 0.15 * (side == tip.side) + self.rng.uniform(0, 0.1)
             if crowd < room:
                 best, room = side, crowd
@@ -268,7 +279,7 @@ class _Growth:
         for kind, weight in weights.items():
             stamp = weight * self.stamp
             for column, row in cells.tolist():
-                window = self.crowd[kind][row:row + 2 * _PAD + 1, column:column + 2 * _PAD + 1]
+                window = self.crowd[kind][row : row + 2 * _PAD + 1, column : column + 2 * _PAD + 1]
                 np.maximum(window, stamp, out=window)
 
 

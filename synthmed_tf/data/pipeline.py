@@ -76,7 +76,9 @@ def batches(
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
         if colour:
-            unit = latents.draw_unit(tf.fill(tf.shape(index), seed64), index, augment.COLOUR_DRAWS, latents.AUGMENT_COLOUR)
+            unit = latents.draw_unit(
+                tf.fill(tf.shape(index), seed64), index, augment.COLOUR_DRAWS, latents.AUGMENT_COLOUR
+            )
             batch["photograph"] = augment.colour(batch["photograph"], unit, colour)
         return batch
 

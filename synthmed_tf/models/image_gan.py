@@ -112,7 +112,7 @@ class UpBlock(keras.layers.Layer):
         self.modulation = layers.Modulation(filters) if styled else None
 
     def call(self, features, style=None, training=False, dropout_seed=None):
-        """Args as `ImageGenerator.call`. Returns `(batch, 2h, 2w, filters)`, before activation."""
+        """As `ImageGenerator.call`: `(batch, h, w, c)` to `(batch, 2h, 2w, filters)`, before activation."""
         x = self.norm(self.convolution(tf.nn.leaky_relu(features, 0.2)), training=training)
         if self.modulation is not None:
             x = self.modulation(x, style)
@@ -132,14 +132,14 @@ class RefiningHead(keras.layers.Layer):
         self.to_photograph = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=layers.narrow_normal())
 
     def call(self, features: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
-        """Args: features at half resolution, activated; the condition. Returns logits `(batch, size, size, 3)`."""
+        """From activated features at half resolution and the condition to logits `(batch, size, size, 3)`."""
         x = layers.upsample(tf.nn.leaky_relu(self.before(features), 0.2))
         x = self.refine(tf.concat([x, tf.cast(condition, x.dtype)], axis=-1))
         return self.to_photograph(tf.nn.leaky_relu(x, 0.2))
 
 
 class PatchDiscriminator(keras.Model):
-    """pix2pix's 70x70 patch discriminator on (condition, photograph): three convolutions of stride 2, two of stride 1."""
+    """pix2pix's 70x70 patch discriminator on (condition, photograph): three layers of stride 2, two of stride 1."""
 
     def __init__(self, filters: int = 64, norm: layers.Normalization = "batch"):
         super().__init__()
@@ -177,7 +177,7 @@ class StyleEncoder(keras.Model):
         self.to_moments = keras.layers.Dense(2 * style_dim, kernel_initializer=layers.narrow_normal())
 
     def call(self, photograph: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Args: photograph `(batch, size, size, 3)`. Returns mean and log variance, `(batch, style_dim)` float32 each."""
+        """Reads the style of photographs `(batch, size, size, 3)`: mean and log variance, `(batch, style_dim)` each."""
         factor = photograph.shape[1] // 32
         x = tf.nn.avg_pool2d(photograph, factor, factor, "VALID") if factor > 1 else photograph
         for convolution in self.convolutions:
@@ -197,4 +197,6 @@ def _strided(filters: int, stride: int = 2) -> keras.layers.Layer:
 
 
 def _transposed(filters: int) -> keras.layers.Layer:
-    return keras.layers.Conv2DTranspose(filters, 4, strides=2, padding="same", kernel_initializer=layers.narrow_normal())
+    return keras.layers.Conv2DTranspose(
+        filters, 4, strides=2, padding="same", kernel_initializer=layers.narrow_normal()
+    )

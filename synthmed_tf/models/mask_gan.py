@@ -16,7 +16,13 @@ class DCGANGenerator(keras.Model):
     """The paper's Stage-I generator: a linear layer and four 5x5 transposed convolutions with batch normalization."""
 
     def __init__(self, size: int, latent_dim: int, filters: int = 64):
-        """Args: size, pixels a side, divisible by 16; latent_dim; filters, of the last hidden layer (the first has 8x)."""
+        """Makes the network.
+
+        Args:
+            size: pixels a side, divisible by 16.
+            latent_dim: length of the latent.
+            filters: of the last hidden layer; the first has eight times as many.
+        """
         super().__init__()
         self.size, self.latent_dim, self.filters = size, latent_dim, filters
         self.start = size // 16
@@ -28,7 +34,7 @@ class DCGANGenerator(keras.Model):
         self.to_coverage = _dcgan_transposed(1)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Args: latent `(batch, latent_dim)` in (-1, 1). Returns coverage `(batch, size, size, 1)` in [-1, 1]."""
+        """Draws coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)` in (-1, 1)."""
         x = tf.reshape(self.linear(latent), (-1, self.start, self.start, 8 * self.filters))
         x = tf.nn.relu(self.first_norm(x, training=training))
         for convolution, norm in zip(self.hidden, self.norms, strict=True):
@@ -44,14 +50,15 @@ class DCGANDiscriminator(keras.Model):
         self.filters = filters
         widths = (filters, 2 * filters, 4 * filters, 8 * filters)
         self.convolutions = [
-            keras.layers.Conv2D(width, 5, strides=2, padding="same", kernel_initializer=layers.narrow_normal()) for width in widths
+            keras.layers.Conv2D(width, 5, strides=2, padding="same", kernel_initializer=layers.narrow_normal())
+            for width in widths
         ]
         self.norms = [layers.normalization("none" if i == 0 else "batch") for i in range(len(widths))]
         self.flatten = keras.layers.Flatten()
         self.to_logit = keras.layers.Dense(1, kernel_initializer=layers.narrow_normal())
 
     def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Args: coverage `(batch, size, size, 1)` in [-1, 1]. Returns logits `(batch, 1)`."""
+        """Judges coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
         x = coverage
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2)
@@ -73,7 +80,15 @@ class MaskGenerator(keras.Model):
         max_filters: int = 256,
         norm: layers.Normalization = "instance",
     ):
-        """Args: size, a power of two from 32; filters, at full resolution, doubled at each halving up to max_filters."""
+        """Makes the network.
+
+        Args:
+            size: pixels a side, a power of two from 32.
+            latent_dim: length of the latent.
+            filters: at full resolution; doubled at each halving.
+            max_filters: the most of any level.
+            norm: normalization of every level.
+        """
         super().__init__()
         self.size, self.latent_dim, self.norm = size, latent_dim, norm
         self.filters, self.max_filters = filters, max_filters
@@ -90,7 +105,7 @@ class MaskGenerator(keras.Model):
         self.to_coverage = keras.layers.Conv2D(1, 3, padding="same")
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Args: latent `(batch, latent_dim)`. Returns coverage `(batch, size, size, 1)` in [-1, 1]."""
+        """Draws coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)`."""
         linear = self.linear(latent)
         x = tf.reshape(linear, (-1, 4, 4, linear.shape[-1] // 16))
         x = tf.nn.leaky_relu(self.first_norm(x, training=training), 0.2)
@@ -105,7 +120,7 @@ class MaskDiscriminator(keras.Model):
     """The recommended Stage-I discriminator: 4x4 convolutions of stride 2 to 4x4 pixels, and a minibatch statistic."""
 
     def __init__(self, size: int, filters: int = 16, max_filters: int = 256):
-        """Args: size, a power of two from 32; filters, doubled at each halving up to max_filters."""
+        """Makes the network; `filters`, at full resolution, are doubled at each halving up to `max_filters`."""
         super().__init__()
         self.size, self.filters, self.max_filters = size, filters, max_filters
         widths = pyramid_widths(size, filters, max_filters)[1:]
@@ -117,7 +132,7 @@ class MaskDiscriminator(keras.Model):
         self.to_logit = keras.layers.Dense(1)
 
     def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Args: coverage `(batch, size, size, 1)` in [-1, 1]. Returns logits `(batch, 1)`."""
+        """Judges coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
         x = coverage
         for convolution in self.convolutions:
             x = tf.nn.leaky_relu(convolution(x), 0.2)
@@ -131,4 +146,6 @@ def pyramid_widths(size: int, filters: int, max_filters: int) -> list[int]:
 
 
 def _dcgan_transposed(filters: int) -> keras.layers.Layer:
-    return keras.layers.Conv2DTranspose(filters, 5, strides=2, padding="same", kernel_initializer=layers.narrow_normal())
+    return keras.layers.Conv2DTranspose(
+        filters, 5, strides=2, padding="same", kernel_initializer=layers.narrow_normal()
+    )

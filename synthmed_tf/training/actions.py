@@ -29,10 +29,10 @@ def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> 
 
 
 def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
-    """The threshold in [-1, 1] at which drawn vessels cover as much of the field of view as those of the training masks.
+    """The threshold at which drawn vessels cover as much of the field of view as those of the training masks.
 
     Returns:
-        The quantile of 256 drawn coverage maps; 0 where the configuration does not calibrate.
+        The quantile of 256 drawn coverage maps, in [-1, 1]; 0 where the configuration does not calibrate.
     """
     if not config.stage1.calibrate:
         return 0.0

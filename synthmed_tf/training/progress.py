@@ -79,7 +79,9 @@ class StepProgress:
         elif time.monotonic() - self._last_line >= _PLAIN_INTERVAL_SECONDS or step == self._total:
             self._last_line = time.monotonic()
             left = (time.monotonic() - self._started) * (self._total - step) / max(step - self._first, 1)
-            self._say(f"{self._title}: step {step}/{self._total}, {images_per_second:.1f} img/s, {_duration(left)} left")
+            self._say(
+                f"{self._title}: step {step}/{self._total}, {images_per_second:.1f} img/s, {_duration(left)} left"
+            )
 
     def close(self) -> None:
         """Leaves the terminal as it was."""

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from synthmed_tf import files
 from synthmed_tf.config import Config, config_from_json
