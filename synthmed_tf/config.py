@@ -3,7 +3,6 @@
 A value that is not allowed is answered with a sentence that names the field, the value and what is allowed.
 """
 
-import json
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -283,10 +282,7 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
     if preset not in PRESETS:
         near = options.nearest(preset, PRESETS)
         raise SynthMedError(f"There is no preset {preset!r}{near}; choose {options.listed(PRESETS)}.")
-    values = options.merge({"preset": preset}, PRESETS[preset])
-    changes = ([] if file is None else [options.read_yaml(file)]) + [options.parse_override(text) for text in overrides]
-    for change in changes:
-        values = options.merge(values, change)
+    values = options.changed({"preset": preset} | PRESETS[preset], file, overrides)
     if values["preset"] != preset:
         raise SynthMedError(f"Option preset is {values['preset']!r} beside --preset {preset}; leave one of them out.")
     return options.validate(Config, values)
@@ -294,9 +290,4 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
 
 def config_from_json(text: str, origin: str) -> Config:
     """Reads a saved configuration; `origin` names the file in the error's sentence."""
-    try:
-        return options.validate(Config, json.loads(text))
-    except ValueError as error:
-        raise SynthMedError(f"{origin} is not JSON ({error}); restore it or start a new run folder.") from error
-    except SynthMedError as error:
-        raise SynthMedError(f"{origin} does not hold a configuration: {error}") from None
+    return options.from_json(Config, text, origin)

@@ -1,6 +1,8 @@
 """Options by name: read from YAML and `name=value`, merged section by section, and a sentence for each mistake."""
 
 import difflib
+import functools
+import json
 import re
 import reprlib
 from collections.abc import Iterable
@@ -70,6 +72,26 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
         if changes.get(one) is not None and other not in changes:
             merged.pop(other, None)
     return merged
+
+
+def changed(values: dict[str, Any], file: Path | None, overrides: Iterable[str]) -> dict[str, Any]:
+    """The values with those of a YAML file, and then those of `name=value` overrides, in their place."""
+    changes = [] if file is None else [read_yaml(file)]
+    return functools.reduce(merge, [*changes, *map(parse_override, overrides)], values)
+
+
+def from_json(schema: type[Model], text: str, origin: str) -> Model:
+    """Makes the model of a saved file's text.
+
+    Raises:
+        SynthMedError: it is damaged; the sentence begins with `origin`.
+    """
+    try:
+        return validate(schema, json.loads(text))
+    except ValueError as error:
+        raise SynthMedError(f"{origin} is not JSON ({error}); restore it or start a new run folder.") from error
+    except SynthMedError as error:
+        raise SynthMedError(f"{origin} does not hold a configuration: {error}") from None
 
 
 def validate(schema: type[Model], values: Any) -> Model:

@@ -1,0 +1,124 @@
+"""Stage-I's masks beside the real ones: how whole, how many, and how near to the training masks.
+
+    python benchmarks/masks.py --run RUN --data CHASE_DB1 --train 01-10 --test 11-14 -n 1000
+
+Masks are compared by the correlation of their blurred forms inside the field of view (Gaussian, 1/64 of the side), the
+best of the eight flips and quarter turns. For each kind of mask: the nearest training mask, and the nearest of its own
+kind. The figures of real masks of unseen patients are the reference: a copy would stand far above them.
+"""
+
+import argparse
+import json
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+from scipy import ndimage
+
+from synthmed_tf import latents, snapshot
+from synthmed_tf.data import pipeline
+from synthmed_tf.data.reading import load_samples
+from synthmed_tf.data.sources import find_pairs, parse_patients
+from synthmed_tf.models import factory
+
+ALL_NEIGHBOURS = np.ones((3, 3))
+
+
+def main() -> None:
+    """Prints one JSON object."""
+    options = _options()
+    folder = options.run / "stage1" / "snapshot"
+    taken = snapshot.load(folder)
+    size = taken.config.size
+    train, test = (real_masks(options.data, patients, size) for patients in (options.train, options.test))
+    drawn, fog = draw(taken, folder, options.count)
+    kinds = {"training": train, "unseen": test, "synthetic": drawn}
+    codes = {name: blurred(masks) for name, masks in kinds.items()}
+    report = {name: shape(masks) for name, masks in kinds.items()}
+    for name, code in codes.items():
+        if name != "training":
+            report[name]["nearest training mask"] = quartiles(nearest(code, codes["training"], same=False))
+        report[name]["nearest of its kind"] = quartiles(nearest(code, code, same=True))
+    report["synthetic"]["grey share before the threshold"] = fog
+    report["step"], report["threshold"] = taken.step, round(taken.threshold, 3)
+    print(json.dumps(report, indent=2))
+
+
+def draw(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray, float]:
+    """Masks `(count, size, size)` bool, and the share of the field where coverage lies between a quarter and three."""
+    model = factory.mask_generator(taken.config)
+    snapshot.restore(model, taken, folder)
+    inside = taken.fov[..., 0] >= 128
+    masks, grey = [], []
+    for start in range(0, count, 20):
+        index = tf.range(start, min(count, start + 20), dtype=tf.int64)
+        stage = taken.config.stage1
+        latent = latents.draw(tf.ones_like(index), index, stage.latent_dim, latents.LATENT, stage.latent)
+        coverage = model(latent).numpy()[..., 0]
+        masks.append((coverage > taken.threshold) & inside)
+        grey.append(np.mean(np.abs(coverage[:, inside]) < 0.5))
+    return np.concatenate(masks), round(float(np.mean(grey)), 4)
+
+
+def shape(masks: np.ndarray) -> dict[str, float]:
+    """Means per mask: vessel share of the picture, pieces of 5 pixels or more, and the largest piece's share."""
+    pieces, largest = [], []
+    for mask in masks:
+        labels, _ = ndimage.label(mask, ALL_NEIGHBOURS)
+        sizes = np.bincount(labels.ravel())[1:]
+        pieces.append(np.sum(sizes >= 5))
+        largest.append(sizes.max(initial=0) / max(1, sizes.sum()))
+    return {
+        "masks": len(masks),
+        "vessel share": round(float(np.mean(masks)), 4),
+        "pieces": round(float(np.mean(pieces)), 2),
+        "largest piece": round(float(np.mean(largest)), 3),
+    }
+
+
+def blurred(masks: np.ndarray) -> np.ndarray:
+    """Standardised vectors `(8, masks, pixels)` float32: the mask under each flip and quarter turn."""
+    soft = ndimage.gaussian_filter(masks.astype(np.float32), (0, masks.shape[1] / 64, masks.shape[1] / 64))
+    turned = [np.rot90(flipped, k, axes=(1, 2)) for flipped in (soft, soft[:, :, ::-1]) for k in range(4)]
+    vectors = np.stack([picture.reshape(len(masks), -1) for picture in turned])
+    vectors -= vectors.mean(axis=2, keepdims=True)
+    return vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
+
+
+def nearest(codes: np.ndarray, others: np.ndarray, same: bool) -> np.ndarray:
+    """The largest correlation of each mask with another, over all flips and turns; `same`: not with itself."""
+    best = np.max([codes[0] @ turned.T for turned in others], axis=0)
+    if same:
+        np.fill_diagonal(best, -1.0)
+    return best.max(axis=1)
+
+
+def quartiles(values: np.ndarray) -> dict[str, float]:
+    """Median, 95th percentile and largest value."""
+    return {
+        "median": round(float(np.median(values)), 3),
+        "p95": round(float(np.quantile(values, 0.95)), 3),
+        "largest": round(float(values.max()), 3),
+    }
+
+
+def real_masks(folder: str, patients: str, size: int) -> np.ndarray:
+    """Two-valued masks `(n, size, size)` of some patients."""
+    source = find_pairs(folder)
+    chosen = parse_patients(patients, source.patients)
+    samples = load_samples([pair for pair in source.pairs if pair.patient in chosen and pair.mask], size)
+    return pipeline.stack_samples(samples)[..., 3] >= 128
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--run", type=Path, required=True)
+    parser.add_argument("--data", required=True, help="folder of the real pairs")
+    parser.add_argument("--train", required=True, help="patients that were trained on, such as 01-10")
+    parser.add_argument("--test", required=True, help="patients that were not, such as 11-14")
+    parser.add_argument("-n", dest="count", type=int, default=1000)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
