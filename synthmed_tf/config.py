@@ -120,6 +120,7 @@ class Stage1Config(StageConfig):
         max_filters: the widest layer (`resampling` alone).
         norm: the generator's normalization (`resampling` alone).
         augment: differentiable augmentation in front of the discriminator.
+        diversity_weight: of the loss that makes masks differ among themselves as much as real ones do.
         soft_masks: whether Stage-I learns the share of each pixel that vessels cover, or two-valued masks.
         calibrate: whether the threshold is set so that vessels cover as much as in the training masks; else it is 0.
     """
@@ -132,6 +133,7 @@ class Stage1Config(StageConfig):
     max_filters: Filters = 256
     norm: Literal["none", "batch", "instance"] = "instance"
     augment: AugmentConfig = AugmentConfig()
+    diversity_weight: Weight = 4.0
     soft_masks: bool = True
     calibrate: bool = True
 
@@ -206,6 +208,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "steps": 20_000,
             "optimizer": {"beta2": 0.999},
             "generator_updates": 2,
+            "diversity_weight": 0.0,
             "soft_masks": False,
             "calibrate": False,
         },
@@ -232,7 +235,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stage1": {
             "batch_size": 16,
             "steps": 20_000,
-            "optimizer": {"generator_rate": 4e-4, "discriminator_rate": 4e-4},
+            "optimizer": {"generator_rate": 3e-4, "discriminator_rate": 4e-4},
             "r1_gamma": 2.0,
             "ema_half_life": 5_000,
             "augment": {"shift": 0.1},

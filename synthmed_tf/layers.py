@@ -71,7 +71,7 @@ def upsample(features: tf.Tensor) -> tf.Tensor:
 
 
 def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:
-    """Appends one channel: how much the examples of a group differ (Karras et al. 2018, section 3).
+    """Appends one channel: how much the examples of a group differ at each place (after Karras et al. 2018, section 3).
 
     Groups are consecutive examples, so that two replicas form the groups that one would have formed.
 
@@ -85,9 +85,8 @@ def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:
     group = tf.where(batch % group_size == 0, group_size, batch)
     groups = tf.reshape(tf.cast(features, tf.float32), tf.concat([[batch // group, group], features.shape[1:]], axis=0))
     deviation = tf.sqrt(tf.math.reduce_variance(groups, axis=1) + 1e-8)
-    statistic = tf.repeat(tf.reduce_mean(deviation, axis=(1, 2, 3)), group)
-    channel = tf.ones_like(features[..., :1]) * tf.cast(statistic, features.dtype)[:, None, None, None]
-    return tf.concat([features, channel], axis=-1)
+    channel = tf.repeat(tf.reduce_mean(deviation, axis=3, keepdims=True), group, axis=0)
+    return tf.concat([features, tf.cast(channel, features.dtype)], axis=-1)
 
 
 def plain_variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.Variable]:

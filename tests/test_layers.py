@@ -58,11 +58,13 @@ def test_upsample_repeats_pixels():
     np.testing.assert_array_equal(layers.upsample(x)[0, ..., 0], expected)
 
 
-def test_minibatch_deviation_by_hand_and_in_groups():
-    x = np.zeros((8, 1, 1, 2), np.float32)
-    x[:4, 0, 0, 0] = [1, 1, 3, 3]  # deviation 1 in one of two channels
-    statistic = layers.minibatch_deviation(tf.constant(x)).numpy()[:, 0, 0, 2]
-    np.testing.assert_allclose(statistic, [0.50005] * 4 + [1e-4] * 4, atol=1e-4)
+def test_minibatch_deviation_by_hand_in_groups_and_at_each_place():
+    x = np.zeros((8, 1, 2, 2), np.float32)
+    x[:4, 0, 0, 0] = [1, 1, 3, 3]  # deviation 1 in one of two channels, at the first place of the first four alone
+    statistic = layers.minibatch_deviation(tf.constant(x)).numpy()[..., 2]
+    np.testing.assert_allclose(statistic[:4, 0, 0], [0.50005] * 4, atol=1e-4)
+    np.testing.assert_allclose(statistic[4:], 1e-4, atol=1e-5)
+    np.testing.assert_allclose(statistic[:4, 0, 1], 1e-4, atol=1e-5)
 
 
 def test_a_batch_that_four_does_not_divide_is_one_group():

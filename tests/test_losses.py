@@ -77,3 +77,30 @@ def test_silent_broadcasting_is_refused():
         losses.discriminator_loss(tf.zeros((4, 1)), tf.zeros(4))
     with pytest.raises(ValueError, match="2 real and 1 fake"):
         losses.feature_matching_loss([tf.zeros((1, 1))] * 2, [tf.zeros((1, 1))])
+
+
+def test_diversity_by_hand():
+    real, fake = np.zeros((4, 4, 4, 1), np.float32), np.zeros((4, 4, 4, 1), np.float32)
+    real[0], real[2, :2] = 1.0, 1.0  # distances 1 and 1/2
+    fake[0, :2], fake[2, :2] = 1.0, 1.0  # distances 1/2 and 1/2
+    loss = losses.diversity_loss(tf.constant(real), tf.constant(fake), cells=2)
+    np.testing.assert_allclose(loss, [0.25, 0.25, 0.0, 0.0], atol=1e-5)
+
+
+def test_diversity_compares_cells_not_pixels():
+    stripes = np.indices((4, 4))[0] % 2
+    pair = np.stack([stripes, 1 - stripes]).astype(np.float32)[..., None]
+    varied = np.stack([np.zeros((4, 4)), np.ones((4, 4))]).astype(np.float32)[..., None]
+    np.testing.assert_allclose(losses.diversity_loss(tf.constant(varied), tf.constant(pair), cells=2), [1.0, 1.0], atol=1e-5)
+
+
+def test_the_diversity_of_drawn_masks_is_raised_by_its_gradient():
+    rng = np.random.default_rng(0)
+    real = tf.constant(rng.random((8, 16, 16, 1)), tf.float32)
+    fake = tf.Variable(0.5 + 0.1 * rng.random((8, 16, 16, 1)), dtype=tf.float32)
+    before = float(tf.reduce_mean(losses.diversity_loss(real, fake)))
+    for _ in range(300):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(losses.diversity_loss(real, fake))
+        fake.assign_sub(20.0 * tape.gradient(loss, fake))
+    assert before > 0.5 and float(loss) < 0.01 * before

@@ -31,6 +31,7 @@ def stack_samples(samples: Sequence[Sample], cache_file: Path | None = None) -> 
     if cache_file is None:
         array = np.empty(shape, np.uint8)
     else:
+        cache_file.parent.mkdir(parents=True, exist_ok=True)
         array = np.lib.format.open_memmap(cache_file, mode="w+", dtype=np.uint8, shape=shape)
     for row, sample in zip(array, samples, strict=True):
         row[..., PHOTOGRAPH] = sample.photograph

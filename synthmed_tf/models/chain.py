@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import latents
+from synthmed_tf import latents, layers
 from synthmed_tf.config import Config
 
 
@@ -43,7 +43,7 @@ class Chain(tf.Module):
         self.config = config
         # A SavedModel holds the variables alone: Keras would add functions of its own, which cannot take two inputs.
         self._networks = SimpleNamespace(mask=mask_generator, image=image_generator)
-        self._weights = [_plain_variable(v) for v in (*mask_generator.variables, *image_generator.variables)]
+        self._weights = layers.plain_variables(mask_generator) + layers.plain_variables(image_generator)
         self.threshold = threshold
         self._inside = np.asarray(fov) >= 128
         seed, index = tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")
@@ -95,8 +95,3 @@ class Chain(tf.Module):
         photograph = self._networks.image(condition, style, training=False)
         levels = tf.round((photograph + 1.0) * 127.5)
         return {"image": tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)}
-
-
-def _plain_variable(variable) -> tf.Variable:
-    """Keras 3 wraps TensorFlow's variable; Keras 2.15 does not."""
-    return variable if isinstance(variable, tf.Variable) else variable.value

@@ -41,11 +41,23 @@ class StageLoop:
         dataset: Dataset,
         strategy: tf.distribute.Strategy,
         folder: Path,
+        restore_from: Path,
         say: Callable[[str], None],
     ):
-        """Keeps the parts; `run` does the work. Constructed in the strategy's scope."""
+        """Keeps the parts; `run` does the work. Constructed in the strategy's scope.
+
+        Args:
+            stage: with its networks made.
+            config: of the run.
+            dataset: what it is trained on.
+            strategy: where.
+            folder: what this process writes into: the stage's folder in the run or, for a worker that is not the
+                chief, a folder of its own that is thrown away.
+            restore_from: the stage's folder in the run.
+            say: takes lines for the user.
+        """
         self.stage, self.config, self.dataset, self.strategy = stage, config, dataset, strategy
-        self.folder, self.say = folder, say
+        self.folder, self.restore_from, self.say = folder, restore_from, say
         self.step = AdversarialStep(stage, strategy)
         owners = {
             "generator": stage.generator,
@@ -113,9 +125,10 @@ class StageLoop:
         return min(*stops, self.total - done)
 
     def _restore(self) -> int:
-        if self.manager.latest_checkpoint is None:
+        newest = tf.train.latest_checkpoint(str(self.restore_from / "checkpoints"))
+        if newest is None:
             return 0
-        self.checkpoint.restore(self.manager.latest_checkpoint).assert_consumed()
+        self.checkpoint.restore(newest).assert_consumed()
         return int(self.step.global_step.numpy())
 
     def _save(self, done: int) -> None:

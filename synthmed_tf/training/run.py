@@ -1,6 +1,8 @@
 """A whole run: its folder, its plan, and the stages one after the other."""
 
+import contextlib
 import json
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
 from synthmed_tf.training.loop import StageLoop
 from synthmed_tf.training.stages import ImageStage, MaskStage
-from synthmed_tf.training.strategy import check_batch, make_strategy
+from synthmed_tf.training.strategy import check_batch, is_chief, make_strategy
 
 STAGES = ("stage1", "stage2")
 
@@ -39,19 +41,23 @@ def train(config: Config, data: str, run: Path, stages: tuple[str, ...], say: Ca
     """
     run = Path(run)
     strategy = make_strategy(config.strategy)
+    chief = is_chief(strategy)
     for stage in stages:
         check_batch(strategy, stage, getattr(config, stage).batch_size)
     _check_same_config(run, config)
-    dataset = load_dataset(data, config, cache=_made(run))
+    dataset = load_dataset(data, config, cache=run if chief else None)
     _check_same_data(run, dataset)
+    _make_folder(run)
     say(describe_data(dataset.facts))
-    files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
-    files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
-    for name in stages:
-        keras.utils.set_random_seed(config.seed + STAGES.index(name))
-        with strategy.scope():
+    if chief:
+        files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
+        files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
+    with contextlib.ExitStack() as stack, strategy.scope():
+        written = run if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        for name in stages:
+            keras.utils.set_random_seed(config.seed + STAGES.index(name))
             stage = MaskStage(config, dataset.fov / 255.0) if name == "stage1" else ImageStage(config)
-            StageLoop(stage, config, dataset, strategy, run / name, say).run()
+            StageLoop(stage, config, dataset, strategy, written / name, run / name, say).run()
 
 
 def describe_data(facts: dict[str, Any]) -> str:
@@ -84,12 +90,11 @@ def _networks(config: Config, stage: str) -> list[keras.Model]:
     return [factory.image_generator(config), factory.image_discriminator(config), *encoder]
 
 
-def _made(run: Path) -> Path:
+def _make_folder(run: Path) -> None:
     try:
         run.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise SynthMedError(f"The run folder {run} cannot be made ({error.strerror}); choose another --run.") from None
-    return run
 
 
 def _check_same_config(run: Path, config: Config) -> None:
@@ -110,10 +115,14 @@ def _check_same_data(run: Path, dataset: Dataset) -> None:
     saved_file = run / "data.json"
     if not saved_file.exists():
         return
-    saved = json.loads(saved_file.read_text(encoding="utf-8"))
-    if saved["sha256"] != dataset.facts["sha256"]:
+    try:
+        saved = json.loads(saved_file.read_text(encoding="utf-8"))
+        source, pairs, digest = saved["source"], saved["pairs"], saved["sha256"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise SynthMedError(f"{saved_file} is damaged ({error}); restore it or choose another --run.") from None
+    if digest != dataset.facts["sha256"]:
         raise SynthMedError(
-            f"{run} was begun on other data ({saved['source']}, {saved['pairs']} pairs; now {dataset.facts['source']}, "
+            f"{run} was begun on other data ({source}, {pairs} pairs; now {dataset.facts['source']}, "
             f"{dataset.facts['pairs']} pairs); go on with the same pictures, or choose another --run."
         )
 

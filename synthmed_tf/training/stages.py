@@ -84,7 +84,11 @@ class MaskStage:
 
     def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
         fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
-        return {"adversarial": losses.generator_loss(self.discriminator(fake, training=True))}
+        terms = {"adversarial": losses.generator_loss(self.discriminator(fake, training=True))}
+        if self.config.diversity_weight:
+            real, drawn_masks = self._inside(self._real(batch)), self._inside(drawn["coverage"])
+            terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(real, drawn_masks)
+        return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
@@ -94,9 +98,12 @@ class MaskStage:
         coverage = batch["coverage"]
         return 2.0 * (coverage if self.config.soft_masks else tf.round(coverage)) - 1.0
 
+    def _inside(self, coverage: tf.Tensor) -> tf.Tensor:
+        return (coverage + 1.0) * self.fov - 1.0
+
     def _seen(self, coverage: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
         """What the discriminator sees: vessels inside the field of view, augmented."""
-        inside = (coverage + 1.0) * self.fov - 1.0
+        inside = self._inside(coverage)
         if self.ranges == augment.Ranges():
             return inside
         unit = (self._numbers(batch, augment.DRAWS, stream, "uniform") + 1.0) / 2.0

@@ -18,17 +18,22 @@ def make_strategy(name: str, devices: tuple[str, ...] = ()) -> tf.distribute.Str
     Raises:
         SynthMedError: `multi_worker` without TF_CONFIG.
     """
-    gpus = [f"GPU:{i}" for i in range(len(tf.config.list_logical_devices("GPU")))]
-    if name == "multi_worker":
+    if name == "multi_worker":  # before anything that starts TensorFlow's runtime, as listing devices does
         if not os.environ.get("TF_CONFIG"):
             raise SynthMedError("Strategy multi_worker needs the environment variable TF_CONFIG; it is not set.")
         return tf.distribute.MultiWorkerMirroredStrategy()
+    gpus = [f"GPU:{i}" for i in range(len(tf.config.list_logical_devices("GPU")))]
     if name == "mirrored":
         cpus = [f"CPU:{i}" for i in range(len(tf.config.list_logical_devices("CPU")))]
         return tf.distribute.MirroredStrategy(list(devices) or gpus or cpus)
     if name == "auto" and len(gpus) > 1:
         return tf.distribute.MirroredStrategy(gpus)
     return tf.distribute.OneDeviceStrategy(gpus[0] if gpus else "CPU:0")
+
+
+def is_chief(strategy: tf.distribute.Strategy) -> bool:
+    """Whether this process writes the run's folder: worker 0 of several, and any process that is alone."""
+    return strategy.cluster_resolver is None or strategy.cluster_resolver.task_id in (None, 0)
 
 
 def check_batch(strategy: tf.distribute.Strategy, stage: str, batch_size: int) -> None:
