@@ -91,7 +91,9 @@ def test_diversity_compares_cells_not_pixels():
     stripes = np.indices((4, 4))[0] % 2
     pair = np.stack([stripes, 1 - stripes]).astype(np.float32)[..., None]
     varied = np.stack([np.zeros((4, 4)), np.ones((4, 4))]).astype(np.float32)[..., None]
-    np.testing.assert_allclose(losses.diversity_loss(tf.constant(varied), tf.constant(pair), cells=2), [1.0, 1.0], atol=1e-5)
+    np.testing.assert_allclose(
+        losses.diversity_loss(tf.constant(varied), tf.constant(pair), cells=2), [1.0, 1.0], atol=1e-5
+    )
 
 
 def test_the_diversity_of_drawn_masks_is_raised_by_its_gradient():

@@ -102,7 +102,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     saved = json.loads((tmp_path / "config.json").read_text())
     saved["stage2"]["l1_weight"] = 1e38
     (tmp_path / "config.json").write_text(json.dumps(saved))
-    with pytest.raises(SynthMedError, match="generator/l1.* not finite; the last good checkpoint"):
+    with pytest.raises(SynthMedError, match="is not finite; the last good checkpoint"):
         _train(tmp_path, _config(steps=4, stage2__l1_weight=1e38), ("stage2",))
     assert snapshot.load(tmp_path / "stage2" / "snapshot").step == 2
 

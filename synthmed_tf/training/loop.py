@@ -111,10 +111,10 @@ class StageLoop:
             rates = {"rate/generator": optimizer.generator_rate, "rate/discriminator": optimizer.discriminator_rate}
             log.scalars(done, figures | rates | {"images_per_second": speed})
             progress.update(done, speed)
-            if done % self.config.picture_every == 0 or done == self.total:
-                self._draw(done, log)
             if done % self.config.save_every == 0 or done == self.total or flag.signal_number:
                 self._save(done)
+            if done % self.config.picture_every == 0 or done == self.total:
+                self._draw(done, log)
             if flag.signal_number and done < self.total:
                 message = f"stopped at step {done} of {self.total} and saved in {self.folder}; the same command goes on"
                 raise Interrupted(flag.signal_number, message)
@@ -132,6 +132,9 @@ class StageLoop:
         return int(self.step.global_step.numpy())
 
     def _save(self, done: int) -> None:
+        networks = {"generator": self.stage.generator, "discriminator": self.stage.discriminator}
+        sums = {f"{name}/weights": sum(np.sum(w) for w in network.get_weights()) for name, network in networks.items()}
+        self._check_finite(done, sums)
         self.manager.save(checkpoint_number=done)
         snapshot.save(actions.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
 
