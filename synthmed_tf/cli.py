@@ -87,8 +87,23 @@ def phantom(out: Path, count: int, size: int, seed: int) -> None:
 @click.option("--patient-regex", help="The same as --set data.patient_regex=...")
 @click.option("--strategy", help="auto, one, mirrored or multi_worker.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Logical CPUs, to try `mirrored` without GPUs.")
+@click.option("--override-config", is_flag=True, help="Go on with a run that was begun with other options.")
 @click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
-def train(stage, preset, source, run, config_file, overrides, size, patients, patient_regex, strategy, cpus, dry_run):
+def train(
+    stage,
+    preset,
+    source,
+    run,
+    config_file,
+    overrides,
+    size,
+    patients,
+    patient_regex,
+    strategy,
+    cpus,
+    override_config,
+    dry_run,
+):
     """Trains STAGE (stage1, stage2 or all)."""
     from synthmed_tf.config import load_config
 
@@ -109,7 +124,7 @@ def train(stage, preset, source, run, config_file, overrides, size, patients, pa
     from synthmed_tf.training.loop import Interrupted
 
     try:
-        training.train(config, source, run, stages, _say)
+        training.train(config, source, run, stages, _say, override_config)
     except Interrupted as stopped:
         click.echo(f"synthmed: {stopped}", err=True)
         sys.exit(128 + stopped.signal_number)

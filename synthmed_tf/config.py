@@ -164,8 +164,8 @@ class Stage2Config(StageConfig):
     l1_weight: Weight = 100.0
     feature_weight: Weight = 10.0
     kl_weight: Weight = 0.1
-    style_weight: Weight = 1.0
-    colour: Share = 0.0
+    style_weight: Weight = 5.0
+    colour: Share = 0.2
 
 
 class Config(Section):
@@ -227,6 +227,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "feature_weight": 0.0,
             "kl_weight": 0.0,
             "style_weight": 0.0,
+            "colour": 0.0,
         },
     },
     "recommended": {

@@ -128,7 +128,12 @@ class StageLoop:
         newest = tf.train.latest_checkpoint(str(self.restore_from / "checkpoints"))
         if newest is None:
             return 0
-        self.checkpoint.restore(newest).assert_consumed()
+        try:
+            self.checkpoint.restore(newest).assert_consumed()
+        except (AssertionError, ValueError) as error:
+            raise SynthMedError(
+                f"The checkpoint {newest} is of other networks than the configuration's; choose another --run."
+            ) from error
         return int(self.step.global_step.numpy())
 
     def _save(self, done: int) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from synthmed_tf import files
 from synthmed_tf.config import Config, config_from_json
@@ -25,7 +26,14 @@ _MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "picture_every", "sta
 _MAY_CHANGE |= {"stage2.steps", "stage2.epochs", "data.cache_limit_mb"}
 
 
-def train(config: Config, data: str, run: Path, stages: tuple[str, ...], say: Callable[[str], None]) -> None:
+def train(
+    config: Config,
+    data: str,
+    run: Path,
+    stages: tuple[str, ...],
+    say: Callable[[str], None],
+    override_config: bool = False,
+) -> None:
     """Trains the stages in the folder `run`; the same call goes on where it was.
 
     Args:
@@ -34,6 +42,8 @@ def train(config: Config, data: str, run: Path, stages: tuple[str, ...], say: Ca
         run: the run's folder, made where it is missing.
         stages: of `STAGES`, in this order.
         say: takes lines for the user.
+        override_config: whether a run that was begun with another configuration goes on with this one; what changed
+            is kept in `overrides.jsonl`.
 
     Raises:
         SynthMedError: bad data, a run folder of another configuration or other data, or a loss that is not finite.
@@ -44,12 +54,20 @@ def train(config: Config, data: str, run: Path, stages: tuple[str, ...], say: Ca
     chief = is_chief(strategy)
     for stage in stages:
         check_batch(strategy, stage, getattr(config, stage).batch_size)
-    _check_same_config(run, config)
+    changes = _changed_options(run, config)
+    if changes and not override_config:
+        name, (old, new) = next(iter(changes.items()))
+        raise SynthMedError(
+            f"{run} was begun with {name} = {old}, and now it is {new}; "
+            "go on with the same value, choose another --run, or say --override-config."
+        )
     dataset = load_dataset(data, config, cache=run if chief else None)
     _check_same_data(run, dataset)
     _make_folder(run)
     say(describe_data(dataset.facts))
     if chief:
+        if changes:
+            _keep_overrides(run, changes)
         files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
         files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
     with contextlib.ExitStack() as stack, strategy.scope():
@@ -97,18 +115,25 @@ def _make_folder(run: Path) -> None:
         raise SynthMedError(f"The run folder {run} cannot be made ({error.strerror}); choose another --run.") from None
 
 
-def _check_same_config(run: Path, config: Config) -> None:
+def _changed_options(run: Path, config: Config) -> dict[str, tuple[Any, Any]]:
+    """Options that decide what is computed and differ from those that the run was begun with: name to (old, new)."""
     saved_file = run / "config.json"
     if not saved_file.exists():
-        return
+        return {}
     saved = config_from_json(saved_file.read_text(encoding="utf-8"), str(saved_file))
     old, new = _flat(saved.model_dump()), _flat(config.model_dump())
-    for name in sorted(set(old) | set(new)):
-        if old.get(name) != new.get(name) and name not in _MAY_CHANGE:
-            raise SynthMedError(
-                f"{run} was begun with {name} = {old.get(name)}, and now it is {new.get(name)}; "
-                "go on with the same value, or choose another --run."
-            )
+    names = (name for name in sorted(set(old) | set(new)) if name not in _MAY_CHANGE)
+    return {name: (old.get(name), new.get(name)) for name in names if old.get(name) != new.get(name)}
+
+
+def _keep_overrides(run: Path, changes: dict[str, tuple[Any, Any]]) -> None:
+    """Adds a line: each stage's step, and what is another from there on."""
+    steps = {}
+    for stage in STAGES:
+        newest = tf.train.latest_checkpoint(str(run / stage / "checkpoints"))
+        steps[stage] = int(newest.rsplit("-", 1)[1]) if newest else 0
+    with open(run / "overrides.jsonl", "a", encoding="utf-8") as lines:
+        lines.write(json.dumps({"steps": steps, "changes": changes}) + "\n")
 
 
 def _check_same_data(run: Path, dataset: Dataset) -> None:
