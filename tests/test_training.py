@@ -85,6 +85,20 @@ def test_another_configuration_is_refused_with_the_difference(whole_run):
         _train(whole_run, _config(steps=4, stage2__l1_weight=5))
 
 
+def test_another_configuration_goes_on_if_told_to_and_is_recorded(tmp_path):
+    lines = []
+    run.train(_config(steps=2), "phantom", tmp_path, ("stage1",), lines.append)
+    changed = _config(steps=4, stage1__r1_gamma=5)
+    run.train(changed, "phantom", tmp_path, ("stage1",), lines.append, override_config=True)
+    (entry,) = [json.loads(line) for line in (tmp_path / "overrides.jsonl").read_text().splitlines()]
+    assert entry == {"steps": {"stage1": 2, "stage2": 0}, "changes": {"stage1.r1_gamma": [2.0, 5.0]}}
+    assert snapshot.load(tmp_path / "stage1" / "snapshot").config.stage1.r1_gamma == 5
+    with pytest.raises(SynthMedError, match="is of other networks than the configuration's"):
+        run.train(
+            _config(steps=6, stage1__filters=8), "phantom", tmp_path, ("stage1",), lines.append, override_config=True
+        )
+
+
 def test_other_data_is_refused(whole_run):
     facts = json.loads((whole_run / "data.json").read_text())
     other = Dataset(np.zeros((1, 32, 32, 5), np.uint8), facts | {"sha256": "0", "source": "elsewhere", "pairs": 1})
