@@ -17,6 +17,7 @@ from pathlib import Path
 VARIANTS = {
     "recommended": (),
     "learning rates 2e-4": ("stage1.optimizer.generator_rate=2e-4", "stage1.optimizer.discriminator_rate=2e-4"),
+    "no diversity loss": ("stage1.diversity_weight=0",),
     "two-valued masks to learn from": ("stage1.soft_masks=false",),
     "batch normalization": ("stage1.norm=batch",),
     "no R1 penalty": ("stage1.r1_gamma=0",),

@@ -32,7 +32,8 @@ class _Group(click.Group):
 @click.version_option(__version__, prog_name="synthmed")
 def main() -> None:
     """Labelled synthetic medical images from two generative adversarial networks."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    # TensorFlow's optimizer logs as errors what it gets over by itself; what stops a command is raised, not logged.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     # Unlike the default action this unwinds, so that what is half-written is removed.
     signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
 

@@ -58,7 +58,7 @@ BROKEN = {
         "add the photograph",
     ),
     "stare packed and unpacked": (
-        {"stare-images/im0001.ppm": PPM, "stare-images/im0001.ppm.gz": gzip.compress(PPM)},
+        {"stare-images/im0001.ppm": PPM, "stare-images/im0001.ppm.gz": gzip.compress(PPM, mtime=0)},
         ["im0001.ppm and", "im0001.ppm.gz"],
         "remove one",
     ),
@@ -82,7 +82,7 @@ BROKEN = {
     "truncated photograph": ({**GOOD, "images/a.png": PHOTOGRAPH[:-60]}, ["images/a.png", "truncated"], "copy it"),
     "truncated mask": ({**GOOD, "masks/a.png": VESSELS[:-60]}, ["masks/a.png", "truncated"], "copy it again"),
     "truncated gzip": (
-        {"stare-images/im0001.ppm.gz": gzip.compress(PPM)[:-9]},
+        {"stare-images/im0001.ppm.gz": gzip.compress(PPM, mtime=0)[:-9]},
         ["im0001.ppm.gz", "no whole gzip file"],
         "copy it again",
     ),

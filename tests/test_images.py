@@ -50,7 +50,7 @@ LOSSLESS = {
     "lzw.tiff": (encoded(COLOUR, "TIFF", compression="tiff_lzw"), COLOUR),
     "packbits.TIF": (encoded(COLOUR, "TIFF", compression="packbits"), COLOUR),
     "rgb.ppm": (encoded(COLOUR, "PPM"), COLOUR),
-    "rgb.ppm.gz": (gzip.compress(encoded(COLOUR, "PPM")), COLOUR),
+    "rgb.ppm.gz": (gzip.compress(encoded(COLOUR, "PPM"), mtime=0), COLOUR),
     "rgb.bmp": (encoded(COLOUR, "BMP"), COLOUR),
     "grey.png": (encoded(GREY, "PNG"), GREY[..., None]),
     "grey.pgm": (encoded(GREY, "PPM"), GREY[..., None]),
@@ -188,7 +188,7 @@ def test_masks_of_any_two_values(tmp_path, values):
         ("opaque.png", encoded(np.dstack([VESSELS * 255.0] * 3 + [np.full((40, 50), 255)]).astype(np.uint8), "PNG")),
         ("la.png", encoded(np.dstack([VESSELS * 255.0, np.full((40, 50), 255)]).astype(np.uint8), "PNG")),
         ("ringing.jpg", encoded((VESSELS * 255.0).astype(np.uint8), "JPEG", quality=75)),
-        ("m.ppm.gz", gzip.compress(encoded((VESSELS * 255.0).astype(np.uint8), "PPM"))),
+        ("m.ppm.gz", gzip.compress(encoded((VESSELS * 255.0).astype(np.uint8), "PPM"), mtime=0)),
     ],
 )
 def test_masks_of_any_kind(tmp_path, name, data):

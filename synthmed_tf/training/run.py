@@ -64,7 +64,7 @@ def train(
     dataset = load_dataset(data, config, cache=run if chief else None)
     _check_same_data(run, dataset)
     _make_folder(run)
-    say(describe_data(dataset.facts))
+    say(f"{describe_data(dataset.facts)}\ndevices: {', '.join(strategy.extended.worker_devices)}")
     if chief:
         if changes:
             _keep_overrides(run, changes)
