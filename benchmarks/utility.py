@@ -108,14 +108,15 @@ def summary(results: dict[str, dict]) -> str:
     """A line an arm and test set: mean and spread over seeds, and the share of the real arm's F1."""
     lines = []
     for test in next(iter(results.values())):
-        reference = np.mean([r[test]["f1"] for key, r in results.items() if key.startswith("real/")])
+        reference = [r[test]["f1"] for key, r in results.items() if key.startswith("real/")]
         for arm in ARMS:
             rows = [r[test] for key, r in results.items() if key.startswith(f"{arm}/")]
             if rows:
                 f1, auc, dice = (np.array([row[name] for row in rows]) for name in ("f1", "auc", "dice"))
                 lines.append(
                     f"{test} | {arm} | {len(rows)} seeds | F1 {f1.mean():.3f} (SD {f1.std(ddof=len(f1) > 1):.3f}) | "
-                    f"AUC {auc.mean():.3f} | Dice {dice.mean():.3f} | of real {f1.mean() / reference:.3f}"
+                    f"AUC {auc.mean():.3f} | Dice {dice.mean():.3f}"
+                    + (f" | of real {f1.mean() / np.mean(reference):.3f}" if reference else "")
                 )
     return "\n".join(lines)
 
