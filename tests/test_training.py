@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -76,6 +77,15 @@ def test_a_finished_run_says_so_and_changes_nothing(whole_run):
     lines = _train(whole_run, _config(steps=4))
     assert lines[1:] == ["stage1: 4 of 4 steps are done", "stage2: 4 of 4 steps are done"]
     assert (whole_run / "stage1" / "metrics.jsonl").read_bytes() == before
+
+
+def test_a_snapshot_that_a_kill_left_behind_its_checkpoint_is_made_anew(whole_run, tmp_path):
+    shutil.copytree(whole_run, tmp_path / "run")
+    folder = tmp_path / "run" / "stage2" / "snapshot"
+    facts = json.loads((folder / "snapshot.json").read_text())
+    (folder / "snapshot.json").write_text(json.dumps(facts | {"step": 2}))
+    _train(tmp_path / "run", _config(steps=4), ("stage2",))
+    assert snapshot.load(folder).step == 4
 
 
 def test_another_configuration_is_refused_with_the_difference(whole_run):

@@ -82,8 +82,8 @@ class StageLoop:
         """
         done = self._restore()
         if done >= self.total:
-            if not (self.folder / "snapshot" / "snapshot.json").exists():
-                self._save(done)
+            if not self._has_snapshot_of(done):  # killed between checkpoint and snapshot
+                self._save_snapshot(done)
             self.say(f"{self.stage.name}: {done} of {self.total} steps are done")
             return
         log = MetricsLog(self.folder, done)
@@ -115,7 +115,7 @@ class StageLoop:
                 self._save(done)
             if done % self.config.picture_every == 0 or done == self.total:
                 self._draw(done, log)
-            if flag.signal_number and done < self.total:
+            if flag.signal_number:
                 message = f"stopped at step {done} of {self.total} and saved in {self.folder}; the same command goes on"
                 raise Interrupted(flag.signal_number, message)
 
@@ -141,7 +141,16 @@ class StageLoop:
         sums = {f"{name}/weights": sum(np.sum(w) for w in network.get_weights()) for name, network in networks.items()}
         self._check_finite(done, sums)
         self.manager.save(checkpoint_number=done)
+        self._save_snapshot(done)
+
+    def _save_snapshot(self, done: int) -> None:
         snapshot.save(actions.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
+
+    def _has_snapshot_of(self, done: int) -> bool:
+        try:
+            return snapshot.load(self.restore_from / "snapshot").step == done
+        except SynthMedError:
+            return False
 
     def _draw(self, done: int, log: MetricsLog) -> None:
         pixels = actions.sample_grid(self.stage, self.config, self.dataset)
