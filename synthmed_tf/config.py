@@ -4,13 +4,14 @@ A value that is not allowed is answered with a sentence that names the field, th
 """
 
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import pydantic
 from pydantic import Field
 
 from synthmed_tf import options
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.presets import PRESETS
 
 Size = Literal[32, 64, 128, 256, 512, 1024]
 Positive = Annotated[int, Field(ge=1, lt=2**31)]
@@ -168,6 +169,34 @@ class Stage2Config(StageConfig):
     colour: Share = 0.2
 
 
+class SegmenterConfig(Section):
+    """The segmenter, a U-Net that finds the vessels of a photograph.
+
+    Attributes:
+        batch_size, steps, epochs, ema_half_life: as for both stages.
+        learning_rate: of Adam.
+        filters: channels at full resolution; doubled at each of `levels` halvings.
+        norm: `batch`, whose statistics stay the same from tile to tile, or `instance`.
+        dice_weight: of the Dice loss beside the cross-entropy.
+        augment: in place of `data.augment`: a segmenter gains from stronger changes than a generator.
+        colour: strength of colour augmentation; 0 turns it off.
+    """
+
+    batch_size: Positive = 8
+    steps: Positive | None = 2_000
+    epochs: Positive | None = None
+    ema_half_life: Weight = 1_000
+    learning_rate: Rate = 1e-3
+    filters: Filters = 16
+    levels: Annotated[int, Field(ge=1, le=5)] = 4
+    norm: Literal["batch", "instance"] = "batch"
+    dice_weight: Weight = 1.0
+    augment: AugmentConfig = AugmentConfig(
+        flip_horizontal=True, flip_vertical=True, rotation=30.0, zoom_in=0.2, zoom_out=0.1, shift=0.05
+    )
+    colour: Share = 0.2
+
+
 class Config(Section):
     """A run's whole configuration, saved as `config.json` in its folder.
 
@@ -190,86 +219,7 @@ class Config(Section):
     data: DataConfig = DataConfig()
     stage1: Stage1Config
     stage2: Stage2Config
-
-
-_GENTLE = {"flip_horizontal": True, "flip_vertical": True, "rotation": 20.0, "zoom_in": 0.15, "shift": 0.03}
-
-PRESETS: dict[str, dict[str, Any]] = {
-    # Guibas et al. 2017, as their published code has it (docs/paper_preset.md lists what was mended and what is ours).
-    "paper": {
-        "size": 512,
-        "stage1": {
-            "architecture": "dcgan",
-            "latent_dim": 100,
-            "latent": "uniform",
-            "filters": 64,
-            "discriminator_filters": 64,
-            "batch_size": 7,
-            "steps": 20_000,
-            "optimizer": {"beta2": 0.999},
-            "generator_updates": 2,
-            "diversity_weight": 0.0,
-            "soft_masks": False,
-            "calibrate": False,
-        },
-        "stage2": {
-            "filters": 64,
-            "discriminator_filters": 64,
-            "norm": "batch",
-            "upsampling": "transposed",
-            "dropout": 0.5,
-            "style_dim": 0,
-            "use_fov": False,
-            "batch_size": 32,
-            "epochs": 100,
-            "optimizer": {"name": "rmsprop"},
-            "l1_weight": 1.0,
-            "feature_weight": 0.0,
-            "kl_weight": 0.0,
-            "style_weight": 0.0,
-            "colour": 0.0,
-        },
-    },
-    "recommended": {
-        "size": 256,
-        "data": {"augment": _GENTLE},
-        "stage1": {
-            "batch_size": 16,
-            "steps": 20_000,
-            "optimizer": {"generator_rate": 3e-4, "discriminator_rate": 4e-4},
-            "r1_gamma": 2.0,
-            "ema_half_life": 5_000,
-            "augment": {"shift": 0.1},
-        },
-        "stage2": {
-            "batch_size": 8,
-            "steps": 20_000,
-            "ema_half_life": 5_000,
-        },
-    },
-    "demo": {
-        "size": 64,
-        "data": {"augment": _GENTLE},
-        "save_every": 200,
-        "picture_every": 200,
-        "stage1": {
-            "batch_size": 16,
-            "steps": 600,
-            "latent_dim": 64,
-            "optimizer": {"generator_rate": 1e-3, "discriminator_rate": 1e-3},
-            "r1_gamma": 2.0,
-            "ema_half_life": 1_000,
-            "augment": {"shift": 0.1},
-        },
-        "stage2": {
-            "batch_size": 8,
-            "steps": 600,
-            "filters": 16,
-            "discriminator_filters": 16,
-            "ema_half_life": 500,
-        },
-    },
-}
+    segmenter: SegmenterConfig = SegmenterConfig()
 
 
 def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:

@@ -1,0 +1,82 @@
+"""The presets: what a run begins with, as plain values that `config` validates."""
+
+from typing import Any
+
+_GENTLE = {"flip_horizontal": True, "flip_vertical": True, "rotation": 20.0, "zoom_in": 0.15, "shift": 0.03}
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # Guibas et al. 2017, as their published code has it (docs/paper_preset.md lists what was mended and what is ours).
+    "paper": {
+        "size": 512,
+        "stage1": {
+            "architecture": "dcgan",
+            "latent_dim": 100,
+            "latent": "uniform",
+            "filters": 64,
+            "discriminator_filters": 64,
+            "batch_size": 7,
+            "steps": 20_000,
+            "optimizer": {"beta2": 0.999},
+            "generator_updates": 2,
+            "diversity_weight": 0.0,
+            "soft_masks": False,
+            "calibrate": False,
+        },
+        "stage2": {
+            "filters": 64,
+            "discriminator_filters": 64,
+            "norm": "batch",
+            "upsampling": "transposed",
+            "dropout": 0.5,
+            "style_dim": 0,
+            "use_fov": False,
+            "batch_size": 32,
+            "epochs": 100,
+            "optimizer": {"name": "rmsprop"},
+            "l1_weight": 1.0,
+            "feature_weight": 0.0,
+            "kl_weight": 0.0,
+            "style_weight": 0.0,
+            "colour": 0.0,
+        },
+    },
+    "recommended": {
+        "size": 256,
+        "data": {"augment": _GENTLE},
+        "stage1": {
+            "batch_size": 16,
+            "steps": 20_000,
+            "optimizer": {"generator_rate": 3e-4, "discriminator_rate": 4e-4},
+            "r1_gamma": 2.0,
+            "ema_half_life": 5_000,
+            "augment": {"shift": 0.1},
+        },
+        "stage2": {
+            "batch_size": 8,
+            "steps": 20_000,
+            "ema_half_life": 5_000,
+        },
+    },
+    "demo": {
+        "size": 64,
+        "data": {"augment": _GENTLE},
+        "save_every": 200,
+        "picture_every": 200,
+        "stage1": {
+            "batch_size": 16,
+            "steps": 600,
+            "latent_dim": 64,
+            "optimizer": {"generator_rate": 1e-3, "discriminator_rate": 1e-3},
+            "r1_gamma": 2.0,
+            "ema_half_life": 1_000,
+            "augment": {"shift": 0.1},
+        },
+        "stage2": {
+            "batch_size": 8,
+            "steps": 600,
+            "filters": 16,
+            "discriminator_filters": 16,
+            "ema_half_life": 500,
+        },
+    },
+}
