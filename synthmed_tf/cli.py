@@ -129,7 +129,7 @@ def train(
     except Interrupted as stopped:
         click.echo(f"synthmed: {stopped}", err=True)
         sys.exit(128 + stopped.signal_number)
-    ready = all((run / name / "snapshot").is_dir() for name in training.STAGES)
+    ready = all((run / name / "snapshot").is_dir() for name in training.GANS)
     _say(f"the run is in {run}; next: " + (f"synthmed export --run {run} --out DIR" if ready else "the other stage"))
 
 

@@ -50,13 +50,17 @@ class DataConfig(Section):
 
     Attributes:
         patient_regex: for plain folders: its first group in the file name is the patient.
-        patients: which patients are trained on, such as `01-10`; all where None.
+        patients: which patients are trained on, such as `01-10`; all (but those of the validation) where None.
+        validation_patients: by whom the step is chosen, such as `11-14`; they are not trained on.
+        validation_share: the share of the patients for that where none is named; none from fewer than 5 patients.
         augment: photograph, mask and field of view are augmented jointly.
         cache_limit_mb: above this size the decoded pictures are kept on disk, not in memory.
     """
 
     patient_regex: str | None = None
     patients: str | None = None
+    validation_patients: str | None = None
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     augment: AugmentConfig = AugmentConfig()
     cache_limit_mb: Positive = 4096
 
@@ -77,27 +81,25 @@ class OptimizerConfig(Section):
     beta2: Share = 0.99
 
 
-class StageConfig(Section):
-    """What both stages have.
+class TrainedConfig(Section):
+    """What everything that is trained has.
 
     Attributes:
         batch_size: images a step, over all replicas.
+        accumulate: parts that each replica's share of the batch is computed in, one after the other, so that a large
+            batch fits; the result is that of the whole batch unless batch statistics or dropout are used.
         steps: how many steps to train; None where `epochs` says it.
         epochs: how many times each pair is seen; None where `steps` says it.
-        generator_updates: updates of the generator for each of the discriminator.
-        r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
-        r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
-        ema_half_life: of the averaged generator, in images; 0 draws with the trained weights themselves.
+        ema_half_life: of the averaged network, in images; 0 uses the trained weights themselves.
+        patience: training ends by itself after so many judgements in a row without a better one; 0 for never.
     """
 
     batch_size: Positive = 16
+    accumulate: Annotated[int, Field(ge=1, le=64)] = 1
     steps: Positive | None = None
     epochs: Positive | None = None
-    optimizer: OptimizerConfig = OptimizerConfig()
-    generator_updates: Annotated[int, Field(ge=1, le=5)] = 1
-    r1_gamma: Weight = 0.0
-    r1_interval: Positive = 8
     ema_half_life: Weight = 0.0
+    patience: Annotated[int, Field(ge=0, le=1_000)] = 0
 
     @pydantic.model_validator(mode="after")
     def _one_length(self):
@@ -108,6 +110,21 @@ class StageConfig(Section):
     def total_steps(self, pairs: int) -> int:
         """How many steps training takes on so many pairs."""
         return self.steps if self.steps is not None else -(-self.epochs * pairs // self.batch_size)
+
+
+class StageConfig(TrainedConfig):
+    """What both stages have.
+
+    Attributes:
+        generator_updates: updates of the generator for each of the discriminator.
+        r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
+        r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
+    """
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    generator_updates: Annotated[int, Field(ge=1, le=5)] = 1
+    r1_gamma: Weight = 0.0
+    r1_interval: Positive = 8
 
 
 class Stage1Config(StageConfig):
@@ -169,11 +186,10 @@ class Stage2Config(StageConfig):
     colour: Share = 0.2
 
 
-class SegmenterConfig(Section):
+class SegmenterConfig(TrainedConfig):
     """The segmenter, a U-Net that finds the vessels of a photograph.
 
     Attributes:
-        batch_size, steps, epochs, ema_half_life: as for both stages.
         learning_rate: of Adam.
         filters: channels at full resolution; doubled at each of `levels` halvings.
         norm: `batch`, whose statistics stay the same from tile to tile, or `instance`.
@@ -184,7 +200,6 @@ class SegmenterConfig(Section):
 
     batch_size: Positive = 8
     steps: Positive | None = 2_000
-    epochs: Positive | None = None
     ema_half_life: Weight = 1_000
     learning_rate: Rate = 1e-3
     filters: Filters = 16
@@ -205,17 +220,22 @@ class Config(Section):
         size: pixels a side, a power of two from 32 to 1024.
         seed: of weights, data order, latents and augmentation.
         strategy: `auto`, `one`, `mirrored` or `multi_worker`.
+        precision: `float32`, `mixed_float16` or `mixed_bfloat16`; weights, losses and statistics stay float32.
+        xla: whether TensorFlow compiles clusters of operations with XLA.
         steps_per_loop: steps in one call of the compiled training loop.
-        save_every, picture_every: in steps.
+        save_every, picture_every, validate_every: in steps.
     """
 
     preset: str
     size: Size
     seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
     strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    xla: bool = False
     steps_per_loop: Positive = 20
     save_every: Positive = 500
     picture_every: Positive = 500
+    validate_every: Positive = 500
     data: DataConfig = DataConfig()
     stage1: Stage1Config
     stage2: Stage2Config

@@ -1,5 +1,7 @@
 """Blocks that the networks are made of, and the one place where the two stacks differ."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Literal
 
 import keras
@@ -11,6 +13,39 @@ except ImportError:
     tfa = None
 
 Normalization = Literal["none", "batch", "instance"]
+Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
+
+
+@contextlib.contextmanager
+def made_in(precision: Precision) -> Iterator[None]:
+    """Networks that are made meanwhile compute in this precision; their weights are float32 in each."""
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+@contextlib.contextmanager
+def computed_in_float32(network: keras.Model) -> Iterator[None]:
+    """A network that was made in mixed precision computes in float32 meanwhile: what is traced now stays so."""
+    policies = [(layer, layer.dtype_policy) for layer in network._flatten_layers()]
+    float32 = keras.mixed_precision.Policy("float32")
+    try:
+        for layer, _ in policies:
+            _set_policy(layer, float32)
+        yield
+    finally:
+        for layer, policy in policies:
+            _set_policy(layer, policy)
+
+
+def _set_policy(layer: keras.layers.Layer, policy) -> None:
+    if hasattr(layer, "_set_dtype_policy"):  # Keras 2
+        layer._set_dtype_policy(policy)
+    else:
+        layer.dtype_policy = policy
 
 
 def narrow_normal() -> keras.initializers.Initializer:
@@ -22,16 +57,18 @@ def narrow_normal() -> keras.initializers.Initializer:
 
 
 def normalization(kind: Normalization) -> keras.layers.Layer:
-    """Makes a normalization layer for `(batch, height, width, channels)`.
+    """Makes a normalization layer for `(batch, height, width, channels)`; its statistics are float32 in any precision.
 
     Args:
         kind: `batch` (statistics over all replicas' examples; momentum 0.9, epsilon 1e-5, as DCGAN), `instance`
             (Ulyanov et al. 2016; epsilon 1e-5, learned scale and offset; no state) or `none`.
     """
     if kind == "batch":
-        return keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True)
+        return InFloat32(
+            keras.layers.BatchNormalization(momentum=0.9, epsilon=1e-5, synchronized=True, dtype="float32")
+        )
     if kind == "instance":
-        return _instance_normalization()
+        return InFloat32(_instance_normalization())
     if kind == "none":
         return keras.layers.Activation("linear")
     raise ValueError(f"`kind` must be 'none', 'batch' or 'instance'. Received: kind={kind!r}")
@@ -40,8 +77,20 @@ def normalization(kind: Normalization) -> keras.layers.Layer:
 def _instance_normalization() -> keras.layers.Layer:
     """The shim: TensorFlow Addons' layer where Addons runs, Keras 3's group normalization with one channel a group."""
     if tfa is not None:
-        return tfa.layers.InstanceNormalization(axis=-1, epsilon=1e-5)
-    return keras.layers.GroupNormalization(groups=-1, axis=-1, epsilon=1e-5)
+        return tfa.layers.InstanceNormalization(axis=-1, epsilon=1e-5, dtype="float32")
+    return keras.layers.GroupNormalization(groups=-1, axis=-1, epsilon=1e-5, dtype="float32")
+
+
+class InFloat32(keras.layers.Layer):
+    """Computes a float32 layer between layers of another precision."""
+
+    def __init__(self, layer: keras.layers.Layer):
+        super().__init__()
+        self.layer = layer
+
+    def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """As the layer; shape and dtype of the features stay."""
+        return tf.cast(self.layer(features, training=training), features.dtype)
 
 
 class Modulation(keras.layers.Layer):

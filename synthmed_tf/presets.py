@@ -42,7 +42,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "recommended": {
         "size": 256,
-        "data": {"augment": _GENTLE},
+        "data": {"augment": _GENTLE, "validation_share": 0.1},
         "stage1": {
             "batch_size": 16,
             "steps": 20_000,
@@ -59,9 +59,10 @@ PRESETS: dict[str, dict[str, Any]] = {
     },
     "demo": {
         "size": 64,
-        "data": {"augment": _GENTLE},
+        "data": {"augment": _GENTLE, "validation_share": 0.1},
         "save_every": 200,
         "picture_every": 200,
+        "validate_every": 200,
         "stage1": {
             "batch_size": 16,
             "steps": 600,
@@ -78,5 +79,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "discriminator_filters": 16,
             "ema_half_life": 500,
         },
+        "segmenter": {"steps": 300, "filters": 8, "ema_half_life": 500},
     },
 }

@@ -1,4 +1,6 @@
-"""A stage's snapshot: the averaged generator alone, with what drawing needs beside it.
+"""A stage's snapshot: the averaged network alone, with what drawing needs beside it.
+
+The latest is in `<stage>/snapshot`, the best by the measure on the validation patients in `<stage>/best`:
 
     <stage>/snapshot/weights.npz     arrays in the order of the network's weights
     <stage>/snapshot/fov.png         the field of view that pictures are drawn for
@@ -24,13 +26,14 @@ class Snapshot:
     """What a stage hands on.
 
     Attributes:
-        stage: `stage1` or `stage2`.
+        stage: `stage1`, `stage2` or `segmenter`.
         config: of the run.
         step: how long it was trained.
         weights: as `keras.Model.get_weights` gives them.
         fov: `(size, size, 1)`, uint8 in {0, 255}.
         threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
+        measure: by the validation patients, less is better; None where it was not judged.
     """
 
     stage: str
@@ -40,6 +43,7 @@ class Snapshot:
     fov: np.ndarray
     threshold: float
     data: dict[str, Any]
+    measure: float | None = None
 
 
 def save(snapshot: Snapshot, folder: Path) -> None:
@@ -51,6 +55,7 @@ def save(snapshot: Snapshot, folder: Path) -> None:
             "stage": snapshot.stage,
             "step": snapshot.step,
             "threshold": snapshot.threshold,
+            "measure": snapshot.measure,
             "data": snapshot.data,
             "config": snapshot.config.model_dump(mode="json"),
         }
@@ -72,6 +77,12 @@ def load(folder: Path) -> Snapshot:
     except Exception as error:  # NumPy and zipfile meet damage with errors of many classes
         raise SynthMedError(_damaged(folder, error)) from error
     return snapshot
+
+
+def chosen(stage_folder: Path) -> Path:
+    """The folder of the best snapshot where there is one, else of the latest."""
+    best = Path(stage_folder) / "best"
+    return best if best.is_dir() else Path(stage_folder) / "snapshot"
 
 
 def restore(model: Any, snapshot: Snapshot, folder: Path) -> None:
@@ -97,7 +108,8 @@ def _read(folder: Path) -> Snapshot:
         weights = [archive[name] for name in archive.files]
     config = config_from_json(json.dumps(facts["config"]), "snapshot.json")
     fov = images.read_image(folder / "fov.png")[..., :1]
-    return Snapshot(facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"])
+    measure = facts.get("measure")
+    return Snapshot(facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"], measure)
 
 
 def _check(snapshot: Snapshot) -> None:

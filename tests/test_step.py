@@ -8,8 +8,8 @@ import tensorflow as tf
 from synthmed_tf import augment, latents, losses
 from synthmed_tf.config import load_config
 from synthmed_tf.data import pipeline
+from synthmed_tf.training.adversarial import AdversarialStep
 from synthmed_tf.training.stages import ImageStage, MaskStage, condition
-from synthmed_tf.training.step import AdversarialStep
 
 SMALL = ("size=32", "stage1.latent_dim=8", "stage1.batch_size=8", "stage2.batch_size=8")
 SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
@@ -40,8 +40,9 @@ def _trained(name, config, strategy, steps):
             _pairs(), stage.config.batch_size, 0, ranges, replicas=context.num_replicas_in_sync
         )
     )
-    terms = step.run(iter(dataset), tf.constant(steps))
-    return stage, step, {key: float(value) for key, value in terms.items()}
+    history = step.run(iter(dataset), tf.constant(steps)).numpy()
+    assert history.shape == (steps, len(step.names))
+    return stage, step, dict(zip(step.names, map(float, history.mean(axis=0)), strict=True))
 
 
 def _one():
@@ -65,7 +66,7 @@ def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_repli
 def test_every_variable_is_equal_on_every_replica(name, preset, two_replicas):
     stage, step, _ = _trained(name, _config(preset), two_replicas, 2)
     owners = [stage.generator, stage.generator_ema, stage.discriminator]
-    for owner in [*owners, step.generator_optimizer, step.discriminator_optimizer]:
+    for owner in [*owners, step.generator_update.optimizer, step.discriminator_update.optimizer]:
         for variable in owner.variables:
             variable = variable if isinstance(variable, tf.Variable) else variable.value
             values = [np.asarray(value) for value in two_replicas.experimental_local_results(variable)]
@@ -75,8 +76,8 @@ def test_every_variable_is_equal_on_every_replica(name, preset, two_replicas):
 
 def test_the_generator_is_updated_as_often_as_configured():
     _, step, _ = _trained("stage1", _config("paper"), _one(), 3)
-    assert int(step.generator_optimizer.iterations) == 6
-    assert int(step.discriminator_optimizer.iterations) == 3
+    assert int(step.generator_update.optimizer.iterations) == 6
+    assert int(step.discriminator_update.optimizer.iterations) == 3
     assert int(step.global_step) == 3
 
 
@@ -108,11 +109,11 @@ def test_a_step_follows_the_gradient_of_its_loss(name):
         stage = MaskStage(config, np.ones((32, 32, 1), np.float32)) if name == "stage1" else ImageStage(config)
         step = AdversarialStep(stage, _one())
     applied = []
-    step.generator_optimizer.apply_gradients = lambda pairs: applied.extend(gradient for gradient, _ in pairs)
+    step.generator_update.optimizer.apply_gradients = lambda pairs: applied.extend(gradient for gradient, _ in pairs)
     batch = next(iter(pipeline.batches(_pairs(), 8, 0, augment.Ranges())))
     with tf.GradientTape() as drawing:
         drawn = stage.draw(batch, 0)
-    step._update_generator(batch, drawn, drawing)
+    step._update_generator(batch, (drawn, drawing), 0)
     with tf.GradientTape() as tape:
         loss = tf.add_n([tf.reduce_mean(term) for term in stage.generator_terms(batch, stage.draw(batch, 0)).values()])
     for gradient, expected in zip(applied, tape.gradient(loss, stage.trained_with_generator), strict=True):

@@ -18,7 +18,9 @@ from synthmed_tf.config import load_config
 from synthmed_tf.data.dataset import Dataset, load_dataset
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.training import actions, run
+from synthmed_tf.training.drawing import mask_latents
 from synthmed_tf.training.stages import MaskStage
+from synthmed_tf.training.strategy import check_combination
 
 SMALL = ("size=32", "stage1.latent_dim=8", "stage1.batch_size=4", "stage2.batch_size=4", "steps_per_loop=2")
 SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
@@ -30,7 +32,7 @@ def _config(preset="recommended", steps=4, **changes):
     return load_config(preset, overrides=(*SMALL, *overrides))
 
 
-def _train(folder, config, stages=run.STAGES):
+def _train(folder, config, stages=run.GANS):
     lines = []
     run.train(config, "phantom", folder, stages, lines.append)
     return lines
@@ -43,7 +45,7 @@ def whole_run(tmp_path_factory):
     return folder
 
 
-@pytest.mark.parametrize("stage", run.STAGES)
+@pytest.mark.parametrize("stage", run.GANS)
 def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
     _train(tmp_path, _config(steps=2), (stage,))
     _train(tmp_path, _config(steps=4), (stage,))
@@ -60,7 +62,7 @@ def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
 
 
 def test_a_run_leaves_figures_pictures_and_snapshots(whole_run):
-    for stage in run.STAGES:
+    for stage in run.GANS:
         lines = [json.loads(line) for line in (whole_run / stage / "metrics.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [2, 4]
         assert {"generator/loss", "discriminator/loss", "rate/generator", "images_per_second"} <= set(lines[0])
@@ -69,7 +71,7 @@ def test_a_run_leaves_figures_pictures_and_snapshots(whole_run):
         assert snapshot.load(whole_run / stage / "snapshot").step == 4
     assert images.read_image(whole_run / "stage1/samples/00000004.png").shape == (2 * 34 + 2, 8 * 34 + 2, 3)
     facts = json.loads((whole_run / "data.json").read_text())
-    assert facts["layout"] == "phantom" and facts["pairs"] == 64
+    assert facts["layout"] == "phantom" and facts["pairs"] == 58 and len(facts["validation_patients"]) == 6
 
 
 def test_a_finished_run_says_so_and_changes_nothing(whole_run):
@@ -112,13 +114,13 @@ def test_another_configuration_goes_on_if_told_to_and_is_recorded(tmp_path):
 def test_other_data_is_refused(whole_run):
     facts = json.loads((whole_run / "data.json").read_text())
     other = Dataset(np.zeros((1, 32, 32, 5), np.uint8), facts | {"sha256": "0", "source": "elsewhere", "pairs": 1})
-    with pytest.raises(SynthMedError, match=r"other data \(phantom, 64 pairs; now elsewhere, 1 pairs\)"):
+    with pytest.raises(SynthMedError, match=r"other data \(phantom, 58 pairs; now elsewhere, 1 pairs\)"):
         run._check_same_data(whole_run, other)
 
 
-def test_a_batch_that_replicas_cannot_share_is_refused(tmp_path):
+def test_a_batch_that_replicas_cannot_share_is_refused(two_replicas):
     with pytest.raises(SynthMedError, match="stage1.batch_size is 3, which 2 replicas"):
-        run.check_batch(tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]), "stage1", 3)
+        check_combination(two_replicas, _config(stage1__batch_size=3), "stage1")
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
@@ -137,7 +139,7 @@ def test_the_threshold_gives_drawn_vessels_the_share_of_the_training_masks():
     stage = MaskStage(config, dataset.fov / 255.0)
     threshold = actions.calibrate(stage, config, dataset)
     inside = dataset.fov[..., 0] >= 128
-    drawn = stage.generator_ema(actions._latents(config, 0, 256)).numpy()[:, inside]
+    drawn = stage.generator_ema(mask_latents(config, 0, 256)).numpy()[:, inside]
     np.testing.assert_allclose(np.mean(drawn > threshold), dataset.vessel_share, atol=1e-4)
     assert actions.calibrate(stage, _config("paper", stage1__calibrate=False), dataset) == 0.0
 

@@ -1,24 +1,26 @@
 """A training set: pairs from a folder or drawn by the phantom, in one array, with the facts that a card reports."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from synthmed_tf.config import Config
+from synthmed_tf.config import Config, DataConfig
 from synthmed_tf.data.phantom import draw_phantoms
 from synthmed_tf.data.pipeline import COVERAGE, FOV, stack_samples
 from synthmed_tf.data.reading import load_samples
-from synthmed_tf.data.sources import find_pairs, parse_patients
+from synthmed_tf.data.sources import find_pairs, parse_patients, split_by_patient
 from synthmed_tf.errors import SynthMedError
 
 PHANTOM = "phantom"
 """In place of a folder: the built-in set."""
 
 PHANTOM_COUNT = 64
+
+_LEAST_TO_SPLIT = 5
 
 
 @dataclass(frozen=True)
@@ -28,10 +30,12 @@ class Dataset:
     Attributes:
         pairs: `(pairs, size, size, 5)`, uint8: photograph, coverage, field of view.
         facts: source, layout, pairs, patients and the SHA-256 of the array.
+        validation: pairs of other patients, by whom the step is chosen; None where there are none.
     """
 
     pairs: np.ndarray
     facts: dict[str, Any]
+    validation: np.ndarray | None = None
 
     @property
     def fov(self) -> np.ndarray:
@@ -62,21 +66,54 @@ def load_dataset(
     size, options = config.size, config.data
     if data == PHANTOM:
         samples = draw_phantoms(size, PHANTOM_COUNT, seed=0)
+        training, held = _split(samples, options, config.seed)
         layout, source = PHANTOM, PHANTOM
     else:
         found = find_pairs(data, options.patient_regex)
-        chosen = found.patients if options.patients is None else parse_patients(options.patients, found.patients)
-        pairs = [pair for pair in found.pairs if pair.patient in chosen]
-        labelled = [pair for pair in pairs if pair.mask is not None]
+        labelled = [pair for pair in found.pairs if pair.mask is not None]
         if not labelled:
             raise SynthMedError(
-                f"{data} (layout {found.layout}) has photographs alone; training needs vessel masks beside them."
+                f"{data} (layout {found.layout}) has photographs alone; training needs vessel masks beside them: "
+                "synthmed segment draws them."
             )
-        samples = load_samples(labelled, size, progress=progress)
+        chosen, validation = _split(labelled, options, config.seed)
+        samples = load_samples([*chosen, *validation], size, progress=progress)
+        training, held = samples[: len(chosen)], samples[len(chosen) :]
         layout, source = found.layout, Path(data).resolve().name
-    on_disk = cache is not None and len(samples) * size * size * 5 > config.data.cache_limit_mb * 2**20
-    array = stack_samples(samples, cache / "pairs.npy" if on_disk else None)
-    return Dataset(array, _facts(source, layout, samples, array))
+    on_disk = cache is not None and len(training) * size * size * 5 > config.data.cache_limit_mb * 2**20
+    array = stack_samples(training, cache / "pairs.npy" if on_disk else None)
+    facts = _facts(source, layout, training, array) | {"validation_patients": _patients(held)}
+    return Dataset(array, facts, stack_samples(held) if held else None)
+
+
+def _split(items: Sequence, options: DataConfig, seed: int) -> tuple[list, list]:
+    """Pairs or samples to train on, and those of the patients held out to choose the step by."""
+    patients = tuple(dict.fromkeys(item.patient for item in items))
+    held: set[str] = set()
+    if options.validation_patients is not None:
+        held = set(parse_patients(options.validation_patients, patients))
+    chosen = set(patients) if options.patients is None else set(parse_patients(options.patients, patients))
+    if options.patients is not None and chosen & held:
+        raise SynthMedError(
+            f"Options data.patients and data.validation_patients both name {_listed(chosen & held)}; name each patient "
+            "once."
+        )
+    chosen -= held
+    if not chosen:
+        raise SynthMedError("Option data.validation_patients names all patients; leave some to train on.")
+    if not held and options.validation_share and len(chosen) >= _LEAST_TO_SPLIT:
+        of_chosen = [item for item in items if item.patient in chosen]
+        held = {item.patient for item in split_by_patient(of_chosen, options.validation_share, seed)[1]}
+        chosen -= held
+    return [item for item in items if item.patient in chosen], [item for item in items if item.patient in held]
+
+
+def _patients(items: Sequence) -> list[str]:
+    return sorted({item.patient for item in items})
+
+
+def _listed(names: set[str]) -> str:
+    return ", ".join(sorted(names))
 
 
 def _facts(source: str, layout: str, samples, array: np.ndarray) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """The folder layouts of the public collections: which files a folder holds, and how they are named."""
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ LAYOUTS = {
     "messidor": "photographs alone, in nested folders or not",
     "plain": "images/ and masks/, optionally fov/, matched by file name",
 }
-# Pictures of these kinds would go missing unnoticed if they were skipped like notes and tables.
+# Pictures of these kinds are listed, and refused later: they would go missing unnoticed if they were skipped like notes.
 UNREAD_PICTURES = (".dcm", ".webp", ".heic", ".heif", ".avif", ".jp2", ".svg", ".nii", ".npy", ".mat", ".raw", ".nef")
 _MASK_FOLDER = re.compile(
     r"(?<![a-z])(masks?|manual|labels?|fov|vessels?|annotations?|segmentations?|ground.?truth|gt)(?![a-z])",
@@ -129,9 +130,13 @@ def _plain(root: Path) -> LayoutFiles | None:
 
 def _messidor(root: Path) -> LayoutFiles | None:
     photographs = _pictures(root)
-    waiting = _folders(root)
+    waiting, seen = _folders(root), {os.path.realpath(root)}
     while waiting:
         folder = waiting.pop()
+        real = os.path.realpath(folder)
+        if real in seen:
+            continue
+        seen.add(real)
         photographs += _pictures(folder)
         waiting += _folders(folder)
         if _MASK_FOLDER.search(folder.name):
@@ -155,14 +160,22 @@ def stem(path: Path) -> str:
     return Path(name).stem
 
 
+def named_like_mask(path: Path, root: Path) -> bool:
+    """Whether a file's name, or that of a folder between it and `root`, is usual for masks."""
+    folders = path.relative_to(root).parts[:-1]
+    return bool(_MASK_FILE.search(stem(path))) or any(_MASK_FOLDER.search(folder) for folder in folders)
+
+
+def without_mask_suffix(path: Path) -> str:
+    """The file's stem without what marks a mask: `a` of `a_mask.png`."""
+    return _MASK_FILE.sub("", stem(path))
+
+
 def _pictures(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = [path for path in sorted(folder.iterdir()) if not (path.name.startswith(".") or path.is_dir())]
-    for path in files:
-        if path.suffix.lower() in UNREAD_PICTURES:
-            raise SynthMedError(f"{path} is of a kind that is not read; convert it to PNG or move it away.")
-    return [path for path in files if path.name.lower().endswith(EXTENSIONS)]
+    return [path for path in files if path.name.lower().endswith(EXTENSIONS + UNREAD_PICTURES)]
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthmed_tf.data.layouts import LayoutFiles, recognise, stem
+from synthmed_tf.data.layouts import UNREAD_PICTURES, LayoutFiles, recognise, stem
 from synthmed_tf.errors import SynthMedError
 
 
@@ -171,6 +171,8 @@ def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
 def _by_key(layout: str, paths: list[Path], pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
+        if path.suffix.lower() in UNREAD_PICTURES:
+            raise SynthMedError(f"{path} is of a kind that is not read; convert it to PNG or move it away.")
         match = re.fullmatch(pattern, stem(path))
         if match is None:
             raise SynthMedError(f"{path} is not named as the layout {layout} has it ({pattern}); rename or remove it.")

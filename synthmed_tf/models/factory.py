@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from synthmed_tf.config import Config
 from synthmed_tf.models import image_gan, mask_gan
+from synthmed_tf.models.segmenter import Segmenter
 
 
 def mask_generator(config: Config) -> keras.Model:
@@ -55,6 +56,14 @@ def image_discriminator(config: Config) -> keras.Model:
 def style_encoder(config: Config) -> keras.Model:
     """Stage-II's encoder: photograph to the moments of its style."""
     model = image_gan.StyleEncoder(config.stage2.style_dim)
+    model(_picture(config, 3))
+    return model
+
+
+def segmenter(config: Config) -> keras.Model:
+    """The segmenter: photograph to vessel logits `(batch, size, size, 1)`; it takes other sizes too."""
+    stage = config.segmenter
+    model = Segmenter(stage.filters, stage.levels, stage.norm)
     model(_picture(config, 3))
     return model
 

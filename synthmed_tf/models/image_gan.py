@@ -159,7 +159,8 @@ class PatchDiscriminator(keras.Model):
         Returns:
             Logits `(batch, size / 8, size / 8, 1)`, float32, and the features of the four hidden layers.
         """
-        x, features = tf.concat([condition, photograph], axis=-1), []
+        x = tf.concat([tf.cast(condition, self.compute_dtype), tf.cast(photograph, self.compute_dtype)], axis=-1)
+        features = []
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2)
             features.append(x)
@@ -188,7 +189,7 @@ class StyleEncoder(keras.Model):
 
 def _black_outside(photograph: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
     """Sets the photograph to -1 where the field of view is -1, exactly, and leaves it where that is 1."""
-    inside = (fov + 1.0) / 2.0
+    inside = (tf.cast(fov, photograph.dtype) + 1.0) / 2.0
     return photograph * inside - (1.0 - inside)
 
 

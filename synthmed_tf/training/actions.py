@@ -1,31 +1,31 @@
 """What a run does between steps besides training: pictures to look at, the threshold, the snapshot."""
 
-from typing import Any
+from functools import singledispatch
 
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import images, latents
+from synthmed_tf import images
 from synthmed_tf.config import Config
 from synthmed_tf.data.dataset import Dataset
-from synthmed_tf.data.pipeline import COVERAGE, FOV
+from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
 from synthmed_tf.snapshot import Snapshot
-from synthmed_tf.training.stages import ImageStage, MaskStage, Stage, condition
+from synthmed_tf.training.drawing import draw_coverage, draw_photographs, find_vessels, mask_latents
+from synthmed_tf.training.segmenter_stage import SegmenterStage
+from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
 _CALIBRATION_MASKS = 256
-_BATCH = 16
 _SHOWN = 8
 
 
 def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> Snapshot:
-    """The averaged generator as it is now; Stage-I's with its threshold."""
+    """The averaged network as it is now; Stage-I's with its threshold."""
+    threshold = 0.0
     if isinstance(stage, MaskStage):
         refresh_statistics(stage, config)
         threshold = calibrate(stage, config, dataset)
-    else:
-        threshold = 0.0
-    weights = stage.generator_ema.get_weights()
-    return Snapshot(stage.name, config, step, weights, dataset.fov, threshold, dataset.facts)
+    network = stage.network_ema if isinstance(stage, SegmenterStage) else stage.generator_ema
+    return Snapshot(stage.name, config, step, network.get_weights(), dataset.fov, threshold, dataset.facts)
 
 
 def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
@@ -37,11 +37,8 @@ def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
     if not config.stage1.calibrate:
         return 0.0
     inside = dataset.fov[..., 0] >= 128
-    drawn = [
-        stage.generator_ema(_latents(config, start, _BATCH)).numpy()[:, inside]
-        for start in range(0, _CALIBRATION_MASKS, _BATCH)
-    ]
-    return float(np.quantile(np.concatenate(drawn), 1.0 - dataset.vessel_share))
+    drawn = draw_coverage(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
+    return float(np.quantile(drawn, 1.0 - dataset.vessel_share))
 
 
 def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batch: int = 64) -> None:
@@ -55,41 +52,44 @@ def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batc
         strategy.run(lambda: stage.generator_ema(latent, training=True))
 
     for i in range(batches):
-        pass_through(_latents(config, i * batch, batch))
+        pass_through(mask_latents(config, i * batch, batch))
 
 
+@singledispatch
 def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
-    """A picture of what the stage draws now, from latents that stay the same over the run, uint8.
+    """A picture of what the stage makes now, uint8.
 
-    Stage-I: 16 coverage maps. Stage-II: masks, the real photographs, and two drawn ones (of two styles).
+    Stage-I: 16 coverage maps. Stage-II: masks, the real photographs, and two drawn ones (of two styles). The segmenter:
+    photographs, their masks, and what it finds. Both with pairs of the validation patients where there are some.
     """
-    if isinstance(stage, MaskStage):
-        coverage = stage.generator_ema(_latents(config, 0, 2 * _SHOWN)).numpy()
-        inside = (coverage + 1.0) * (dataset.fov >= 128)
-        return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
-    return _photograph_grid(stage, config, dataset)
+    raise TypeError(f"There is no picture of this stage. Received: {stage}")
 
 
-def _photograph_grid(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
-    pairs = dataset.pairs[:_SHOWN]
-    masks = tf.constant(pairs[..., COVERAGE] / 255.0, tf.float32)
-    fov = tf.constant(pairs[..., FOV] / 255.0, tf.float32)
-    given = condition(masks, fov if config.stage2.use_fov else None)
-    rows = [np.repeat(np.where(pairs[..., COVERAGE] >= 128, 255, 0), 3, axis=-1), pairs[..., :3]]
-    for repeat in range(2):
-        style = None
-        if config.stage2.style_dim:
-            index = tf.range(repeat * _SHOWN, repeat * _SHOWN + len(pairs), dtype=tf.int64)
-            style = latents.draw(_seeds(config, len(pairs)), index, config.stage2.style_dim, latents.STYLE)
-        drawn = stage.generator_ema(given, style).numpy()
-        rows.append(np.round((drawn + 1.0) * 127.5))
+@sample_grid.register
+def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
+    inside = (draw_coverage(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
+    return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
+
+
+@sample_grid.register
+def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
+    pairs = _shown_pairs(dataset)
+    rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., PHOTOGRAPH]]
+    rows += [draw_photographs(stage, config, pairs, repeat * _SHOWN) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 
-def _latents(config: Config, start: int, count: int) -> tf.Tensor:
-    index = tf.range(start, start + count, dtype=tf.int64)
-    return latents.draw(_seeds(config, count), index, config.stage1.latent_dim, latents.LATENT, config.stage1.latent)
+@sample_grid.register
+def _(stage: SegmenterStage, config: Config, dataset: Dataset) -> np.ndarray:
+    pairs = _shown_pairs(dataset)
+    found = np.round(find_vessels(stage, pairs) * 255.0)
+    rows = [pairs[..., PHOTOGRAPH], _as_colour(pairs[..., COVERAGE]), _as_colour(found)]
+    return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 
-def _seeds(config: Config, count: int) -> Any:
-    return tf.fill((count,), tf.constant(config.seed, tf.int64))
+def _shown_pairs(dataset: Dataset) -> np.ndarray:
+    return (dataset.pairs if dataset.validation is None else dataset.validation)[:_SHOWN]
+
+
+def _as_colour(grey: np.ndarray) -> np.ndarray:
+    return np.repeat(grey, 3, axis=-1)

@@ -1,34 +1,30 @@
-"""The outer loop of a stage: resume, train, log, draw, save; the inner step knows nothing of it."""
+"""The outer loop of a stage: resume, train, log, judge, draw, save; the inner step knows nothing of it."""
 
-import signal
+import math
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, images, layers, snapshot
+from synthmed_tf import augment, images, snapshot
 from synthmed_tf.config import Config
 from synthmed_tf.data import pipeline
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.training import actions
+from synthmed_tf.training.alarms import ALARMS, DISCRIMINATOR
+from synthmed_tf.training.checkpoints import Checkpoints
+from synthmed_tf.training.interrupt import Interrupted, SignalFlag
+from synthmed_tf.training.judging import VALIDATION, Judge
 from synthmed_tf.training.progress import MetricsLog, StepProgress
-from synthmed_tf.training.stages import Stage
-from synthmed_tf.training.step import AdversarialStep
+from synthmed_tf.training.step import TrainingStep
+from synthmed_tf.training.trouble import explained
 
-
-class Interrupted(Exception):
-    """The run was asked to stop, and has saved.
-
-    Attributes:
-        signal_number: SIGINT or SIGTERM.
-    """
-
-    def __init__(self, signal_number: int, message: str):
-        super().__init__(message)
-        self.signal_number = signal_number
+_WINDOW = 200
+_DISCRIMINATOR_TERM = "discriminator/adversarial"
 
 
 class StageLoop:
@@ -36,10 +32,9 @@ class StageLoop:
 
     def __init__(
         self,
-        stage: Stage,
+        step: TrainingStep,
         config: Config,
         dataset: Dataset,
-        strategy: tf.distribute.Strategy,
         folder: Path,
         restore_from: Path,
         say: Callable[[str], None],
@@ -47,104 +42,129 @@ class StageLoop:
         """Keeps the parts; `run` does the work. Constructed in the strategy's scope.
 
         Args:
-            stage: with its networks made.
+            step: of the stage, with its networks and optimizers made.
             config: of the run.
             dataset: what it is trained on.
-            strategy: where.
             folder: what this process writes into: the stage's folder in the run or, for a worker that is not the
                 chief, a folder of its own that is thrown away.
             restore_from: the stage's folder in the run.
             say: takes lines for the user.
         """
-        self.stage, self.config, self.dataset, self.strategy = stage, config, dataset, strategy
+        self.step, self.stage, self.strategy = step, step.stage, step.strategy
+        self.config, self.dataset = config, dataset
         self.folder, self.restore_from, self.say = folder, restore_from, say
-        self.step = AdversarialStep(stage, strategy)
-        owners = {
-            "generator": stage.generator,
-            "generator_ema": stage.generator_ema,
-            "discriminator": stage.discriminator,
-            "generator_optimizer": self.step.generator_optimizer,
-            "discriminator_optimizer": self.step.discriminator_optimizer,
-        }
-        if getattr(stage, "encoder", None) is not None:
-            owners["encoder"] = stage.encoder
-        parts = {name: layers.plain_variables(owner) for name, owner in owners.items()}
-        self.checkpoint = tf.train.Checkpoint(global_step=self.step.global_step, **parts)
-        self.manager = tf.train.CheckpointManager(self.checkpoint, str(folder / "checkpoints"), max_to_keep=2)
-        self.total = stage.config.total_steps(len(dataset.pairs))
+        variables = {"global_step": step.global_step} | step.state()
+        self.checkpoints = Checkpoints(variables, folder, restore_from, say)
+        self.judge = Judge(self.stage, config, dataset)
+        self.total = self.stage.config.total_steps(len(dataset.pairs))
 
     def run(self) -> None:
         """Trains to the end, from the newest checkpoint on.
 
         Raises:
             Interrupted: SIGINT or SIGTERM came; everything is saved.
-            SynthMedError: a loss is no longer finite.
+            SynthMedError: a term is no longer finite, no checkpoint can be read, the disk is full, or another worker
+                is gone.
         """
-        done = self._restore()
-        if done >= self.total:
-            if not self._has_snapshot_of(done):  # killed between checkpoint and snapshot
+        several = isinstance(self.strategy, tf.distribute.MultiWorkerMirroredStrategy)
+        with explained(self.restore_from, several):
+            done = self.checkpoints.restore()
+            self.checkpoints.clear_remains(done)
+            log = MetricsLog(self.folder, done)
+            if done and not self._has_snapshot_of(done):  # killed between checkpoint and snapshot
                 self._save_snapshot(done)
-            self.say(f"{self.stage.name}: {done} of {self.total} steps are done")
-            return
-        log = MetricsLog(self.folder, done)
+            if done >= self.total:
+                self.say(f"{self.stage.name}: {done} of {self.total} steps are done")
+            elif not self._ended_by_itself(log, done):
+                self._train(done, log)
+
+    def _train(self, done: int, log: MetricsLog) -> None:
         progress = StepProgress(self.stage.name, self.total, done, self.say)
-        with _SignalFlag() as flag:
+        batches = iter(self._distributed_batches(done))
+        with SignalFlag(self.strategy) as flag:
             try:
-                self._train(done, log, progress, flag)
+                if done == 0:
+                    self._draw(0, log)
+                while done < self.total and not self._ended_by_itself(log, done):
+                    done = self._advance(done, batches, log, progress)
+                    signal_number = flag.read()
+                    if self._due(done, self.config.save_every) or signal_number or self._ended_by_itself(log, done):
+                        self._save(done)
+                    if signal_number:
+                        where = f"step {done} of {self.total} and saved in {self.folder}"
+                        raise Interrupted(signal_number, f"stopped at {where}; the same command goes on")
             finally:
                 progress.close()
                 log.flush()
 
-    def _train(self, done: int, log: MetricsLog, progress: StepProgress, flag: "_SignalFlag") -> None:
-        batches = iter(self._distributed_batches(done))
-        if done == 0:
-            self._draw(0, log)
-        while done < self.total:
-            steps = min(self._until_next(done), self.config.steps_per_loop)
-            started = time.monotonic()
-            terms = self.step.run(batches, tf.constant(steps, tf.int32))
-            figures = {name: float(value) for name, value in terms.items()}
-            done += steps
-            speed = steps * self.stage.config.batch_size / (time.monotonic() - started)
-            self._check_finite(done, figures)
-            optimizer = self.stage.config.optimizer
-            rates = {"rate/generator": optimizer.generator_rate, "rate/discriminator": optimizer.discriminator_rate}
-            log.scalars(done, figures | rates | {"images_per_second": speed})
-            progress.update(done, speed)
-            if done % self.config.save_every == 0 or done == self.total or flag.signal_number:
-                self._save(done)
-            if done % self.config.picture_every == 0 or done == self.total:
-                self._draw(done, log)
-            if flag.signal_number:
-                message = f"stopped at step {done} of {self.total} and saved in {self.folder}; the same command goes on"
-                raise Interrupted(flag.signal_number, message)
+    def _advance(self, done: int, batches, log: MetricsLog, progress: StepProgress) -> int:
+        """Some steps in one call, their figures, and what is due after them; returns how many steps are done."""
+        steps = min(self._until_next(done), self.config.steps_per_loop)
+        started = time.monotonic()
+        history = self.step.run(batches, tf.constant(steps, tf.int32)).numpy()
+        speed = len(history) * self.stage.config.batch_size / (time.monotonic() - started)
+        self._check_finite(done, history)
+        done += steps
+        figures = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
+        figures["images_per_second"] = speed
+        if self._due(done, self.config.validate_every):
+            figures |= self.judge.figures()
+        recent = log.values(_DISCRIMINATOR_TERM, after=done - _WINDOW)
+        if _DISCRIMINATOR_TERM in figures and done >= _WINDOW:
+            figures[DISCRIMINATOR] = float(np.mean([*recent, figures[_DISCRIMINATOR_TERM]]))
+        if VALIDATION in figures and figures[VALIDATION] < min(log.values(VALIDATION), default=math.inf):
+            self._save_best(done, figures[VALIDATION])
+        log.scalars(done, figures)
+        self._warn(done, figures, log)
+        progress.update(done, speed)
+        if self._due(done, self.config.picture_every):
+            self._draw(done, log)
+        return done
+
+    def _due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.total
 
     def _until_next(self, done: int) -> int:
-        """Steps until the next picture, save, or the end, so that they fall on the same steps in every run."""
-        stops = [every - done % every for every in (self.config.picture_every, self.config.save_every)]
+        """Steps until something is due, or the end, so that it falls on the same steps in every run."""
+        config = self.config
+        stops = [every - done % every for every in (config.picture_every, config.save_every, config.validate_every)]
         return min(*stops, self.total - done)
 
-    def _restore(self) -> int:
-        newest = tf.train.latest_checkpoint(str(self.restore_from / "checkpoints"))
-        if newest is None:
-            return 0
-        try:
-            self.checkpoint.restore(newest).assert_consumed()
-        except (AssertionError, ValueError) as error:
-            raise SynthMedError(
-                f"The checkpoint {newest} is of other networks than the configuration's; choose another --run."
-            ) from error
-        return int(self.step.global_step.numpy())
+    def _ended_by_itself(self, log: MetricsLog, done: int) -> bool:
+        """Whether the last `patience` judgements were none better than one before them."""
+        measures, patience = log.values(VALIDATION), self.stage.config.patience
+        since = len(measures) - 1 - int(np.argmin(measures)) if measures else 0
+        if not patience or since < patience:
+            return False
+        if log.once("ended"):
+            self.say(
+                f"{self.stage.name}: ended by itself at step {done}: the last {since} judgements were no better than "
+                f"{min(measures):.4f}"
+            )
+        return True
+
+    def _warn(self, done: int, figures: dict[str, float], log: MetricsLog) -> None:
+        for alarm in ALARMS:
+            value = figures.get(alarm.figure)
+            if value is not None and alarm.rings(value) and log.once(alarm.figure):
+                side = "above" if alarm.above else "below"
+                message = f"{alarm.figure} is {value:.3f}, {side} {alarm.threshold}: {alarm.meaning}"
+                log.warning(done, alarm.figure, value, alarm.threshold, message)
+                self.say(f"warning: {self.stage.name}, step {done}: {message}")
 
     def _save(self, done: int) -> None:
-        networks = {"generator": self.stage.generator, "discriminator": self.stage.discriminator}
-        sums = {f"{name}/weights": sum(np.sum(w) for w in network.get_weights()) for name, network in networks.items()}
-        self._check_finite(done, sums)
-        self.manager.save(checkpoint_number=done)
+        for name, variables in self.step.state().items():
+            if not all(np.isfinite(np.sum(variable.numpy())) for variable in variables):
+                raise self._went_wrong(done, f"a weight of {name}")
+        self.checkpoints.save(done)
         self._save_snapshot(done)
 
     def _save_snapshot(self, done: int) -> None:
         snapshot.save(actions.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
+
+    def _save_best(self, done: int, measure: float) -> None:
+        made = actions.make_snapshot(self.stage, self.config, done, self.dataset)
+        snapshot.save(replace(made, measure=measure), self.folder / "best")
 
     def _has_snapshot_of(self, done: int) -> bool:
         try:
@@ -158,7 +178,7 @@ class StageLoop:
 
     def _distributed_batches(self, done: int) -> tf.distribute.DistributedDataset:
         stage, config = self.stage.config, self.config
-        ranges = augment.Ranges(**config.data.augment.model_dump())
+        ranges = augment.Ranges(**getattr(self.stage, "input_augment", config.data.augment).model_dump())
 
         def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return pipeline.batches(
@@ -175,28 +195,14 @@ class StageLoop:
 
         return self.strategy.distribute_datasets_from_function(per_worker)
 
-    def _check_finite(self, done: int, figures: dict[str, float]) -> None:
-        broken = [name for name, value in figures.items() if not np.isfinite(value)]
+    def _check_finite(self, done: int, history: np.ndarray) -> None:
+        broken = [name for name, value in zip(self.step.names, history[-1], strict=True) if not np.isfinite(value)]
         if broken:
-            raise SynthMedError(
-                f"{self.stage.name} went wrong before step {done}: {', '.join(broken)} is not finite; the last good "
-                f"checkpoint is in {self.folder / 'checkpoints'}; lower the learning rates or the weight of that loss."
-            )
+            terms = [name for name in broken if not name.endswith("/loss")] or broken
+            raise self._went_wrong(done + len(history), ", ".join(terms))
 
-
-class _SignalFlag:
-    """Remembers SIGINT or SIGTERM while it is entered; a second SIGINT ends the process at once."""
-
-    signal_number: int | None = None
-
-    def __enter__(self) -> "_SignalFlag":
-        self._previous = {number: signal.signal(number, self._remember) for number in (signal.SIGINT, signal.SIGTERM)}
-        return self
-
-    def __exit__(self, *_) -> None:
-        for number, handler in self._previous.items():
-            signal.signal(number, handler)
-
-    def _remember(self, number: int, _frame) -> None:
-        self.signal_number = number
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    def _went_wrong(self, at: int, what: str) -> SynthMedError:
+        return SynthMedError(
+            f"{self.stage.name} went wrong at step {at}: {what} is not finite; the last good checkpoint is in "
+            f"{self.folder / 'checkpoints'}; lower the learning rates or the weight of that loss."
+        )

@@ -17,24 +17,40 @@ _PLAIN_INTERVAL_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Writes scalars and pictures of a stage.
+    """Writes scalars, warnings and pictures of a stage.
 
-    Figures of steps that a resumed run takes again are dropped, so that each step stands once.
+    What stands for steps that a resumed run takes again is dropped, so that each step stands once.
     """
 
     def __init__(self, folder: Path, first_step: int):
-        self._lines_file = folder / "metrics.jsonl"
-        self._forget_after(first_step)
+        self._lines_file, self._warnings_file = folder / "metrics.jsonl", folder / "warnings.jsonl"
+        self._lines = _kept_lines(self._lines_file, first_step)
+        self._said = {line["alarm"] for line in _kept_lines(self._warnings_file, first_step)}
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._samples = folder / "samples"
 
     def scalars(self, step: int, figures: dict[str, float]) -> None:
         """Adds a line of figures for a step."""
-        with open(self._lines_file, "a", encoding="utf-8") as lines:
-            lines.write(json.dumps({"step": step} | figures) + "\n")
+        self._lines.append({"step": step} | figures)
+        _append(self._lines_file, self._lines[-1])
         with self._writer.as_default(step):
             for name, value in figures.items():
                 tf.summary.scalar(name, value)
+
+    def warning(self, step: int, alarm: str, figure: float, threshold: float, message: str) -> None:
+        """Adds a line to `warnings.jsonl`."""
+        entry = {"step": step, "alarm": alarm, "figure": figure, "threshold": threshold, "message": message}
+        _append(self._warnings_file, entry)
+
+    def once(self, alarm: str) -> bool:
+        """Whether this is the first time that this is asked, in the whole run for alarms that were written."""
+        first = alarm not in self._said
+        self._said.add(alarm)
+        return first
+
+    def values(self, name: str, after: int = -1) -> list[float]:
+        """A figure in the lines of later steps than `after`, in their order."""
+        return [line[name] for line in self._lines if name in line and line["step"] > after]
 
     def picture(self, step: int, name: str, png: bytes, pixels: np.ndarray) -> None:
         """Keeps a grid `(height, width, channels)` uint8, in TensorBoard and as `samples/<step>.png`."""
@@ -46,16 +62,26 @@ class MetricsLog:
         """Writes out what is buffered."""
         self._writer.flush()
 
-    def _forget_after(self, step: int) -> None:
-        if self._lines_file.exists():
-            kept = []
-            for line in self._lines_file.read_text(encoding="utf-8").splitlines():
-                try:
-                    if json.loads(line)["step"] <= step:
-                        kept.append(line + "\n")
-                except ValueError:  # the last line of a run that was killed may be cut short
-                    continue
-            files.write_text(self._lines_file, "".join(kept))
+
+def _append(file: Path, entry: dict) -> None:
+    with open(file, "a", encoding="utf-8") as lines:
+        lines.write(json.dumps(entry) + "\n")
+
+
+def _kept_lines(file: Path, last_step: int) -> list[dict]:
+    """The lines of a file up to a step; the others are taken out of it."""
+    if not file.exists():
+        return []
+    kept = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        try:
+            entry = json.loads(line)
+            if entry["step"] <= last_step:
+                kept.append(entry)
+        except (ValueError, TypeError, KeyError):  # the last line of a run that was killed may be cut short
+            continue
+    files.write_text(file, "".join(json.dumps(entry) + "\n" for entry in kept))
+    return kept
 
 
 class StepProgress:

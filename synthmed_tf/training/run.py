@@ -3,7 +3,7 @@
 import contextlib
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,15 +15,21 @@ from synthmed_tf.config import Config, config_from_json
 from synthmed_tf.data.dataset import Dataset, load_dataset
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
+from synthmed_tf.training.adversarial import AdversarialStep
+from synthmed_tf.training.checkpoints import saved_steps
 from synthmed_tf.training.loop import StageLoop
+from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage
-from synthmed_tf.training.strategy import check_batch, is_chief, make_strategy
+from synthmed_tf.training.step import TrainingStep
+from synthmed_tf.training.strategy import check_combination, is_chief, make_strategy, turn_on_xla
+from synthmed_tf.training.supervised import SupervisedStep
 
-STAGES = ("stage1", "stage2")
+STAGES = ("stage1", "stage2", "segmenter")
+GANS = STAGES[:2]
 
 # What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
-_MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "picture_every", "stage1.steps", "stage1.epochs"}
-_MAY_CHANGE |= {"stage2.steps", "stage2.epochs", "data.cache_limit_mb"}
+_MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "picture_every", "validate_every", "data.cache_limit_mb"}
+_MAY_CHANGE |= {f"{stage}.{name}" for stage in STAGES for name in ("steps", "epochs", "patience")}
 
 
 def train(
@@ -50,39 +56,79 @@ def train(
         training.loop.Interrupted: the run was stopped and has saved.
     """
     run = Path(run)
+    if config.xla:
+        turn_on_xla()
     strategy = make_strategy(config.strategy)
-    chief = is_chief(strategy)
     for stage in stages:
-        check_batch(strategy, stage, getattr(config, stage).batch_size)
+        check_combination(strategy, config, stage)
+    with contextlib.ExitStack() as stack:
+        if is_chief(strategy):
+            _make_folder(run)
+            stack.enter_context(_alone_in(run))
+        dataset = _prepare(config, data, run, strategy, say, override_config)
+        written = run if is_chief(strategy) else Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stack.enter_context(strategy.scope())
+        for name in stages:
+            keras.utils.set_random_seed(config.seed + STAGES.index(name))
+            step = make_step(name, config, dataset, strategy)
+            StageLoop(step, config, dataset, written / name, run / name, say).run()
+
+
+def make_step(name: str, config: Config, dataset: Dataset, strategy: tf.distribute.Strategy) -> TrainingStep:
+    """A stage with its networks, optimizers and compiled step; called in the strategy's scope."""
+    if name == "segmenter":
+        return SupervisedStep(SegmenterStage(config), strategy, config.precision)
+    stage = MaskStage(config, dataset.fov / 255.0) if name == "stage1" else ImageStage(config)
+    return AdversarialStep(stage, strategy, config.precision)
+
+
+def _prepare(
+    config: Config,
+    data: str,
+    run: Path,
+    strategy: tf.distribute.Strategy,
+    say: Callable[[str], None],
+    override_config: bool,
+) -> Dataset:
+    """Reads the data, and refuses what does not belong to this run."""
     changes = _changed_options(run, config)
     if changes and not override_config:
         name, (old, new) = next(iter(changes.items()))
+        more = f" (and {len(changes) - 1} more options differ)" if len(changes) > 1 else ""
         raise SynthMedError(
-            f"{run} was begun with {name} = {old}, and now it is {new}; "
+            f"{run} was begun with {name} = {old}, and now it is {new}{more}; "
             "go on with the same value, choose another --run, or say --override-config."
         )
+    chief = is_chief(strategy)
     dataset = load_dataset(data, config, cache=run if chief else None)
     _check_same_data(run, dataset)
-    _make_folder(run)
     say(f"{describe_data(dataset.facts)}\ndevices: {', '.join(strategy.extended.worker_devices)}")
     if chief:
         if changes:
             _keep_overrides(run, changes)
         files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
         files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
-    with contextlib.ExitStack() as stack, strategy.scope():
-        written = run if chief else Path(stack.enter_context(tempfile.TemporaryDirectory()))
-        for name in stages:
-            keras.utils.set_random_seed(config.seed + STAGES.index(name))
-            stage = MaskStage(config, dataset.fov / 255.0) if name == "stage1" else ImageStage(config)
-            StageLoop(stage, config, dataset, strategy, written / name, run / name, say).run()
+    return dataset
+
+
+@contextlib.contextmanager
+def _alone_in(run: Path) -> Iterator[None]:
+    try:
+        with files.exclusive(run / "lock"):
+            yield
+    except BlockingIOError as error:
+        raise SynthMedError(
+            f"{run} is being trained by another process ({error.strerror}); wait for it, stop it, or choose another "
+            "--run."
+        ) from None
 
 
 def describe_data(facts: dict[str, Any]) -> str:
     """One line about a training set."""
+    held = facts.get("validation_patients")
     return (
         f"data: {facts['source']} (layout {facts['layout']}), {facts['pairs']} pairs of {facts['patients']} patients "
-        f"at {facts['size']}x{facts['size']}"
+        f"at {facts['size']}x{facts['size']}" + (f"; held out to choose the step by: {', '.join(held)}" if held else "")
     )
 
 
@@ -93,7 +139,7 @@ def plan(config: Config, data: str, stages: tuple[str, ...]) -> str:
     lines = [describe_data(dataset.facts), f"vessels cover {dataset.vessel_share:.1%} of the field of view"]
     lines.append(f"strategy: {config.strategy}, {strategy.num_replicas_in_sync} replica(s)")
     for name in stages:
-        check_batch(strategy, name, getattr(config, name).batch_size)
+        check_combination(strategy, config, name)
         steps = getattr(config, name).total_steps(len(dataset.pairs))
         images = steps * getattr(config, name).batch_size
         lines.append(f"{name}: {steps} steps of {getattr(config, name).batch_size}, {images} images")
@@ -104,6 +150,8 @@ def plan(config: Config, data: str, stages: tuple[str, ...]) -> str:
 def _networks(config: Config, stage: str) -> list[keras.Model]:
     if stage == "stage1":
         return [factory.mask_generator(config), factory.mask_discriminator(config)]
+    if stage == "segmenter":
+        return [factory.segmenter(config)]
     encoder = [factory.style_encoder(config)] if config.stage2.style_dim else []
     return [factory.image_generator(config), factory.image_discriminator(config), *encoder]
 
@@ -130,8 +178,7 @@ def _keep_overrides(run: Path, changes: dict[str, tuple[Any, Any]]) -> None:
     """Adds a line: each stage's step, and what is another from there on."""
     steps = {}
     for stage in STAGES:
-        newest = tf.train.latest_checkpoint(str(run / stage / "checkpoints"))
-        steps[stage] = int(newest.rsplit("-", 1)[1]) if newest else 0
+        steps[stage] = max(saved_steps(run / stage / "checkpoints"), default=0)
     with open(run / "overrides.jsonl", "a", encoding="utf-8") as lines:
         lines.write(json.dumps({"steps": steps, "changes": changes}) + "\n")
 

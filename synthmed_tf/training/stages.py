@@ -12,8 +12,8 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
-from synthmed_tf import augment, latents, losses
-from synthmed_tf.config import Config, OptimizerConfig, StageConfig
+from synthmed_tf import augment, latents, layers, losses
+from synthmed_tf.config import Config, OptimizerConfig, StageConfig, TrainedConfig
 from synthmed_tf.models import factory
 
 Batch = dict[str, tf.Tensor]
@@ -21,9 +21,15 @@ Terms = dict[str, tf.Tensor]
 
 
 class Stage(Protocol):
-    """What the adversarial step asks of a stage."""
+    """What every step asks of a stage."""
 
     name: str
+    config: TrainedConfig
+
+
+class AdversarialStage(Stage, Protocol):
+    """What the adversarial step asks of a stage. The averaged generator is float32 in any precision."""
+
     config: StageConfig
     generator: keras.Model
     generator_ema: keras.Model
@@ -61,10 +67,11 @@ class MaskStage:
         self.config, self.seed = config.stage1, config.seed
         self.fov = tf.constant(fov, tf.float32)
         self.ranges = augment.Ranges(**config.stage1.augment.model_dump())
-        self.generator = factory.mask_generator(config)
+        with layers.made_in(config.precision):
+            self.generator = factory.mask_generator(config)
+            self.discriminator = factory.mask_discriminator(config)
         self.generator_ema = factory.mask_generator(config)
         self.generator_ema.set_weights(self.generator.get_weights())
-        self.discriminator = factory.mask_discriminator(config)
 
     @property
     def trained_with_generator(self) -> list:
@@ -92,7 +99,8 @@ class MaskStage:
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
-        return losses.r1_penalty(lambda x: self.discriminator(x, training=True), real)
+        with layers.computed_in_float32(self.discriminator):
+            return losses.r1_penalty(lambda x: self.discriminator(x, training=True), real)
 
     def _real(self, batch: Batch) -> tf.Tensor:
         coverage = batch["coverage"]
@@ -125,11 +133,12 @@ class ImageStage:
 
     def __init__(self, config: Config):
         self.config, self.seed = config.stage2, config.seed
-        self.generator = factory.image_generator(config)
+        with layers.made_in(config.precision):
+            self.generator = factory.image_generator(config)
+            self.discriminator = factory.image_discriminator(config)
+            self.encoder = factory.style_encoder(config) if self.config.style_dim else None
         self.generator_ema = factory.image_generator(config)
         self.generator_ema.set_weights(self.generator.get_weights())
-        self.discriminator = factory.image_discriminator(config)
-        self.encoder = factory.style_encoder(config) if self.config.style_dim else None
 
     @property
     def trained_with_generator(self) -> list:
@@ -175,7 +184,8 @@ class ImageStage:
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         condition = self._condition(batch)
-        return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
+        with layers.computed_in_float32(self.discriminator):
+            return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
 
     def _condition(self, batch: Batch) -> tf.Tensor:
         return condition(batch["coverage"], batch["fov"] if self.config.use_fov else None)

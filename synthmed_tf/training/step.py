@@ -1,110 +1,127 @@
-"""The adversarial step, and the compiled loop of several steps under a strategy."""
+"""The compiled loop of several steps under a strategy, and what every kind of step needs: updates and averages."""
 
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+import keras
 import tensorflow as tf
 
-from synthmed_tf import ema
-from synthmed_tf.training.stages import Stage, Terms, make_optimizer
+from synthmed_tf import layers
+from synthmed_tf.training.loss_scale import LossScale
+from synthmed_tf.training.stages import Batch, Stage, Terms
+
+T = TypeVar("T")
 
 
-class AdversarialStep:
-    """Updates a stage's discriminator once and its generator once or more, then the averaged generator.
+class TrainingStep:
+    """Takes steps in a compiled loop. What one step does on a replica is the subclass's `replica_step`.
 
-    The discriminator and the first update of the generator share one drawing. Constructed in the strategy's scope.
+    Constructed in the strategy's scope.
 
     Attributes:
         global_step: scalar int64 variable, steps taken.
-        generator_optimizer, discriminator_optimizer: built, so that a checkpoint restores them at once.
+        names: of the terms, in the order of the figures that `run` gives; known after its first call.
     """
 
-    def __init__(self, stage: Stage, strategy: tf.distribute.Strategy):
-        self.stage, self.strategy = stage, strategy
-        self._names: list[str] = []
-        optimizer = stage.config.optimizer
-        self.generator_optimizer = make_optimizer(optimizer, optimizer.generator_rate)
-        self.generator_optimizer.build(stage.trained_with_generator)
-        self.discriminator_optimizer = make_optimizer(optimizer, optimizer.discriminator_rate)
-        self.discriminator_optimizer.build(stage.discriminator.trainable_variables)
+    def __init__(self, stage: Stage, strategy: tf.distribute.Strategy, precision: layers.Precision = "float32"):
+        self.stage, self.strategy, self.precision = stage, strategy, precision
+        self.names: list[str] = []
         self.global_step = tf.Variable(
             0, dtype=tf.int64, trainable=False, aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA
         )
 
+    def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step on a replica's part of the batch; returns its share of each term's mean."""
+        raise NotImplementedError
+
+    def state(self) -> dict[str, list[tf.Variable]]:
+        """All that a resumed run needs, by name, but for the global step."""
+        raise NotImplementedError
+
     @tf.function
-    def run(self, batches, steps: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Takes several steps; called in the cross-replica context.
+    def run(self, batches, steps: tf.Tensor) -> tf.Tensor:
+        """Takes several steps; called in the cross-replica context. Stops after one with a term that is not finite.
 
         Args:
             batches: an iterator over distributed batches.
             steps: scalar int32 tensor (a Python number would compile anew for each value).
 
         Returns:
-            The mean of each term over steps and replicas, scalar float32 each. A network's total is its `loss`.
+            The terms of each step taken, over the whole batch: `(steps taken, terms)` float32, in the order of `names`.
         """
-        history = tf.TensorArray(tf.float32, size=steps)
-        for i in tf.range(steps):
-            history = history.write(i, self._one_step(next(batches)))
-        means = tf.reduce_mean(history.stack(), axis=0)
-        return dict(zip(self._names, tf.unstack(means, num=len(self._names)), strict=True))
+        history = tf.TensorArray(tf.float32, size=0, dynamic_size=True)
+        taken, finite = 0, True
+        while finite and taken < steps:
+            terms = self._one_step(next(batches))
+            history = history.write(taken, terms)
+            finite = tf.reduce_all(tf.math.is_finite(terms))
+            taken += 1
+        return history.stack()
 
     def _one_step(self, batch) -> tf.Tensor:
-        """All terms of one step, summed over the replicas' shares, as a vector in the order of `_names`."""
+        """All terms of one step, summed over the replicas' shares, as a vector in the order of `names`."""
         terms = self.strategy.run(self.replica_step, args=(batch, self.global_step.read_value()))
         self.global_step.assign_add(1)
-        self._names = sorted(terms)
-        return tf.stack([self.strategy.reduce("SUM", terms[name], axis=None) for name in self._names])
+        self.names = sorted(terms)
+        return tf.stack([self.strategy.reduce("SUM", terms[name], axis=None) for name in self.names])
 
-    def replica_step(self, batch: dict[str, tf.Tensor], step: tf.Tensor) -> dict[str, tf.Tensor]:
-        """One step on a replica's part of the batch; returns its share of each term's mean."""
-        stage = self.stage
-        metrics: dict[str, tf.Tensor] = {}
-        for update in range(stage.config.generator_updates):
-            with tf.GradientTape() as drawing:
-                drawn = stage.draw(batch, update)
-            if update == 0:
-                metrics |= self._update_discriminator(batch, drawn, step)
-            metrics |= self._update_generator(batch, drawn, drawing)
-        global_batch = stage.config.batch_size
-        decay = ema.decay((step + 1) * global_batch, global_batch, stage.config.ema_half_life)
-        ema.update(stage.generator_ema, stage.generator, decay)
-        return metrics
-
-    def _update_discriminator(self, batch, drawn, step) -> dict[str, tf.Tensor]:
-        with tf.GradientTape() as tape:
-            terms = self.stage.discriminator_terms(batch, drawn)
-            if self.stage.config.r1_gamma:
-                terms["r1"] = self._lazy_r1(batch, step)
-            metrics = self._share_of_mean("discriminator", terms)
-        variables = self.stage.discriminator.trainable_variables
-        gradients = tape.gradient(metrics["discriminator/loss"], variables)
-        self.discriminator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return metrics
-
-    def _update_generator(self, batch, drawn, drawing: tf.GradientTape) -> dict[str, tf.Tensor]:
-        """The gradient comes in two parts, loss to drawing and drawing to weights, so that the drawing is made once."""
-        names = list(drawn)
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch([drawn[name] for name in names])
-            metrics = self._share_of_mean("generator", self.stage.generator_terms(batch, drawn))
-        at_drawn = tape.gradient(
-            metrics["generator/loss"], [drawn[name] for name in names], unconnected_gradients="zero"
-        )
-        variables = self.stage.trained_with_generator
-        gradients = drawing.gradient([drawn[name] for name in names], variables, output_gradients=at_drawn)
-        self.generator_optimizer.apply_gradients(zip(gradients, variables, strict=True))
-        return metrics
-
-    def _lazy_r1(self, batch, step) -> tf.Tensor:
-        """The R1 penalty every `r1_interval` steps, weighing as many times more (Karras et al. 2020, section 3.1)."""
-        config = self.stage.config
-        due = step % config.r1_interval == 0
-        weight = config.r1_gamma * config.r1_interval
-        nothing = tf.zeros_like(batch["index"], tf.float32)
-        return tf.cond(due, lambda: weight * self.stage.r1_term(batch), lambda: nothing)
-
-    def _share_of_mean(self, network: str, terms: Terms) -> dict[str, tf.Tensor]:
-        """The one place where terms are averaged over the batch and divided by the replicas.
+    def share_of_mean(self, network: str, terms: Terms) -> dict[str, tf.Tensor]:
+        """The one place where terms are averaged over the batch and divided by replicas and parts.
 
         Keras' optimizers sum gradients over replicas, so their sum is the gradient of the global mean.
         """
-        replicas = self.strategy.num_replicas_in_sync
-        means = {f"{network}/{name}": tf.reduce_mean(term) / replicas for name, term in terms.items()}
+        shares = self.strategy.num_replicas_in_sync * self.stage.config.accumulate
+        means = {f"{network}/{name}": tf.reduce_mean(term) / shares for name, term in terms.items()}
         return means | {f"{network}/loss": tf.add_n(list(means.values()))}
+
+    def over_parts(self, batch: Batch, compute: Callable[[Batch], T]) -> T:
+        """Sums what is computed on each of the batch's parts, one after the other, so that one at a time takes memory.
+
+        Args:
+            batch: of a replica.
+            compute: a part to a structure of tensors, such as gradients and terms.
+        """
+        total = None
+        for part in _parts(batch, self.stage.config.accumulate):
+            with tf.control_dependencies([] if total is None else tf.nest.flatten(total)):
+                found = compute(part)
+            total = found if total is None else tf.nest.map_structure(tf.add, total, found)
+        return total
+
+
+class Update:
+    """An optimizer for some variables; in float16 with a loss scale.
+
+    Attributes:
+        optimizer: built, so that a checkpoint restores it at once.
+        variables: what it trains.
+    """
+
+    def __init__(
+        self, optimizer: keras.optimizers.Optimizer, variables: Sequence, precision: layers.Precision = "float32"
+    ):
+        self.optimizer, self.variables = optimizer, list(variables)
+        self.optimizer.build(self.variables)
+        self.scale = LossScale() if precision == "mixed_float16" else None
+
+    def scaled(self, loss: tf.Tensor) -> tf.Tensor:
+        """What gradients are to be taken of instead of the loss."""
+        return loss if self.scale is None else self.scale.scaled(loss)
+
+    def apply(self, gradients: Sequence[tf.Tensor]) -> None:
+        """Updates the variables; called in a replica's context with gradients of the scaled loss."""
+        if self.scale is None:
+            self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
+        else:
+            self.scale.apply(self.optimizer, gradients, self.variables)
+
+    def state(self) -> list[tf.Variable]:
+        """The optimizer's variables and the loss scale's."""
+        return layers.plain_variables(self.optimizer) + ([] if self.scale is None else self.scale.variables)
+
+
+def _parts(batch: Batch, count: int) -> list[Batch]:
+    if count == 1:
+        return [batch]
+    pieces = {name: tf.split(tensor, count) for name, tensor in batch.items()}
+    return [{name: piece[i] for name, piece in pieces.items()} for i in range(count)]

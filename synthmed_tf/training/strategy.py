@@ -4,7 +4,10 @@ import os
 
 import tensorflow as tf
 
+from synthmed_tf.config import Config
 from synthmed_tf.errors import SynthMedError
+
+_GROUP = 4
 
 
 def make_strategy(name: str, devices: tuple[str, ...] = ()) -> tf.distribute.Strategy:
@@ -36,11 +39,35 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return strategy.cluster_resolver is None or strategy.cluster_resolver.task_id in (None, 0)
 
 
-def check_batch(strategy: tf.distribute.Strategy, stage: str, batch_size: int) -> None:
-    """Raises SynthMedError where the replicas cannot share a batch equally."""
-    replicas = strategy.num_replicas_in_sync
-    if batch_size % replicas:
+def turn_on_xla() -> None:
+    """Lets TensorFlow compile clusters of operations with XLA, on CPUs too where no TensorFlow runtime has begun."""
+    os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} --tf_xla_cpu_global_jit".strip()
+    tf.config.optimizer.set_jit("autoclustering")
+
+
+def check_combination(strategy: tf.distribute.Strategy, config: Config, stage: str) -> None:
+    """Raises SynthMedError where replicas, batch, precision and networks do not go together."""
+    replicas, chosen = strategy.num_replicas_in_sync, getattr(config, stage)
+    shares = replicas * chosen.accumulate
+    if chosen.batch_size % shares:
+        parts = f" in {chosen.accumulate} parts each" if chosen.accumulate > 1 else ""
         raise SynthMedError(
-            f"Option {stage}.batch_size is {batch_size}, which {replicas} replicas cannot share equally; "
-            f"choose a multiple of {replicas}."
+            f"Option {stage}.batch_size is {chosen.batch_size}, which {replicas} replicas{parts} cannot share equally; "
+            f"choose a multiple of {shares}."
         )
+    part = chosen.batch_size // shares
+    if stage == "stage1" and chosen.accumulate > 1 and part % _GROUP:
+        raise SynthMedError(
+            f"Option stage1.accumulate is {chosen.accumulate}, which leaves {part} images a part; "
+            f"masks are compared in groups of {_GROUP}, so choose parts of a multiple of {_GROUP}."
+        )
+    if replicas > 1 and stage != "segmenter" and chosen.r1_gamma and _has_batch_statistics(config, stage):
+        raise SynthMedError(
+            f"Option {stage}.r1_gamma is {chosen.r1_gamma}, which TensorFlow cannot compute over {replicas} replicas "
+            "for a discriminator with batch normalization; set it to 0, use instance normalization, or one replica."
+        )
+
+
+def _has_batch_statistics(config: Config, stage: str) -> bool:
+    """Whether the stage's discriminator has batch normalization."""
+    return config.stage1.architecture == "dcgan" if stage == "stage1" else config.stage2.norm == "batch"

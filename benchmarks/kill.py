@@ -1,0 +1,234 @@
+"""Kills a training run again and again, and compares what it ends with bit by bit with a run that was left alone.
+
+    python benchmarks/kill.py --stage stage1 --steps 12000 --save-every 100 --kills 20 --work WORK --out kill.json
+
+SIGKILL comes at random moments: two of five are aimed at a checkpoint or snapshot that is just being written, the others
+are uniform in the seconds after the process went on. Small networks on the built-in set; the same command goes on each
+time. What is compared: each tensor of the last checkpoint, both snapshots' files, the pictures and all figures but speed.
+"""
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+ROOT = Path(__file__).resolve().parents[1]
+SMALL = ("steps_per_loop=10", "picture_every=500", "stage1.latent_dim=8", "stage1.filters=4", "stage2.filters=4")
+SMALL += ("stage1.discriminator_filters=4", "stage2.discriminator_filters=4")
+REMAINS = ("checkpoints/*temp*", ".snapshot.*", ".best.*", ".*.part", "*/.*.part")
+AIMS = ("a checkpoint", "a checkpoint", "a checkpoint", "a snapshot")
+WATCHED = {"a checkpoint": ("checkpoints/*temp*", "checkpoints/ckpt-*"), "a snapshot": (".snapshot.*",)}
+GRACE = 600.0
+
+
+class Life:
+    """One process of the run, from its start to its end."""
+
+    def __init__(self, command: list[str], folder: Path, log: Path):
+        self.folder, self.log = folder, log
+        self._figures = folder / "metrics.jsonl"
+        before = self._inode()
+        with open(log, "ab") as out:
+            environment = os.environ | {"PYTHONPATH": str(ROOT)}
+            self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
+        if before is not None:  # a run that goes on first takes out the figures of steps that it will take again
+            self.wait_for(lambda: self._inode() != before)
+
+    def wait_for(self, condition: Callable[[], bool], pause: float = 0.001) -> None:
+        """Waits while the process lives; a process that ends by itself here is an error."""
+        deadline = time.monotonic() + GRACE
+        while not condition():
+            if self.process.poll() is not None:
+                tail = self.log.read_text(errors="replace")[-2000:]
+                sys.exit(f"kill.py: the run ended too early ({self.process.returncode}); give more --steps.\n{tail}")
+            if time.monotonic() > deadline:
+                self.process.kill()
+                sys.exit(f"kill.py: nothing happened for {GRACE:.0f} s; see {self.log}")
+            time.sleep(pause)
+
+    def kill(self) -> None:
+        """SIGKILL, which no process can answer."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def last_step(self) -> int:
+        """The step of the last figures that are whole."""
+        steps = [0]
+        for line in self._figures.read_text(errors="replace").splitlines() if self._figures.exists() else ():
+            if line.startswith("{") and line.endswith("}"):
+                steps.append(json.loads(line)["step"])
+        return steps[-1]
+
+    def _inode(self) -> int | None:
+        return self._figures.stat().st_ino if self._figures.exists() else None
+
+
+def main() -> None:
+    """Prints a line a kill and the comparison, and writes them as JSON; exit code 1 where something differs."""
+    options = _options()
+    options.work.mkdir(parents=True, exist_ok=True)
+    alone, killed = options.work / "alone", options.work / "killed"
+    started = time.monotonic()
+    with open(options.work / "alone.log", "wb") as log:
+        subprocess.run(
+            command(options, alone), stdout=log, stderr=log, check=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
+        )
+    print(f"left alone: {options.steps} steps in {time.monotonic() - started:.0f} s", flush=True)
+    kills = [entry for entry in kill_again_and_again(options, killed)]
+    report = {"command": command(options, Path("RUN"))[1:], "kills": kills}
+    report["differences"] = differences(alone / options.stage, killed / options.stage)
+    report["left half-written"] = sorted(str(path.relative_to(killed)) for path in remains(killed / options.stage))
+    print("\n".join(report["differences"]) or "no difference")
+    print(f"left half-written at the end: {', '.join(report['left half-written']) or 'nothing'}")
+    if options.out:
+        options.out.write_text(json.dumps(report, indent=2) + "\n")
+    sys.exit(1 if report["differences"] else 0)
+
+
+def command(options: argparse.Namespace, run: Path) -> list[str]:
+    """The training command; the same for the run that is left alone and for each life of the other."""
+    changes = (*SMALL, f"size={options.size}", f"save_every={options.save_every}", f"{options.stage}.batch_size=4")
+    changes += (f"{options.stage}.steps={options.steps}", *options.set)
+    parts = ["train", options.stage, "--data", options.data, "--run", str(run)]
+    return [sys.executable, "-m", "synthmed_tf.cli", *parts, *(f"--set={change}" for change in changes)]
+
+
+def kill_again_and_again(options: argparse.Namespace, run: Path) -> list[dict]:
+    """Begins, kills and goes on; at last leaves the run alone until it is done. A dict a kill."""
+    rng = random.Random(options.seed)
+    aims = [AIMS[i % len(AIMS)] for i in range(options.kills * 2 // 5)]
+    aims += [None] * (options.kills - len(aims))
+    rng.shuffle(aims)
+    kills, log, folder = [], options.work / "killed.log", run / options.stage
+    print("kill  after  aimed at       at step  being written, and the step that it then went on from", flush=True)
+    for aim in [*aims, "the end"]:
+        life = Life(command(options, run), folder, log)
+        began = time.monotonic()
+        if kills:
+            kills[-1]["went on from step"] = life.last_step() // options.save_every * options.save_every
+            print(line(len(kills), kills[-1]), flush=True)
+        if aim == "the end":
+            life.process.wait()
+            continue
+        if not kills:
+            life.wait_for(lambda: any(folder.glob("checkpoints/*.index")), pause=0.01)
+        if aim is None:
+            ends = time.monotonic() + rng.uniform(0.0, options.window)
+            life.wait_for(lambda: time.monotonic() >= ends)  # noqa: B023
+        else:
+            await_writing(life, aim, rng)
+        life.kill()
+        found = {"aimed at": aim or "any moment", "seconds": round(time.monotonic() - began, 2)}
+        kills.append(found | {"at step": life.last_step(), "being written": being_written(folder)})
+    return kills
+
+
+def await_writing(life: Life, aim: str, rng: random.Random) -> None:
+    """Returns when a checkpoint or snapshot has just begun to be written, the first to the third from now."""
+    for _ in range(rng.randint(1, 3)):
+        known = names(life.folder, WATCHED[aim])
+        life.wait_for(lambda: names(life.folder, WATCHED[aim]) - known, pause=0.0002)  # noqa: B023
+        time.sleep(rng.choice((0.0, 0.0, 0.002, 0.01)))
+
+
+def names(folder: Path, patterns: tuple[str, ...]) -> set[str]:
+    """The files and folders that are there now."""
+    return {path.name for pattern in patterns for path in folder.glob(pattern)}
+
+
+def remains(folder: Path) -> list[Path]:
+    """What lies there half-written."""
+    found = [path for pattern in REMAINS for path in folder.glob(pattern)]
+    data = [path for path in folder.glob("checkpoints/ckpt-*.data-*") if not path.with_suffix(".index").exists()]
+    return [*found, *data]
+
+
+def being_written(folder: Path) -> list[str]:
+    """The names of what was half-written when the process was killed, with digits of no meaning left out."""
+    found = {path.name for path in remains(folder)}
+    text = folder / "metrics.jsonl"
+    if text.exists() and not text.read_bytes().endswith(b"\n"):
+        found.add("a line of metrics.jsonl")
+    return sorted(found)
+
+
+def line(number: int, kill: dict) -> str:
+    """A row of the table."""
+    written = ", ".join(kill["being written"]) or "-"
+    start = f"{number:4d} {kill['seconds']:5.1f} s  {kill['aimed at']:13} {kill['at step']:8d}"
+    return f"{start}  {written}; {kill['went on from step']}"
+
+
+def differences(alone: Path, killed: Path) -> list[str]:
+    """A sentence for each thing that is not the same in both stages' folders."""
+    found = []
+    there, here = (
+        tf.train.load_checkpoint(tf.train.latest_checkpoint(str(f / "checkpoints"))) for f in (alone, killed)
+    )
+    names_there, names_here = (set(reader.get_variable_to_shape_map()) for reader in (there, here))
+    found += [f"tensor {name} is in one checkpoint alone" for name in names_there ^ names_here]
+    compared = [n for n in names_there & names_here if n != "_CHECKPOINTABLE_OBJECT_GRAPH" and "save_counter" not in n]
+    found += [f"tensor {n} differs" for n in compared if not same(there.get_tensor(n), here.get_tensor(n))]
+    files = sorted({str(p.relative_to(f)) for f in (alone, killed) for p in f.glob("*/*.png")})
+    files += [
+        name for name in ("snapshot/snapshot.json", "best/snapshot.json", "warnings.jsonl") if (alone / name).exists()
+    ]
+    for name in files:
+        both = [(folder / name).read_bytes() if (folder / name).exists() else None for folder in (alone, killed)]
+        found += [f"{name} differs"] if both[0] != both[1] else []
+    for name in ("snapshot", "best"):
+        if (alone / name).exists():
+            with np.load(alone / name / "weights.npz") as a, np.load(killed / name / "weights.npz") as b:
+                found += [f"{name}: {key} differs" for key in a.files if not same(a[key], b[key])]
+    figures = [metrics(folder) for folder in (alone, killed)]
+    found += (
+        ["the steps of metrics.jsonl differ"]
+        if [f["step"] for f in figures[0]] != [f["step"] for f in figures[1]]
+        else []
+    )
+    found += [f"figures of step {a['step']} differ" for a, b in zip(*figures, strict=False) if a != b]
+    print(f"compared {len(compared)} tensors, {len(files)} files, {len(figures[0])} lines of figures")
+    return found
+
+
+def same(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether two arrays have the same bits."""
+    one, other = np.asarray(one), np.asarray(other)
+    return one.shape == other.shape and one.dtype == other.dtype and one.tobytes() == other.tobytes()
+
+
+def metrics(folder: Path) -> list[dict]:
+    """The figures but for speed."""
+    lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
+    return [{name: value for name, value in entry.items() if name != "images_per_second"} for entry in lines]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--stage", default="stage1", help="stage1, stage2 or segmenter")
+    parser.add_argument("--data", default="phantom")
+    parser.add_argument("--size", type=int, default=32)
+    parser.add_argument("--steps", type=int, default=12_000)
+    parser.add_argument("--save-every", type=int, default=100)
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--window", type=float, default=8.0, help="seconds in which a kill that is not aimed comes")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set", action="append", default=[], help="more options of the run, such as segmenter.filters=4"
+    )
+    parser.add_argument("--work", type=Path, required=True, help="an empty folder")
+    parser.add_argument("--out", type=Path)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""The segmenter as a stage: its networks and the terms of its loss."""
+
+import tensorflow as tf
+
+from synthmed_tf import layers, losses
+from synthmed_tf.config import Config
+from synthmed_tf.models import factory
+from synthmed_tf.training.stages import Batch, Terms
+
+
+class SegmenterStage:
+    """Vessels from photographs, learnt from labelled pairs.
+
+    Attributes:
+        input_augment: how pairs are augmented, in place of `data.augment`.
+        network, network_ema: the segmenter that is trained, and its average, float32 in any precision.
+    """
+
+    name = "segmenter"
+
+    def __init__(self, config: Config):
+        """Makes the networks; the averaged one begins equal to the trained one."""
+        self.config, self.seed = config.segmenter, config.seed
+        self.input_augment = config.segmenter.augment
+        with layers.made_in(config.precision):
+            self.network = factory.segmenter(config)
+        self.network_ema = factory.segmenter(config)
+        self.network_ema.set_weights(self.network.get_weights())
+
+    def terms(self, batch: Batch) -> Terms:
+        """The losses inside the field of view, one value an example, already weighted; in a replica's context."""
+        target, fov = tf.round(batch["coverage"]), batch["fov"]
+        logits = self.network(batch["photograph"], training=True)
+        terms = {"cross_entropy": losses.masked_cross_entropy(target, logits, fov)}
+        if self.config.dice_weight:
+            terms["dice"] = self.config.dice_weight * losses.dice_loss(target, logits, fov)
+        return terms

@@ -1,0 +1,42 @@
+"""The step of a network that is told the answer: the segmenter's."""
+
+import keras
+import tensorflow as tf
+
+from synthmed_tf import ema, layers
+from synthmed_tf.training.segmenter_stage import SegmenterStage
+from synthmed_tf.training.stages import Batch
+from synthmed_tf.training.step import TrainingStep, Update
+
+
+class SupervisedStep(TrainingStep):
+    """Updates a stage's network once with Adam, then its average."""
+
+    def __init__(
+        self, stage: SegmenterStage, strategy: tf.distribute.Strategy, precision: layers.Precision = "float32"
+    ):
+        super().__init__(stage, strategy, precision)
+        optimizer = keras.optimizers.Adam(stage.config.learning_rate)
+        self.update = Update(optimizer, stage.network.trainable_variables, precision)
+
+    def state(self) -> dict[str, list[tf.Variable]]:
+        """Network, average and optimizer."""
+        return {
+            "network": layers.plain_variables(self.stage.network),
+            "network_ema": layers.plain_variables(self.stage.network_ema),
+            "optimizer": self.update.state(),
+        }
+
+    def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
+        """One step on a replica's part of the batch; returns its share of each term's mean."""
+        gradients, metrics = self.over_parts(batch, self._gradients)
+        self.update.apply(gradients)
+        size, half_life = self.stage.config.batch_size, self.stage.config.ema_half_life
+        ema.update(self.stage.network_ema, self.stage.network, ema.decay((step + 1) * size, size, half_life))
+        return metrics
+
+    def _gradients(self, batch: Batch) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+        with tf.GradientTape() as tape:
+            metrics = self.share_of_mean("segmenter", self.stage.terms(batch))
+            loss = self.update.scaled(metrics["segmenter/loss"])
+        return tape.gradient(loss, self.update.variables), metrics
