@@ -1,8 +1,10 @@
 """The command line: parses, builds the configuration, calls one function. TensorFlow is imported when it is needed."""
 
+import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
@@ -45,22 +47,19 @@ def data() -> None:
 
 @data.command("check")
 @click.argument("folder", type=_FOLDER)
-@click.option("--size", type=click.IntRange(32, 1024), default=64, show_default=True, help="Pixels a side to read at.")
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 @click.option("--patient-regex", help="Its first group in a file's name is the patient.")
-def check(folder: Path, size: int, patient_regex: str | None) -> None:
-    """Reads every pair in FOLDER and says what was found."""
-    from synthmed_tf.data.reading import load_samples
-    from synthmed_tf.data.sources import find_pairs
+def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
+    """Reads every picture in FOLDER and says what is wrong with it and what to do.
 
-    source = find_pairs(folder, patient_regex)
-    samples = load_samples(source.pairs, size)
-    labelled = [sample for sample in samples if sample.mask is not None]
-    click.echo(
-        f"{folder}: layout {source.layout}, {len(samples)} photographs, {len(labelled)} of them with vessel masks, "
-        f"{len(source.patients)} patients"
-    )
-    sizes = sorted({f"{sample.crop.width}x{sample.crop.height}" for sample in samples})
-    click.echo(f"sizes: {', '.join(sizes)}")
+    Ends with 0, with 1 where there are warnings, with 2 where there are errors.
+    """
+    from synthmed_tf.data.check import check_folder
+
+    with _bar("pictures") as progress:
+        report = check_folder(folder, patient_regex, progress=progress)
+    click.echo(report.to_json() if as_json else report.to_text())
+    sys.exit(report.exit_code)
 
 
 @data.command("phantom")
@@ -77,7 +76,7 @@ def phantom(out: Path, count: int, size: int, seed: int) -> None:
 
 
 @main.command()
-@click.argument("stage", type=click.Choice(["stage1", "stage2", "all"]), default="all")
+@click.argument("stage", type=click.Choice(["stage1", "stage2", "segmenter", "all"]), default="all")
 @click.option("--preset", default="recommended", show_default=True, help=f"One of {', '.join(_PRESETS)}.")
 @click.option("--data", "source", required=True, help="A folder of pairs, or `phantom` for the built-in set.")
 @click.option("--run", type=_FOLDER, help="The run's folder; the same command goes on where it was.")
@@ -85,9 +84,12 @@ def phantom(out: Path, count: int, size: int, seed: int) -> None:
 @click.option("--set", "overrides", multiple=True, metavar="NAME=VALUE", help="Such as stage1.batch_size=16.")
 @click.option("--size", type=int, help="Pixels a side; the same as --set size=...")
 @click.option("--patients", help="Train on these alone, such as 01-10; the same as --set data.patients=...")
+@click.option("--validation-patients", help="Choose the step by these; the same as --set data.validation_patients=...")
 @click.option("--patient-regex", help="The same as --set data.patient_regex=...")
 @click.option("--strategy", help="auto, one, mirrored or multi_worker.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Logical CPUs, to try `mirrored` without GPUs.")
+@click.option("--precision", help="float32, mixed_float16 or mixed_bfloat16; the same as --set precision=...")
+@click.option("--xla", is_flag=True, help="Compile with XLA; the same as --set xla=true.")
 @click.option("--override-config", is_flag=True, help="Go on with a run that was begun with other options.")
 @click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
 def train(
@@ -99,16 +101,20 @@ def train(
     overrides,
     size,
     patients,
+    validation_patients,
     patient_regex,
     strategy,
     cpus,
+    precision,
+    xla,
     override_config,
     dry_run,
 ):
-    """Trains STAGE (stage1, stage2 or all)."""
+    """Trains STAGE (stage1, stage2, segmenter, or all: both stages of the GAN)."""
     from synthmed_tf.config import load_config
 
-    shortcuts = {"size": size, "data.patients": patients, "data.patient_regex": patient_regex, "strategy": strategy}
+    shortcuts = {"size": size, "data.patients": patients, "data.validation_patients": validation_patients}
+    shortcuts |= {"data.patient_regex": patient_regex, "strategy": strategy, "precision": precision, "xla": xla or None}
     named = tuple(f"{name}={_yaml_string(value)}" for name, value in shortcuts.items() if value is not None)
     config = load_config(preset, config_file, (*overrides, *named))
     stages = ("stage1", "stage2") if stage == "all" else (stage,)
@@ -129,22 +135,58 @@ def train(
     except Interrupted as stopped:
         click.echo(f"synthmed: {stopped}", err=True)
         sys.exit(128 + stopped.signal_number)
+    if stage == "segmenter":
+        _say(f"the run is in {run}; next: synthmed segment --run {run} --images DIR --out DIR")
+        return
     ready = all((run / name / "snapshot").is_dir() for name in training.GANS)
     _say(f"the run is in {run}; next: " + (f"synthmed export --run {run} --out DIR" if ready else "the other stage"))
+
+
+@main.command()
+@click.option("--run", required=True, type=_FOLDER, help="A run with a trained segmenter.")
+@click.option("--images", required=True, type=_FOLDER, help="A folder of photographs; masks in it are not looked at.")
+@click.option("--out", required=True, type=_FOLDER, help="The labelled folder; the same command goes on where it was.")
+@click.option("--flips", is_flag=True, help="Average over the four flips: better, and four times as slow.")
+@click.option(
+    "--field-pixels", type=int, help="Side of the field of view as the segmenter sees it; as trained if left."
+)
+@click.option("--tile", type=int, default=512, show_default=True, help="Larger fields are worked on in tiles.")
+def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int | None, tile: int) -> None:
+    """Draws vessel masks for photographs that have none."""
+    from synthmed_tf.segmenting import segment_folder
+
+    with _bar("photographs") as progress:
+        labelled = segment_folder(run, images, out, flips, field_pixels, tile, progress)
+    click.echo(f"{len(labelled.facts)} photographs are labelled in {out}; look at {out / 'preview.png'}")
+    for sentence in labelled.failures:
+        click.echo(f"synthmed: {sentence}", err=True)
+    sys.exit(2 if labelled.failures else 0)
+
+
+@main.command()
+@click.argument("run", type=_FOLDER)
+def runs(run: Path) -> None:
+    """Shows how RUN is doing: state, speed, best step, warnings and the newest picture."""
+    from rich.console import Console
+
+    from synthmed_tf.runs import describe, render
+
+    render(describe(run), Console())
 
 
 @main.command()
 @click.option("--run", required=True, type=_FOLDER, help="A run with both stages trained.")
 @click.option("--out", required=True, type=_FOLDER, help="The artifact's folder.")
 @click.option("--format", "formats", default="savedmodel,onnx", show_default=True)
+@click.option("--latest", is_flag=True, help="The latest step of each stage, not the best by the validation patients.")
 @click.option("--name", help="On the card; the folder's name where it is left out.")
 @click.option("--licence", default="not stated", show_default=True, help="Of the model, on the card.")
-def export(run: Path, out: Path, formats: str, name: str | None, licence: str) -> None:
+def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, licence: str) -> None:
     """Writes both generators as one graph, proven equal across the runtimes."""
     from synthmed_tf import exporting
 
     wanted = [part.strip() for part in formats.split(",") if part.strip()]
-    report = exporting.export(run, out, wanted, name, licence, _say)
+    report = exporting.export(run, out, wanted, name, licence, _say, latest)
     for runtime in exporting.FORMATS:
         if runtime not in report:
             continue
@@ -166,17 +208,24 @@ def export(run: Path, out: Path, formats: str, name: str | None, licence: str) -
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
 def generate(model: Path, count: int, seed: int, from_index: int, out: Path, runtime: str, batch_size: int) -> None:
     """Draws labelled pairs: photographs, masks, manifest and card."""
-    from rich.console import Console
-    from rich.progress import Progress
-
     from synthmed_tf import artifact, synthesis
 
     opened = artifact.open_artifact(model, runtime)
     job = synthesis.Job(count, seed, from_index, batch_size)
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task("pairs", total=count)
-        drawn = synthesis.generate(opened, job, out, lambda done, total: bar.update(task, completed=done))
+    with _bar("pairs") as progress:
+        drawn = synthesis.generate(opened, job, out, progress)
     click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
+
+
+@contextlib.contextmanager
+def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A progress bar on a terminal; gives what is called with (done, total)."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _say(line: str) -> None:

@@ -30,6 +30,7 @@ def export(
     name: str | None = None,
     licence: str = "not stated",
     say: Callable[[str], None] = lambda line: None,
+    latest: bool = False,
 ) -> dict[str, Any]:
     """Writes the artifact of a run, all of it or nothing.
 
@@ -40,6 +41,7 @@ def export(
         name: on the card; the folder's name where None.
         licence: of the model, on the card.
         say: takes lines for the user.
+        latest: whether the latest step of each stage is taken where there is a best one.
 
     Returns:
         The parity report.
@@ -50,7 +52,10 @@ def export(
     _check_formats(formats)
     out = Path(out).resolve()
     _refuse_other_folder(out)
-    masks, photographs = (snapshot.load(Path(run) / stage / "snapshot") for stage in ("stage1", "stage2"))
+    folders = [Path(run) / stage for stage in ("stage1", "stage2")]
+    folders = [folder / "snapshot" if latest else snapshot.chosen(folder) for folder in folders]
+    masks, photographs = (snapshot.load(folder) for folder in folders)
+    say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
     chain = make_chain(masks, photographs, Path(run))
     card = _describe(masks, photographs, name or out.name, licence)
     try:

@@ -9,15 +9,14 @@ import numpy as np
 from scipy import fft, ndimage
 
 SIDE = 256
-FITS = 0.6
-"""Least contrast of a mask that lies on vessels. Measured (docs/data_doctor.md): right pairs 1.16 to 2.46, masks of
-other photographs at most 0.20."""
-DOUBTFUL = 0.9
-MOVED = 1.3
-"""A mask is called moved where its likeness to the photograph grows by this factor, or more, in another place."""
-LEAST_LIKENESS = 0.2
-"""Least likeness that counts as a match. Masks of other photographs reach 0.11 in their best place, right ones 0.47."""
+FITS, DOUBTFUL, CERTAIN = 0.35, 0.6, 1.1
+"""Contrast below which a mask does not lie on vessels, may not, and above which there is no doubt. Measured (see
+docs/data_doctor.md): real pairs have 1.15 and more, reduced to 64 pixels 0.70 and more; masks of other photographs 0.23
+at most."""
 
+_LEAST_LIKENESS = 0.2
+_LEAST_GAIN = 1.3
+_LEAST_SHIFT = 1.5 / SIDE
 _FURTHEST = 0.15
 _RING = 4
 _CLIP = 3.0
@@ -26,9 +25,10 @@ TURNS = {
     "mirrored": lambda array: array[:, ::-1],
     "upside down": lambda array: array[::-1],
     "turned by 180 degrees": lambda array: array[::-1, ::-1],
-    "turned by 90 degrees": lambda array: np.rot90(array),
+    "turned by 90 degrees": np.rot90,
     "turned by 270 degrees": lambda array: np.rot90(array, 3),
 }
+"""How a mask may lie wrong, and what puts it right (in a square)."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,13 @@ class Place:
     turn: str
     down: float
     right: float
+
+    @property
+    def is_elsewhere(self) -> bool:
+        """Whether the mask clearly fits better in another place. Masks of other photographs reach a likeness of 0.15 in
+        their best place, right ones 0.48 in their own."""
+        moved = self.turn != "" or max(abs(self.down), abs(self.right)) >= _LEAST_SHIFT
+        return moved and self.likeness >= max(_LEAST_LIKENESS, _LEAST_GAIN * self.here)
 
 
 def detail(channel: np.ndarray, field: np.ndarray) -> np.ndarray:

@@ -157,7 +157,9 @@ def _by_key(paths: list[Path], pattern: str, findings: list[Finding]) -> dict[st
     for path in paths:
         match = re.fullmatch(pattern, stem(path))
         if path.suffix.lower() in UNREAD_PICTURES:
-            findings.append(Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it"))
+            findings.append(
+                Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it away")
+            )
         elif match is None:
             findings.append(
                 Finding(ERROR, str(path), f"is not named as the layout has it ({pattern})", "rename or remove it")

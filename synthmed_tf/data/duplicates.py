@@ -1,4 +1,4 @@
-"""Finds the same picture twice: by its bytes, or by its fine detail after it was saved again, resized, cut or mirrored."""
+"""Finds the same picture twice: by its fine detail, after it was saved again, resized, cut a little or mirrored."""
 
 from collections.abc import Sequence
 

@@ -17,7 +17,7 @@ LAYOUTS = {
     "messidor": "photographs alone, in nested folders or not",
     "plain": "images/ and masks/, optionally fov/, matched by file name",
 }
-# Pictures of these kinds are listed, and refused later: they would go missing unnoticed if they were skipped like notes.
+# Pictures of these kinds are listed and refused later; skipped like notes and tables they would go missing unnoticed.
 UNREAD_PICTURES = (".dcm", ".webp", ".heic", ".heif", ".avif", ".jp2", ".svg", ".nii", ".npy", ".mat", ".raw", ".nef")
 _MASK_FOLDER = re.compile(
     r"(?<![a-z])(masks?|manual|labels?|fov|vessels?|annotations?|segmentations?|ground.?truth|gt)(?![a-z])",

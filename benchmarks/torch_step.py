@@ -1,0 +1,189 @@
+"""The adversarial step of both stages once more, in PyTorch: the same losses, updates and averaged weights.
+
+Written as PyTorch is written for speed: fused optimizers, one drawing for both updates, no gradient into a frozen
+discriminator's weights, no synchronization inside a step.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+import torch_networks as networks
+from synthmed_tf.config import Config, StageConfig
+
+Batch = dict[str, Tensor]
+
+
+class MaskStage:
+    """Stage-I's networks and losses (`synthmed_tf.training.stages.MaskStage`, presets without the DCGAN)."""
+
+    def __init__(self, config: Config):
+        self.config = stage = config.stage1
+        parts = (config.size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm)
+        self.generator = networks.MaskGenerator(*parts)
+        self.generator_ema = networks.MaskGenerator(*parts)
+        self.discriminator = networks.MaskDiscriminator(config.size, stage.discriminator_filters, stage.max_filters)
+
+    def trained_with_generator(self) -> list[nn.Parameter]:
+        return list(self.generator.parameters())
+
+    def numbers(self, batch: int) -> dict[str, Tensor]:
+        """The random numbers of one step."""
+        shift = self.config.augment.shift
+        shifts = {name: 2.0 * shift * (2.0 * torch.rand(batch, 2) - 1.0) for name in ("shift_real", "shift_fake")}
+        return {"latent": torch.randn(batch, self.config.latent_dim)} | shifts
+
+    def draw(self, batch: Batch) -> dict[str, Tensor]:
+        return {"coverage": self.generator(batch["latent"])}
+
+    def discriminator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        real = self.discriminator(self._seen_real(batch))
+        fake = self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"]))
+        return {"adversarial": F.softplus(-real).mean() + F.softplus(fake).mean()}
+
+    def generator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        fake = self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"]))
+        terms = {"adversarial": F.softplus(-fake).mean()}
+        if self.config.diversity_weight:
+            distances = [_pair_distance(masks) for masks in (drawn["coverage"], 2.0 * batch["coverage"] - 1.0)]
+            ratio = distances[0] / (distances[1] + 1e-6)
+            terms["diversity"] = self.config.diversity_weight * (ratio - 1.0).square().mean()
+        return terms
+
+    def r1_term(self, batch: Batch) -> Tensor:
+        real = self._seen_real(batch).requires_grad_()
+        (gradient,) = torch.autograd.grad(self.discriminator(real).sum(), real, create_graph=True)
+        return gradient.square().sum(dim=(1, 2, 3)).mean() / 2.0
+
+    def _seen_real(self, batch: Batch) -> Tensor:
+        return _shifted(2.0 * batch["coverage"] - 1.0, batch["shift_real"])
+
+
+class ImageStage:
+    """Stage-II's networks and losses (`synthmed_tf.training.stages.ImageStage`)."""
+
+    def __init__(self, config: Config):
+        self.config = stage = config.stage2
+        parts = (config.size, stage.filters, stage.norm, stage.upsampling, stage.dropout, stage.style_dim)
+        self.generator = networks.ImageGenerator(*parts, stage.use_fov)
+        self.generator_ema = networks.ImageGenerator(*parts, stage.use_fov)
+        self.discriminator = networks.PatchDiscriminator(1 + stage.use_fov, stage.discriminator_filters, stage.norm)
+        self.encoder = networks.StyleEncoder(stage.style_dim) if stage.style_dim else None
+
+    def trained_with_generator(self) -> list[nn.Parameter]:
+        return [*self.generator.parameters(), *(self.encoder.parameters() if self.encoder else ())]
+
+    def numbers(self, batch: int) -> dict[str, Tensor]:
+        """The random numbers of one step."""
+        dim = self.config.style_dim
+        return {"jitter": torch.randn(batch, dim), "prior": torch.randn(batch, dim)} if dim else {}
+
+    def draw(self, batch: Batch) -> dict[str, Tensor]:
+        condition = self._condition(batch)
+        if self.encoder is None:
+            return {"condition": condition, "photograph": self.generator(condition)}
+        mean, log_variance = self.encoder(batch["photograph"])
+        posterior = mean + batch["jitter"] * torch.exp(log_variance / 2.0)
+        style = torch.where(batch["paired"][:, None] > 0.0, posterior, batch["prior"])
+        drawn = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
+        return drawn | {"condition": condition, "photograph": self.generator(condition, style)}
+
+    def discriminator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        real, _ = self.discriminator(drawn["condition"], batch["photograph"])
+        fake, _ = self.discriminator(drawn["condition"], drawn["photograph"])
+        return {"adversarial": F.softplus(-real).mean() + F.softplus(fake).mean()}
+
+    def generator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
+        config, fake = self.config, drawn["photograph"]
+        logits, features = self.discriminator(drawn["condition"], fake)
+        paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(fake))
+        terms = {"adversarial": config.adversarial_weight * F.softplus(-logits).mean()}
+        terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], fake)).mean()
+        if config.feature_weight:
+            with torch.no_grad():
+                _, real_features = self.discriminator(drawn["condition"], batch["photograph"])
+            matching = sum(_l1(r, f) for r, f in zip(real_features, features, strict=True)) / len(features)
+            terms["features"] = config.feature_weight * (paired * matching).mean()
+        if self.encoder:
+            mean, log_variance = drawn["style_mean"], drawn["style_log_variance"]
+            divergence = (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1) / 2.0
+            terms["kl"] = config.kl_weight * divergence.mean()
+            read_back, _ = self.encoder(fake)
+            terms["style"] = config.style_weight * ((2.0 - paired) * _l1(drawn["style"], read_back)).mean()
+        return terms
+
+    def r1_term(self, batch: Batch) -> Tensor:
+        real = batch["photograph"].clone().requires_grad_()
+        logits = self.discriminator(self._condition(batch), real)[0].mean(dim=(1, 2, 3))
+        (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
+        return gradient.square().sum(dim=(1, 2, 3)).mean() / 2.0
+
+    def _condition(self, batch: Batch) -> Tensor:
+        channels = [batch["coverage"], batch["fov"]] if self.config.use_fov else [batch["coverage"]]
+        return torch.where(torch.cat(channels, dim=1) >= 0.5, 1.0, -1.0)
+
+
+class AdversarialStep:
+    """Updates the discriminator, the generator and the averaged generator, as `synthmed_tf.training.step`."""
+
+    def __init__(self, stage: MaskStage | ImageStage):
+        self.stage, self.config, self.taken = stage, stage.config, 0
+        rates = self.config.optimizer
+        self.generator_optimizer = _optimizer(self.config, stage.trained_with_generator(), rates.generator_rate)
+        parameters = list(stage.discriminator.parameters())
+        self.discriminator_optimizer = _optimizer(self.config, parameters, rates.discriminator_rate)
+
+    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+        """Takes one step on a batch with its random numbers; returns the terms, without gradient."""
+        drawn = self.stage.draw(batch)
+        terms = self.stage.discriminator_terms(batch, {name: value.detach() for name, value in drawn.items()})
+        if self.config.r1_gamma and self.taken % self.config.r1_interval == 0:
+            terms["r1"] = self.config.r1_gamma * self.config.r1_interval * self.stage.r1_term(batch)
+        metrics = self._update("discriminator", terms, self.discriminator_optimizer)
+        self.stage.discriminator.requires_grad_(False)
+        metrics |= self._update("generator", self.stage.generator_terms(batch, drawn), self.generator_optimizer)
+        self.stage.discriminator.requires_grad_(True)
+        self.taken += 1
+        self._average()
+        return metrics
+
+    def _update(self, network: str, terms: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+        optimizer.zero_grad(set_to_none=True)
+        loss = sum(terms.values())
+        loss.backward()
+        optimizer.step()
+        return {f"{network}/{name}": term.detach() for name, term in (terms | {"loss": loss}).items()}
+
+    @torch.no_grad()
+    def _average(self) -> None:
+        if not self.config.ema_half_life:
+            decay = 0.0
+        else:
+            ramped = min(self.config.ema_half_life, 0.05 * self.taken * self.config.batch_size)
+            decay = 0.5 ** (self.config.batch_size / max(ramped, 1e-8))
+        average, now = (list(g.parameters()) for g in (self.stage.generator_ema, self.stage.generator))
+        torch._foreach_lerp_(average, now, 1.0 - decay)
+
+
+def _optimizer(config: StageConfig, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:
+    if config.optimizer.name == "adam":
+        betas = (config.optimizer.beta1, config.optimizer.beta2)
+        return torch.optim.Adam(parameters, rate, betas, eps=1e-7, fused=True)
+    return torch.optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-7, foreach=True)
+
+
+def _shifted(coverage: Tensor, shift: Tensor) -> Tensor:
+    """Shifts masks bilinearly, -1 from beyond the border."""
+    identity = torch.eye(2, 3).expand(len(coverage), 2, 3)
+    matrices = torch.cat([identity[..., :2], shift[..., None]], dim=2)
+    grid = F.affine_grid(matrices, list(coverage.shape), align_corners=False)
+    return F.grid_sample(coverage + 1.0, grid, align_corners=False) - 1.0
+
+
+def _pair_distance(masks: Tensor, cells: int = 16) -> Tensor:
+    coarse = F.avg_pool2d(masks, masks.shape[2] // cells)
+    return (coarse[0::2] - coarse[1::2]).abs().mean(dim=(1, 2, 3))
+
+
+def _l1(a: Tensor, b: Tensor) -> Tensor:
+    return (a - b).abs().flatten(1).mean(dim=1)

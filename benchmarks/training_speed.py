@@ -1,0 +1,163 @@
+"""The training step against the same step in PyTorch: images a second, in one run.
+
+    pip install ".[benchmarks]" && python benchmarks/training_speed.py
+
+Each framework runs in a process of its own with the same batches and as many threads. Rounds are interleaved (A B A B),
+the medians compared; making, tracing and compiling are not counted. A round is a multiple of the interval of lazy R1.
+The batch is the preset's up to 256 pixels, and a quarter of it at 512.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import machine
+import record
+
+# Preset, stage, batch up to 256 pixels, what else is set.
+ROWS = {
+    "Stage-I": ("recommended", "stage1", 16, ()),
+    "Stage-II": ("recommended", "stage2", 8, ()),
+    "Stage-II of `paper`, 64 filters": ("paper", "stage2", 4, ()),
+}
+SIZES = (64, 128, 256, 512)
+VARIANTS = ("torch", "torch-channels_last")
+GOAL = {64: 1.2, 128: 1.2, 256: 1.1, 512: 1.1}
+_R1_INTERVAL = 8
+
+
+class Worker:
+    """A process that takes steps when told."""
+
+    def __init__(self, framework: str, job: dict[str, Any], threads: int, python: str = sys.executable):
+        """Starts it and waits until it is warm; `facts` is what it says of itself."""
+        here = Path(__file__).resolve().parent
+        count = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)}
+        path = os.pathsep.join([str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])][::-1])
+        self._process = subprocess.Popen(
+            [python, str(here / "training_worker.py"), framework, json.dumps(job)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL if not os.environ.get("SHOW_ERRORS") else None,
+            text=True,
+            env=os.environ | count | {"PYTHONPATH": path, "TF_CPP_MIN_LOG_LEVEL": "3"},
+        )
+        self.facts = self._read()
+
+    def run(self, steps: int) -> dict[str, float]:
+        """Takes steps; gives their `seconds` and the process's `peak memory, MB`."""
+        self._process.stdin.write(f"{steps}\n")
+        self._process.stdin.flush()
+        return self._read()
+
+    def _read(self) -> dict[str, Any]:
+        line = self._process.stdout.readline()
+        if not line:
+            raise SystemExit(f"A worker ended with code {self._process.wait()}; SHOW_ERRORS=1 shows why.")
+        return json.loads(line)
+
+    def __enter__(self) -> "Worker":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._process.stdin.close()
+        self._process.wait()
+
+
+def main() -> None:
+    """Measures every row and size, and writes JSON and table."""
+    options = _options()
+    peak = machine.measure(options.threads)
+    results = []
+    for name in options.rows:
+        for size in options.sizes:
+            results.append(compare(name, size, options))
+            print(json.dumps(results[-1]), file=sys.stderr, flush=True)
+    record.save("training_speed", {"machine": peak, "rows": results}, _table(results), options.out)
+
+
+def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]:
+    """One row of the table."""
+    preset, stage, batch, settings = ROWS[name]
+    batch = batch if size <= 256 else max(batch // 4, 2)
+    job = {"preset": preset, "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}", *settings]}
+    workers: dict[str, Worker] = {}
+    seconds: dict[str, list[float]] = {}
+    try:
+        for framework in ("tensorflow", *options.variants):
+            workers[framework] = Worker(framework, job, options.threads)
+        _assert_equal_networks(workers)
+        unit = _R1_INTERVAL if stage == "stage1" else 1
+        once = workers["tensorflow"].run(unit)["seconds"]
+        steps = unit * max(1, round(options.seconds / once))
+        for framework, worker in workers.items():
+            worker.run(unit)
+            seconds[framework] = []
+        for _ in range(options.rounds):
+            for framework, worker in workers.items():
+                seconds[framework].append(worker.run(steps)["seconds"] / steps)
+    finally:
+        for worker in workers.values():
+            worker.__exit__()
+    speed = {framework: batch / statistics.median(times) for framework, times in seconds.items()}
+    ratios = _ratios(seconds, max(options.variants, key=speed.get))
+    return {
+        "row": name,
+        "size": size,
+        "batch": batch,
+        "steps a round": steps,
+        "images a second": speed,
+        "ratio": statistics.median(ratios),
+        "ratios of rounds": ratios,
+        "goal": GOAL.get(size),
+        "versions": {framework: worker.facts["version"] for framework, worker in workers.items()},
+        "first step": {framework: worker.facts["first step"] for framework, worker in workers.items()},
+    }
+
+
+def _ratios(seconds: dict[str, list[float]], best: str) -> list[float]:
+    """How many times PyTorch's speed ours is, round by round."""
+    return [theirs / ours for ours, theirs in zip(seconds["tensorflow"], seconds[best], strict=True)]
+
+
+def _assert_equal_networks(workers: dict[str, Worker]) -> None:
+    counts = {framework: worker.facts["parameters"] for framework, worker in workers.items()}
+    if len({tuple(count) for count in counts.values()}) != 1:
+        raise SystemExit(f"The networks differ: {counts} parameters.")
+
+
+def _table(results: list[dict[str, Any]]) -> str:
+    variants = [name for name in results[0]["images a second"] if name != "tensorflow"]
+    header = ["networks", "pixels", "batch", "ours, img/s", *(f"{name}, img/s" for name in variants), "ratio", "goal"]
+    rows = []
+    for result in results:
+        speeds = [f"{value:.1f}" for value in result["images a second"].values()]
+        rows.append(
+            [result["row"], result["size"], result["batch"], *speeds, f"{result['ratio']:.2f}", result["goal"]]
+        )
+    return record.table(header, rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rows", nargs="+", choices=ROWS, default=list(ROWS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--variants", nargs="+", default=VARIANTS, help="torch, with -channels_last or -compile added")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=6.0, help="about how long a round takes")
+    parser.add_argument("--out", type=Path, default=record.RESULTS)
+    parser.add_argument("--quick", action="store_true", help="64 and 128 pixels, three short rounds")
+    options = parser.parse_args()
+    if options.quick:
+        options.sizes, options.rounds, options.seconds = (64, 128), 3, 2.0
+    return options
+
+
+if __name__ == "__main__":
+    main()

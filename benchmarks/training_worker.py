@@ -1,0 +1,148 @@
+"""One framework's training step in a process of its own: takes as many steps as it is told, and says how long they took.
+
+    python benchmarks/training_worker.py tensorflow '{"preset": "recommended", "stage": "stage1", "settings": []}'
+
+`training_speed.py`, `replicas_speed.py` and `growth.py` start it. It prints a JSON object about itself, and then, for
+each line with a number of steps, one with the seconds.
+"""
+
+import json
+import os
+import resource
+import sys
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+
+BATCHES = 2
+Run = Callable[[int], None]
+
+
+def main() -> None:
+    """Makes the step, takes two, and then serves."""
+    framework, job = sys.argv[1], json.loads(sys.argv[2])
+    made = tensorflow_step(job) if framework == "tensorflow" else torch_step(job, framework)
+    run, facts = made
+    started = time.perf_counter()
+    run(1)
+    facts["first step"] = time.perf_counter() - started
+    run(1)
+    print(json.dumps(facts), flush=True)
+    for line in sys.stdin:
+        started = time.perf_counter()
+        run(int(line))
+        seconds = time.perf_counter() - started
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        print(json.dumps({"seconds": seconds, "peak memory, MB": peak}), flush=True)
+
+
+def load(job: dict[str, Any]):
+    """The configuration of a job: `preset`, `settings`."""
+    from synthmed_tf.config import load_config
+
+    return load_config(job["preset"], overrides=tuple(job["settings"]))
+
+
+def pictures(config, batch_size: int) -> list[dict[str, np.ndarray]]:
+    """The same few batches for every framework: masks of a few per cent, photographs of noise, a disc."""
+    rng, size = np.random.default_rng(0), config.size
+    disc = np.hypot(*(np.mgrid[:size, :size] - (size - 1) / 2))[..., None] < size / 2
+    batches = []
+    for i in range(BATCHES):
+        fov = np.broadcast_to(disc, (batch_size, size, size, 1)).astype(np.float32)
+        coverage = (rng.random((batch_size, size, size, 1)) < 0.1).astype(np.float32) * fov
+        photograph = (rng.random((batch_size, size, size, 3), np.float32) * 2.0 - 1.0) * fov - (1.0 - fov)
+        index = np.arange(i * batch_size, (i + 1) * batch_size)
+        batches.append({"photograph": photograph, "coverage": coverage, "fov": fov, "index": index})
+    return batches
+
+
+def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
+    """This package's step in its compiled loop; with `replicas` in the job, over so many logical CPUs."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    import keras
+    import tensorflow as tf
+
+    from synthmed_tf.data.dataset import Dataset
+    from synthmed_tf.training.run import make_step
+
+    replicas, config = job.get("replicas", 1), load(job)
+    if replicas > 1:
+        cpu, logical = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
+        tf.config.set_logical_device_configuration(cpu, [logical] * replicas)
+        strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(replicas)])
+    else:
+        strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+    everywhere = np.full((1, config.size, config.size, 5), 255, np.uint8)
+    with strategy.scope():
+        keras.utils.set_random_seed(0)
+        step = make_step(job["stage"], config, Dataset(everywhere, {}), strategy)
+    stacked = [np.stack(values) for values in zip(*(b.values() for b in _pictures_of(job, config)), strict=True)]
+    dataset = tf.data.Dataset.from_tensor_slices(dict(zip(_NAMES, stacked, strict=True))).cache().repeat()
+    batches = iter(strategy.experimental_distribute_dataset(dataset.unbatch().batch(_batch_size(job, config), True)))
+    networks = [network for name in _NETWORKS if (network := getattr(step.stage, name, None)) is not None]
+
+    def run(steps: int) -> None:
+        history = step.run(batches, tf.constant(steps, tf.int32)).numpy()
+        assert len(history) == steps, "a term was not finite"
+
+    return run, {"parameters": [n.count_params() for n in networks], "version": tf.__version__}
+
+
+_NAMES = ("photograph", "coverage", "fov", "index")
+_NETWORKS = ("generator", "discriminator", "encoder")
+
+
+def _batch_size(job: dict[str, Any], config) -> int:
+    return getattr(config, job["stage"]).batch_size
+
+
+def _pictures_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
+    return pictures(config, _batch_size(job, config))
+
+
+def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
+    """The same step in PyTorch. `variant`: `torch`, with `-channels_last` and `-compile` after it or not."""
+    import torch
+    import torch_step as ours
+
+    torch.manual_seed(0)
+    torch.set_flush_denormal(True)
+    config = load(job)
+    stage = ours.MaskStage(config) if job["stage"] == "stage1" else ours.ImageStage(config)
+    networks = [network for name in _NETWORKS if (network := getattr(stage, name, None)) is not None]
+    layout = torch.channels_last if "channels_last" in variant else torch.contiguous_format
+    for network in [*networks, stage.generator_ema]:
+        network.to(memory_format=layout)
+        if "compile" in variant:
+            network.compile()
+    step = ours.AdversarialStep(stage)
+    stream = _torch_batches(_pictures_of(job, config), layout)
+
+    def run(steps: int) -> None:
+        history = []
+        for _ in range(steps):
+            batch = next(stream)
+            history.append(step(batch | stage.numbers(len(batch["coverage"]))))
+        assert all(np.isfinite(float(value)) for value in history[-1].values()), "a term was not finite"
+
+    facts = {"parameters": [sum(p.numel() for p in n.parameters()) for n in networks], "version": torch.__version__}
+    return run, facts
+
+
+def _torch_batches(batches: list[dict[str, np.ndarray]], layout) -> Iterator[dict[str, Any]]:
+    import torch
+
+    made = []
+    for batch in batches:
+        tensors = {name: torch.from_numpy(batch[name].copy()).permute(0, 3, 1, 2) for name in _NAMES[:3]}
+        tensors = {name: tensor.contiguous(memory_format=layout) for name, tensor in tensors.items()}
+        made.append(tensors | {"paired": torch.from_numpy((batch["index"] % 2 == 0).astype(np.float32))})
+    while True:
+        yield from made
+
+
+if __name__ == "__main__":
+    main()
