@@ -32,6 +32,10 @@ WATCHED = {"a checkpoint": ("checkpoints/*temp*", "checkpoints/ckpt-*"), "a snap
 GRACE = 600.0
 
 
+class Ended(Exception):
+    """The process came to its end before it was killed."""
+
+
 class Life:
     """One process of the run, from its start to its end."""
 
@@ -46,12 +50,17 @@ class Life:
             self.wait_for(lambda: self._inode() != before)
 
     def wait_for(self, condition: Callable[[], bool], pause: float = 0.001) -> None:
-        """Waits while the process lives; a process that ends by itself here is an error."""
+        """Waits while the process lives.
+
+        Raises:
+            Ended: the run is done.
+        """
         deadline = time.monotonic() + GRACE
         while not condition():
+            if self.process.poll() == 0:
+                raise Ended
             if self.process.poll() is not None:
-                tail = self.log.read_text(errors="replace")[-2000:]
-                sys.exit(f"kill.py: the run ended too early ({self.process.returncode}); give more --steps.\n{tail}")
+                sys.exit(f"kill.py: the run failed.\n{self.log.read_text(errors='replace')[-2000:]}")
             if time.monotonic() > deadline:
                 self.process.kill()
                 sys.exit(f"kill.py: nothing happened for {GRACE:.0f} s; see {self.log}")
@@ -110,30 +119,43 @@ def kill_again_and_again(options: argparse.Namespace, run: Path) -> list[dict]:
     aims = [AIMS[i % len(AIMS)] for i in range(options.kills * 2 // 5)]
     aims += [None] * (options.kills - len(aims))
     rng.shuffle(aims)
-    kills, log, folder = [], options.work / "killed.log", run / options.stage
+    kills, folder = [], run / options.stage
     print("kill  after  aimed at       at step  being written, and the step that it then went on from", flush=True)
-    for aim in [*aims, "the end"]:
-        life = Life(command(options, run), folder, log)
-        began = time.monotonic()
-        if kills:
-            kills[-1]["went on from step"] = life.last_step() // options.save_every * options.save_every
-            print(line(len(kills), kills[-1]), flush=True)
-        if aim == "the end":
-            life.process.wait()
-            continue
-        if not kills:
-            life.wait_for(lambda: any(folder.glob("checkpoints/*.index")), pause=0.01)
-        if aim is None:
-            here = life.last_step()
-            life.wait_for(lambda: life.last_step() > here, pause=0.01)  # noqa: B023
-            ends = time.monotonic() + rng.uniform(0.0, options.window)
-            life.wait_for(lambda: time.monotonic() >= ends)  # noqa: B023
-        else:
-            await_writing(life, aim, rng)
+    for aim in aims:
+        before, began = set(remains(folder)), time.monotonic()
+        try:
+            life = begin(options, run, kills)
+            if not kills:
+                life.wait_for(lambda: any(folder.glob("checkpoints/*.index")), pause=0.01)
+            await_moment(life, aim, options.window, rng)
+        except Ended:
+            print("the run is done before all kills; give more --steps", flush=True)
+            break
         life.kill()
         found = {"aimed at": aim or "any moment", "seconds": round(time.monotonic() - began, 2)}
-        kills.append(found | {"at step": life.last_step(), "being written": being_written(folder)})
+        kills.append(found | {"at step": life.last_step(), "being written": being_written(folder, before)})
+    begin(options, run, kills).process.wait()
     return kills
+
+
+def begin(options: argparse.Namespace, run: Path, kills: list[dict]) -> Life:
+    """Starts the command, and adds to the last kill the step that the run goes on from."""
+    life = Life(command(options, run), run / options.stage, options.work / "killed.log")
+    if kills:
+        kills[-1]["went on from step"] = life.last_step() // options.save_every * options.save_every
+        print(line(len(kills), kills[-1]), flush=True)
+    return life
+
+
+def await_moment(life: Life, aim: str | None, window: float, rng: random.Random) -> None:
+    """Returns when the process is to be killed."""
+    if aim is not None:
+        await_writing(life, aim, rng)
+        return
+    here = life.last_step()
+    life.wait_for(lambda: life.last_step() > here, pause=0.01)
+    ends = time.monotonic() + rng.uniform(0.0, window)
+    life.wait_for(lambda: time.monotonic() >= ends)
 
 
 def await_writing(life: Life, aim: str, rng: random.Random) -> None:
@@ -156,9 +178,9 @@ def remains(folder: Path) -> list[Path]:
     return [*found, *data]
 
 
-def being_written(folder: Path) -> list[str]:
-    """The names of what was half-written when the process was killed, with digits of no meaning left out."""
-    found = {path.name for path in remains(folder)}
+def being_written(folder: Path, left_before: set[Path]) -> list[str]:
+    """The names of what was half-written when the process was killed."""
+    found = {path.name for path in set(remains(folder)) - left_before}
     text = folder / "metrics.jsonl"
     if text.exists() and not text.read_bytes().endswith(b"\n"):
         found.add("a line of metrics.jsonl")

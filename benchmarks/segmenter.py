@@ -1,6 +1,7 @@
-"""How well a segmenter finds vessels in photographs that it has not seen, at their own resolution.
+r"""How well a segmenter finds vessels in photographs that it has not seen, at their own resolution.
 
-    python benchmarks/segmenter.py --run RUN --data CHASE_DB1 --patients 11-14 --other HRF --fields 256,384 --out FILE
+    python benchmarks/segmenter.py --run RUN --data CHASE_DB1 --patients 11-14 --fields 256,384 --other HRF \
+        --other-fields 256,768 --out FILE
 
 Inside the field of view, averaged over photographs: F1 at one half, area under the ROC curve, clDice; the vessel share
 that was found and the true one; the confidence, its mean difference from F1, and its correlation with F1 (Pearson and
@@ -12,6 +13,7 @@ import argparse
 import itertools
 import json
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,16 +28,11 @@ def main() -> None:
     """Scores what is missing, and prints the table."""
     options = _options()
     segmenter, loaded = segmenting.open_segmenter(options.run)
-    sets = {"patients": _pairs(options.data, options.patients)}
-    if options.other:
-        sets["other camera"] = _pairs(options.other, None)[:: options.every]
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     done = {(line["set"], line["field_pixels"], line["flips"], line["name"]) for line in lines}
     with open(options.out, "a", encoding="utf-8") as file:
-        for name, field, flips in itertools.product(sets, map(int, options.fields.split(",")), (False, True)):
-            for pair in sets[name]:
-                if (name, field, flips, pair.name) in done:
-                    continue
+        for name, field, flips, pair in _plan(options):
+            if (name, field, flips, pair.name) not in done:
                 key = {"set": name, "field_pixels": field, "flips": flips, "name": pair.name}
                 lines.append(key | score(segmenter, pair, field, flips))
                 file.write(json.dumps(lines[-1]) + "\n")
@@ -80,6 +77,16 @@ def table(lines: list[dict]) -> str:
     return "\n".join(rows)
 
 
+def _plan(options: argparse.Namespace) -> Iterator[tuple[str, int, bool, Pair]]:
+    """Set, field, flips and photograph of each line."""
+    sets = [("patients", options.fields, _pairs(options.data, options.patients))]
+    if options.other:
+        sets.append(("other camera", options.other_fields, _pairs(options.other, None)[:: options.every]))
+    for name, fields, pairs in sets:
+        for field, flips, pair in itertools.product(map(int, fields.split(",")), (False, True), pairs):
+            yield name, field, flips, pair
+
+
 def _pairs(folder: str, patients: str | None) -> list[Pair]:
     source = find_pairs(folder)
     chosen = parse_patients(patients, source.patients) if patients else source.patients
@@ -94,6 +101,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--other", help="folder of another camera's labelled photographs")
     parser.add_argument("--every", type=int, default=1, help="of the other camera, every so many photographs")
     parser.add_argument("--fields", default="256", help="pixels that the field of view has a side, such as 256,384")
+    parser.add_argument("--other-fields", default="256", help="the same for the other camera")
     parser.add_argument("--out", type=Path, required=True, help="file of the figures, a JSON line a photograph")
     return parser.parse_args()
 

@@ -46,6 +46,7 @@ def main() -> None:
             for step, folder in found.items()
         }
         sets = {f"step {step}": pictures for step, pictures in drawn.items()}
+        sets["one picture of the last step again and again"] = np.repeat(list(drawn.values())[-1][:1], options.count, 0)
         sets |= {"training pictures": known[stage], **spoiled(stage, known[stage])}
         report[stage] = {name: figures(stage, real[stage], pictures) for name, pictures in sets.items()}
         rows += sheet(list(drawn.values()))

@@ -33,6 +33,7 @@ def _mean_sum(width: int) -> float:
 
 def test_equal_sets_are_at_distance_zero(photographs):
     assert distance.level_distances(photographs[0], photographs[0]) == {64: 0.0, 32: 0.0, 16: 0.0, 8: 0.0}
+    assert distance.patch_distance(photographs[0], photographs[0]) == pytest.approx(0, abs=1e-15)
 
 
 def test_repeating_a_whole_set_changes_nothing_where_all_patches_are_compared():
@@ -92,6 +93,12 @@ def test_the_one_dimensional_distance_is_nearly_that_of_scipy_where_no_number_di
     one, other = rng.normal(0, 1, (700, 1)), rng.normal(1, 2, (1000, 1))
     expected = stats.wasserstein_distance(one[:, 0], other[:, 0])
     np.testing.assert_allclose(distance.wasserstein(one, other), [expected], rtol=0.01)
+
+
+def test_the_distance_is_the_geometric_mean_over_the_levels(photographs):
+    a, b, c, d = distance.level_distances(*photographs, seed=5).values()
+    expected = ((a + 0.01) * (b + 0.01) * (c + 0.01) * (d + 0.01)) ** 0.25 - 0.01
+    assert distance.patch_distance(*photographs, seed=5) == pytest.approx(expected)
 
 
 def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_pictures(photographs):

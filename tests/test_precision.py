@@ -25,8 +25,15 @@ STAGES = ("stage1", "stage2", "segmenter")
 R1 = ("stage1.r1_interval=2", "stage2.r1_gamma=1", "stage2.r1_interval=2")
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
-@pytest.mark.parametrize("precision", TOLERANCE)
+@pytest.mark.parametrize(
+    ("precision", "replicas"),
+    [
+        ("mixed_float16", 1),
+        ("mixed_float16", 2),
+        ("mixed_bfloat16", 1),
+        pytest.param("mixed_bfloat16", 2, marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize("name", STAGES)
 def test_mixed_precision_follows_float32(name, precision, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
@@ -52,7 +59,7 @@ def test_r1_of_a_mixed_network_is_computed_in_float32():
 
 
 def test_statistics_of_normalization_are_float32():
-    x = 300.0 + tf.random.stateless_normal((2, 8, 8, 3), (0, 1))  # bfloat16 cannot tell 300 from 301
+    x = 100.0 + tf.random.stateless_normal((2, 8, 8, 3), (0, 1))  # squares of 100 are 8 apart in float16
     for kind in ("batch", "instance"):
         with layers.made_in("mixed_float16"):
             layer = layers.normalization(kind)
@@ -61,7 +68,7 @@ def test_statistics_of_normalization_are_float32():
         axes = (0, 1, 2) if kind == "batch" else (1, 2)
         given = tf.cast(tf.cast(x, tf.float16), tf.float32)
         mean, variance = tf.nn.moments(given, axes, keepdims=True)
-        np.testing.assert_allclose(normalised, (given - mean) / tf.sqrt(variance + 1e-5), atol=5e-3)
+        np.testing.assert_allclose(normalised, (given - mean) / tf.sqrt(variance + 1e-5), atol=2e-2)
 
 
 def _scaled(replicas, gradient_on_replica, steps=1):
@@ -102,7 +109,7 @@ def test_finite_gradients_are_followed_unscaled(two_replicas):
     for strategy in (None, two_replicas):
         found, optimizer = _scaled(strategy, lambda number: tf.constant(0.25), steps=2)
         for weight in found[0]:
-            np.testing.assert_allclose(weight, 0.0, atol=1e-5)  # Adam's first steps are the learning rate long
+            np.testing.assert_allclose(weight, 0.0, atol=1e-4)  # Adam's first steps are the learning rate long
         assert set(found[1]) == {2.0**15} and set(found[2]) == {2.0}
         assert int(optimizer.iterations) == 2
 

@@ -123,28 +123,30 @@ def _misfits(looked: list[Looked]) -> list[Finding]:
 
 
 def _duplicates(root: Path, looked: list[Looked], kind: str) -> list[Finding]:
-    """For each picture that is there already: the first one like it, and whether that gives test pictures away."""
+    """For each picture that is there already: one like it, of another patient or split if there is such."""
     found = []
     for one in looked:
         path, fingerprint = getattr(one.job, kind), getattr(one, f"{kind}_print")
         if path is not None and one.job.belongs and path in (one.sums or {}):
             found.append((one.job, path, one.sums[path], fingerprint))
-    likeness: dict[tuple[int, int], str] = {}
+    how: dict[tuple[int, int], tuple[str, str]] = {}
     printed = [i for i, (*_, fingerprint) in enumerate(found) if fingerprint is not None]
     least = ALIKE if kind == "photograph" else ALIKE_MASKS
     for first, second, alike in same_pictures([found[i][3] for i in printed], least):
-        likeness[printed[first], printed[second]] = f"nearly the same (likeness {alike:.2f})"
+        how[printed[first], printed[second]] = ("nearly the same", f" (likeness {alike:.2f})")
     by_sum: dict[str, int] = {}
     for i, (_, _, sha256, _) in enumerate(found):
         if by_sum.setdefault(sha256, i) != i:
-            likeness[by_sum[sha256], i] = "the same, byte for byte"
-    firsts: dict[int, int] = {}
-    for first, second in sorted(likeness):
-        firsts.setdefault(second, first)
-    return [_same(root, kind, found[i][:2], found[j][:2], likeness[i, j]) for j, i in firsts.items()]
+            how[by_sum[sha256], i] = ("byte for byte the same", "")
+    worst: dict[int, Finding] = {}
+    for first, second in sorted(how):
+        finding = _same(root, kind, found[first][:2], found[second][:2], how[first, second])
+        if second not in worst or worst[second].severity != ERROR == finding.severity:
+            worst[second] = finding
+    return list(worst.values())
 
 
-def _same(root: Path, kind: str, first: tuple[Job, Path], second: tuple[Job, Path], how: str) -> Finding:
+def _same(root: Path, kind: str, first: tuple[Job, Path], second: tuple[Job, Path], how: tuple[str, str]) -> Finding:
     (job, path), (other, again) = first, second
     splits = [_split_of(root, one) for one in (path, again)]
     if splits[0] != splits[1]:
@@ -152,11 +154,11 @@ def _same(root: Path, kind: str, first: tuple[Job, Path], second: tuple[Job, Pat
     elif job.patient != other.patient:
         severity, where = ERROR, f"under two patients, {job.patient} and {other.patient}"
     else:
-        severity, where = WARNING, f"twice under the patient {job.patient}"
+        severity, where = WARNING, f"twice under the patient {job.patient}" if job.patient else "in another folder"
     cure = "remove one with all that belongs to it"
     if severity == ERROR:
         cure += ", or name the patient with --patient-regex if both are of one"
-    return Finding(severity, str(again), f"is {how} {kind} as {path}, {where}", cure)
+    return Finding(severity, str(again), f"is {how[0]} {kind} as {path}{how[1]}, {where}", cure)
 
 
 def _split_of(root: Path, path: Path) -> str:

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from synthmed_tf.data.check_report import ERROR, WARNING, Finding
-from synthmed_tf.data.layouts import UNREAD_PICTURES
+from synthmed_tf.data.layouts import UNREAD_PICTURES, stem
 from synthmed_tf.images import MAX_BYTES
 
 _STARTS = (
@@ -79,7 +79,7 @@ def _other_kind(path: Path, data: bytes) -> list[Finding]:
     if not known or path.suffix.lower() in known[0][1]:
         return []
     kind, names = known[0]
-    cure = f"rename it to {path.stem}{names[0]}" if names else "convert it to PNG"
+    cure = f"rename it to {stem(path)}{names[0]}" if names else "convert it to PNG"
     # Training goes by the content, so a wrong name alone does not stop it; a gzipped name is gone by.
     severity = WARNING if names and ".gz" not in (path.suffix.lower(), names[0]) else ERROR
     return [Finding(severity, str(path), f"is a {kind} file, other than its name says", cure)]

@@ -147,7 +147,7 @@ def _match(listed: LayoutFiles) -> tuple[list[Pair], list[Finding]]:
             findings.append(_half(photographs[key], "photograph", "mask"))
     pairs = []
     for key, path in photographs.items():
-        patient = re.match(listed.patient, stem(path))
+        patient = re.match(listed.patient, stem(path), re.DOTALL)
         pairs.append(Pair(stem(path), patient[1] if patient else stem(path), path, masks.get(key), fovs.get(key)))
     return pairs, findings
 
@@ -155,7 +155,7 @@ def _match(listed: LayoutFiles) -> tuple[list[Pair], list[Finding]]:
 def _by_key(paths: list[Path], pattern: str, findings: list[Finding]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        match = re.fullmatch(pattern, stem(path))
+        match = re.fullmatch(pattern, stem(path), re.DOTALL)
         if path.suffix.lower() in UNREAD_PICTURES:
             findings.append(
                 Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it away")

@@ -111,16 +111,20 @@ def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None
     crop = square_around(field)
     small = check_photographs.reduce_square(photograph, crop)
     small_field = check_photographs.reduce_square(field.astype(np.uint8) * np.uint8(255), crop) >= 128
-    findings += check_photographs.check_light(job.photograph, small, small_field)
+    if not small_field.any():
+        problem, cure = "has a field of view without an inside", "give another file of it, or remove it"
+        return replace(looked, findings=(*findings, Finding(ERROR, str(job.fov or job.photograph), problem, cure)))
+    closer = check_photographs.check_light(job.photograph, small, small_field)
     looked = replace(looked, photograph_print=fingerprint(small[..., 1], small_field))
     misfit = None
     if mask is not None:
-        shares = check_masks.check_share(job.mask, mask, field)
-        findings += shares
+        closer += check_masks.check_share(job.mask, mask, field)
         coverage = check_photographs.reduce_square(mask.astype(np.uint8) * np.uint8(255), crop)
-        if all(finding.severity != ERROR for finding in shares):
+        # A black photograph or an inverted mask has been told; that they do not fit follows.
+        if all(finding.severity != ERROR for finding in closer):
             misfit = _fit(job, small[..., 1], coverage, small_field, crop.side)
         looked = replace(looked, mask_print=fingerprint(coverage, small_field))
+    findings += closer
     return replace(looked, findings=tuple(findings), misfit=misfit)
 
 
@@ -138,7 +142,7 @@ def _fit(job: Job, green: np.ndarray, coverage: np.ndarray, field: np.ndarray, s
         )
     if contrast >= alignment.DOUBTFUL:
         return None
-    darker = "hardly darker" if contrast > 0 else "not darker"
+    darker = "not darker" if severity == ERROR else "hardly darker"
     problem = f"marks vessels that are {darker} than their surroundings in its photograph (contrast {contrast:.2f})"
     return Finding(
         severity, str(job.mask), problem, "check that it belongs to this photograph and is not moved or turned"

@@ -18,7 +18,7 @@ SATURATED, BURNT_OUT = 0.05, 0.5
 LOW_RESOLUTION = 128
 """Pixels across the field of view."""
 AGREEMENT = 0.75
-"""Least overlap (intersection over union) of the field's file and the field that is seen; CHASE_DB1 has 0.94 and more."""
+"""Least overlap (intersection over union) of the field's file and the field seen; CHASE_DB1 has 0.94 and more."""
 
 
 def find_field(path: Path, photograph: np.ndarray, fov: np.ndarray | None) -> tuple[np.ndarray | None, list[Finding]]:

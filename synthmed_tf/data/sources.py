@@ -163,7 +163,7 @@ def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
     if masks and not files.masks_may_lack:
         _refuse_half("photograph", "mask", photographs, masks)
     return [
-        Pair(stem(path), re.match(files.patient, stem(path))[1], path, masks.get(key), fovs.get(key))
+        Pair(stem(path), re.match(files.patient, stem(path), re.DOTALL)[1], path, masks.get(key), fovs.get(key))
         for key, path in photographs.items()
     ]
 
@@ -173,7 +173,7 @@ def _by_key(layout: str, paths: list[Path], pattern: str) -> dict[str, Path]:
     for path in paths:
         if path.suffix.lower() in UNREAD_PICTURES:
             raise SynthMedError(f"{path} is of a kind that is not read; convert it to PNG or move it away.")
-        match = re.fullmatch(pattern, stem(path))
+        match = re.fullmatch(pattern, stem(path), re.DOTALL)
         if match is None:
             raise SynthMedError(f"{path} is not named as the layout {layout} has it ({pattern}); rename or remove it.")
         if match[1] in found:

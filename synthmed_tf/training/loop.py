@@ -21,6 +21,7 @@ from synthmed_tf.training.interrupt import Interrupted, SignalFlag
 from synthmed_tf.training.judging import VALIDATION, Judge
 from synthmed_tf.training.progress import MetricsLog, StepProgress
 from synthmed_tf.training.step import TrainingStep
+from synthmed_tf.training.strategy import agreed
 from synthmed_tf.training.trouble import explained
 
 _WINDOW = 200
@@ -70,8 +71,9 @@ class StageLoop:
         with explained(self.restore_from, several):
             done = self.checkpoints.restore()
             self.checkpoints.clear_remains(done)
-            log = MetricsLog(self.folder, done)
-            if done and not self._has_snapshot_of(done):  # killed between checkpoint and snapshot
+            log = MetricsLog(self.folder, done, self.restore_from)
+            # Killed between checkpoint and snapshot; several workers may not see the same, but must do the same.
+            if done and (several or not self._has_snapshot_of(done)):
                 self._save_snapshot(done)
             if done >= self.total:
                 self.say(f"{self.stage.name}: {done} of {self.total} steps are done")
@@ -108,7 +110,7 @@ class StageLoop:
         figures = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
         figures["images_per_second"] = speed
         if self._due(done, self.config.validate_every):
-            figures |= self.judge.figures()
+            figures |= {name: agreed(self.strategy, value) for name, value in self.judge.figures().items()}
         recent = log.values(_DISCRIMINATOR_TERM, after=done - _WINDOW)
         if _DISCRIMINATOR_TERM in figures and done >= _WINDOW:
             figures[DISCRIMINATOR] = float(np.mean([*recent, figures[_DISCRIMINATOR_TERM]]))

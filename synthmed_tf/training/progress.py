@@ -22,10 +22,12 @@ class MetricsLog:
     What stands for steps that a resumed run takes again is dropped, so that each step stands once.
     """
 
-    def __init__(self, folder: Path, first_step: int):
+    def __init__(self, folder: Path, first_step: int, read_from: Path):
+        """Takes up the figures of a stage's folder in the run, `read_from`, up to a step, and writes into `folder`."""
         self._lines_file, self._warnings_file = folder / "metrics.jsonl", folder / "warnings.jsonl"
-        self._lines = _kept_lines(self._lines_file, first_step)
-        self._said = {line["alarm"] for line in _kept_lines(self._warnings_file, first_step)}
+        self._lines = _kept_lines(read_from / "metrics.jsonl", first_step, self._lines_file)
+        warnings = _kept_lines(read_from / "warnings.jsonl", first_step, self._warnings_file)
+        self._said = {line["alarm"] for line in warnings}
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._samples = folder / "samples"
 
@@ -68,8 +70,8 @@ def _append(file: Path, entry: dict) -> None:
         lines.write(json.dumps(entry) + "\n")
 
 
-def _kept_lines(file: Path, last_step: int) -> list[dict]:
-    """The lines of a file up to a step; the others are taken out of it."""
+def _kept_lines(file: Path, last_step: int, written: Path) -> list[dict]:
+    """The lines of a file up to a step, which become the file `written`."""
     if not file.exists():
         return []
     kept = []
@@ -80,7 +82,7 @@ def _kept_lines(file: Path, last_step: int) -> list[dict]:
                 kept.append(entry)
         except (ValueError, TypeError, KeyError):  # the last line of a run that was killed may be cut short
             continue
-    files.write_text(file, "".join(json.dumps(entry) + "\n" for entry in kept))
+    files.write_text(written, "".join(json.dumps(entry) + "\n" for entry in kept))
     return kept
 
 

@@ -39,6 +39,20 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return strategy.cluster_resolver is None or strategy.cluster_resolver.task_id in (None, 0)
 
 
+def agreed(strategy: tf.distribute.Strategy, figure: float) -> float:
+    """A figure that each worker computed for itself, the same to the last bit on all of them: the mean."""
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return figure
+
+    @tf.function
+    def mean() -> tf.Tensor:
+        return strategy.run(
+            lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(figure))
+        )
+
+    return float(strategy.experimental_local_results(mean())[0])
+
+
 def turn_on_xla() -> None:
     """Lets TensorFlow compile clusters of operations with XLA, on CPUs too where no TensorFlow runtime has begun."""
     os.environ["TF_XLA_FLAGS"] = f"{os.environ.get('TF_XLA_FLAGS', '')} --tf_xla_cpu_global_jit".strip()
