@@ -1,6 +1,6 @@
-"""Prints what the thresholds of the data doctor rest on: right and swapped pairs, and pictures that are not the same.
+"""What the thresholds of the data doctor rest on: right and swapped pairs, and pictures that are not the same.
 
-    python benchmarks/data_doctor.py --data ../shared/data
+python benchmarks/data_doctor.py --data ../shared/data
 """
 
 import argparse
@@ -15,62 +15,75 @@ from synthmed_tf.data.phantom import draw_phantoms
 from synthmed_tf.data.reading import derive_fov, square_around
 from synthmed_tf.images import read_image, read_mask
 
+SETS = {
+    "CHASE_DB1, first observer": ("chase_db1", "images/*.jpg", "labels1/{}_1stHO.png"),
+    "CHASE_DB1, second observer": ("chase_db1", "images/*.jpg", "labels2/{}_2ndHO.png"),
+    "HRF": ("hrf", "images/*.jpg", "manual1/{}.tif"),
+}
 WHITE = np.uint8(255)
+PHANTOMS = 64
+SMALL = 64
+
+
+def main() -> None:
+    """Prints a few lines a set: contrast of right and swapped pairs, likeness of different pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="the folder that holds chase_db1/ and hrf/")
+    options = parser.parse_args()
+    for name, (folder, photographs, mask) in SETS.items():
+        found = sorted((options.data / folder).glob(photographs))
+        masks = [options.data / folder / mask.format(path.stem) for path in found]
+        pairs = [read(path, other) for path, other in zip(found, masks, strict=True) if other.exists()]
+        report(name, pairs)
+        report(f"{name}, reduced to {SMALL} pixels", [tuple(smaller(array) for array in pair) for pair in pairs])
+    drawn = draw_phantoms(alignment.SIDE, PHANTOMS, seed=0)
+    report("phantoms", [(s.photograph[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in drawn])
 
 
 def read(photograph: Path, mask: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Green channel, coverage and field of view of the square around the field."""
+    """Green channel, coverage and field of view of the square around the field, `(SIDE, SIDE)`, uint8."""
     pixels = read_image(photograph)
     field = derive_fov(pixels)
-    crop = square_around(field)
-    arrays = (pixels[..., 1], read_mask(mask) * WHITE, field * WHITE)
-    return tuple(reduce_square(np.ascontiguousarray(array), crop) for array in arrays)
+    arrays = (np.ascontiguousarray(pixels[..., 1]), read_mask(mask) * WHITE, field * WHITE)
+    return tuple(reduce_square(array, square_around(field)) for array in arrays)
 
 
-def phantoms(count: int) -> list:
-    """The same of the built-in set."""
-    drawn = draw_phantoms(alignment.SIDE, count, seed=0)
-    return [(s.photograph[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in drawn]
-
-
-def smaller(array: np.ndarray, side: int) -> np.ndarray:
-    """What is left of a picture that was given at `side` pixels."""
-    picture = Image.fromarray(array).resize((side, side), Image.Resampling.BOX)
+def smaller(array: np.ndarray) -> np.ndarray:
+    """What the doctor sees of a picture that is given at 64 pixels."""
+    picture = Image.fromarray(array).resize((SMALL, SMALL), Image.Resampling.BOX)
     return np.asarray(picture.resize((alignment.SIDE, alignment.SIDE), Image.Resampling.BOX))
 
 
 def report(name: str, pairs: list) -> None:
-    """Prints a line a quantity."""
+    """Prints what was measured on pairs as `read` gives them."""
     fields = [field >= 128 for *_, field in pairs]
-    details = [alignment.detail(green, field) for (green, _, _), field in zip(pairs, fields, strict=True)]
+    greens = [alignment.detail(pair[0], field) for pair, field in zip(pairs, fields, strict=True)]
     contrast = np.array(
-        [[alignment.contrast(d, mask, f) for _, mask, _ in pairs] for d, f in zip(details, fields, strict=True)]
+        [
+            [alignment.contrast(green, pair[1], field) for pair in pairs]
+            for green, field in zip(greens, fields, strict=True)
+        ]
     )
-    right, wrong = np.diag(contrast), contrast[~np.eye(len(pairs), dtype=bool)]
-    print(f"{name}: contrast of {len(right)} right pairs {right.min():.2f} to {right.max():.2f}, of {len(wrong)} ", end="")
-    print(f"swapped ones {wrong.min():.2f} to {wrong.max():.2f}")
-    prints = [[duplicates.fingerprint(pair[i], f) for pair, f in zip(pairs, fields, strict=True)] for i in (0, 1)]
-    belongs = -np.tensordot(np.stack(prints[0]), np.stack(prints[1]), ((1, 2), (1, 2)))
-    others = belongs[~np.eye(len(pairs), dtype=bool)]
-    print(f"  photograph and mask, fingerprints: own {np.diag(belongs).min():.2f} and more, others {others.max():.2f}")
-    for kind, some in zip(("photographs", "masks"), prints, strict=True):
-        likest = max(_likeness(some[i], some[j]) for i in range(len(some)) for j in range(i))
-        print(f"  different {kind}: likeness {likest:.2f} and less")
+    photographs, masks = (
+        [duplicates.fingerprint(pair[i], field) for pair, field in zip(pairs, fields, strict=True)] for i in (0, 1)
+    )
+    belongs = -np.tensordot(np.stack(photographs), np.stack(masks), ((1, 2), (1, 2)))
+    print(f"{name}: {len(pairs)} right pairs, {len(pairs) * (len(pairs) - 1)} swapped ones")
+    for quantity, values in (("contrast", contrast), ("likeness of photograph and mask", belongs)):
+        own, others = np.diag(values), values[~np.eye(len(pairs), dtype=bool)]
+        print(
+            f"  {quantity}: right {own.min():.2f} to {own.max():.2f}, swapped {others.min():.2f} to {others.max():.2f}"
+        )
+    print(f"  different pictures: photographs {likest(photographs):.2f}, masks {likest(masks):.2f} at most")
 
 
-def _likeness(first: np.ndarray, second: np.ndarray) -> float:
-    """As `same_pictures` finds it, zoom included, but below its threshold too."""
-    return max(alike for *_, alike in duplicates.same_pictures([first, second], -1.0)[:1]) if False else _best(first, second)
-
-
-def _best(first, second):
-    return 0.0
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--data", type=Path, required=True, help="The folder that holds chase_db1/ and hrf/.")
-    parser.parse_args()
+def likest(prints: list[np.ndarray]) -> float:
+    """The lowest threshold, in hundredths, at which none of different pictures are called the same."""
+    low, high = 0, 100
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if duplicates.same_pictures(prints, middle / 100) else (low, middle)
+    return high / 100
 
 
 if __name__ == "__main__":

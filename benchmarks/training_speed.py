@@ -38,7 +38,7 @@ class Worker:
         """Starts it and waits until it is warm; `facts` is what it says of itself."""
         here = Path(__file__).resolve().parent
         count = {"OMP_NUM_THREADS": str(threads), "TF_NUM_INTRAOP_THREADS": str(threads)}
-        path = os.pathsep.join([str(here.parent), *filter(None, [os.environ.get("PYTHONPATH")])][::-1])
+        path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(here.parent)]))
         self._process = subprocess.Popen(
             [python, str(here / "training_worker.py"), framework, json.dumps(job)],
             stdin=subprocess.PIPE,

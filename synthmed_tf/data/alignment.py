@@ -11,7 +11,7 @@ from scipy import fft, ndimage
 SIDE = 256
 FITS, DOUBTFUL, CERTAIN = 0.35, 0.6, 1.1
 """Contrast below which a mask does not lie on vessels, may not, and above which there is no doubt. Measured (see
-docs/data_doctor.md): real pairs have 1.15 and more, reduced to 64 pixels 0.70 and more; masks of other photographs 0.23
+docs/data_doctor.md): real pairs have 1.15 and more, reduced to 64 pixels 0.70 and more; masks of other photographs 0.27
 at most."""
 
 _LEAST_LIKENESS = 0.2

@@ -20,8 +20,8 @@ from synthmed_tf.data.duplicates import ALIKE, ALIKE_MASKS, same_pictures
 from synthmed_tf.errors import SynthMedError
 
 _BELONGS = 0.3
-"""Least likeness of a mask with the photograph that it belongs to, as fingerprints: right pairs have 0.49 and more,
-others 0.13 and less."""
+"""Least likeness of a mask with the photograph that it belongs to, as fingerprints: right pairs have 0.50 and more,
+others 0.21 and less (docs/data_doctor.md)."""
 _SPLIT = re.compile(r"^(train|training|test|testing|val|valid|validation|dev|holdout)$", re.IGNORECASE)
 
 
@@ -52,11 +52,15 @@ def check_folder(
         raise SynthMedError(f"{root} is a file; give the folder that it lies in.")
     listing = list_files(root, patient_regex)
     looked = []
-    with _quiet(), ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1)) as pool:
-        for done in pool.map(look, listing.jobs):
-            looked.append(done)
-            if progress is not None:
-                progress(len(looked), len(listing.jobs))
+    with _quiet():
+        pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))
+        try:
+            for done in pool.map(look, listing.jobs):
+                looked.append(done)
+                if progress is not None:
+                    progress(len(looked), len(listing.jobs))
+        finally:
+            pool.shutdown(cancel_futures=True)
     findings = [*listing.findings, *(finding for one in looked for finding in one.findings)]
     findings += _misfits(looked) + _duplicates(root, looked, "photograph") + _duplicates(root, looked, "mask")
     return _report(root, listing, looked, findings)
