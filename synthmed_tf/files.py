@@ -1,6 +1,7 @@
 """Files and folders that are never half-written: write beside, then rename."""
 
 import contextlib
+import errno
 import hashlib
 import os
 import shutil
@@ -47,7 +48,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
 
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Holds a lock file; the system lets go of it when the process ends, however it ends.
+    """Holds a lock file, and removes it at the end; the system lets go of it however the process ends.
 
     Raises:
         BlockingIOError: another process holds it; `strerror` says which, as that one wrote it.
@@ -60,10 +61,16 @@ def exclusive(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise BlockingIOError(error.errno, file.read().strip() or "another process", str(path)) from None
+        # Whoever held it may have removed it in between: then what is locked is no longer what others would find.
+        if not os.path.exists(path) or not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
+            raise BlockingIOError(errno.EAGAIN, "a process that is just ending", str(path))
         file.truncate(0)
         file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
-        yield
+        try:
+            yield
+        finally:
+            os.unlink(path)
 
 
 def write_bytes(path: Path, content: bytes) -> None:

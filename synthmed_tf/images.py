@@ -2,6 +2,7 @@
 
 import gzip
 import os
+import stat
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -216,7 +217,10 @@ def _split_alpha(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
 def _decode(path: Path) -> np.ndarray:
     """Gives the file's pixels as stored but upright: bool, uint8 or uint16; (h, w) or (h, w, 2 to 4)."""
     try:
-        if path.stat().st_size > MAX_BYTES:
+        facts = path.stat()
+        if not stat.S_ISREG(facts.st_mode):  # reading a pipe would wait for ever
+            raise SynthMedError(f"{path} could not be opened (it is no regular file); check its name.")
+        if facts.st_size > MAX_BYTES:
             raise SynthMedError(f"{path} is larger than {MAX_BYTES // 2**20} MB; make it smaller.")
         data = path.read_bytes()
     except OSError as error:

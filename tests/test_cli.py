@@ -128,12 +128,11 @@ def test_bad_input_is_one_sentence_and_exit_code_2(broken, monkeypatch, argument
     ("arguments", "said"),
     [
         ("trian", "No such command 'trian'"),
-        ("train stage3 --data phantom", "'stage3' is not one of 'stage1', 'stage2', 'all'"),
+        ("train stage3 --data phantom", "'stage3' is not one of 'stage1', 'stage2', 'segmenter', 'all'"),
         ("train", "Missing option '--data'"),
         ("generate --model m --out O", "Missing option '-n'"),
         ("generate --model m --out O -n many", "'many' is not a valid integer"),
         ("generate --model m --out O -n 1 --runtime torch", "'torch' is not one of 'auto', 'savedmodel', 'onnx'"),
-        ("data check . --size 31", "31 is not in the range 32<=x<=1024"),
     ],
 )
 def test_wrong_usage_is_exit_code_2(arguments, said):
@@ -159,9 +158,9 @@ def test_dry_run_shows_configuration_networks_data_and_plan_and_writes_nothing(t
     assert config["data"] == expected.data.model_dump()
     batch = config["stage2"]["batch_size"]
     for line in (
-        "data: phantom (layout phantom), 64 pairs",
+        "data: phantom (layout phantom), 58 pairs",
         f"stage1: 2 steps of {config['stage1']['batch_size']}, {2 * config['stage1']['batch_size']} images",
-        f"stage2: {-(-3 * 64 // batch)} steps of {batch}, ",
+        f"stage2: {-(-3 * 58 // batch)} steps of {batch}, ",
     ):
         assert line in plan
     counts = [int(line.split()[-2].replace(",", "")) for line in plan.splitlines() if line.endswith(" parameters")]
@@ -219,14 +218,26 @@ def test_a_terminated_export_leaves_nothing_behind(tiny_run, tmp_path):
 
 
 def test_drawn_phantoms_can_be_checked(tmp_path):
-    said = _done("data", "phantom", "--out", tmp_path, "-n", 3, "--size", 32)
-    assert said == f"3 pairs of 32x32 pixels in {tmp_path}\n"
-    said = _done("data", "check", tmp_path, "--size", 32)
-    assert "layout plain, 3 photographs, 3 of them with vessel masks, 3 patients" in said and "sizes: 32x32" in said
+    said = _done("data", "phantom", "--out", tmp_path, "-n", 3, "--size", 128)
+    assert said == f"3 pairs of 128x128 pixels in {tmp_path}\n"
+    said = _done("data", "check", tmp_path)
+    assert "layout plain, 3 photographs, 3 vessel masks, 3 patients" in said
+    report = json.loads(_done("data", "check", tmp_path, "--json"))
+    assert report["photographs"] == report["masks"] == 3 and report["findings"] == []
+
+
+def test_the_data_doctor_ends_with_1_for_warnings_and_2_for_errors(tmp_path):
+    _done("data", "phantom", "--out", tmp_path, "-n", 3, "--size", 64)
+    warned = _run("data", "check", tmp_path)
+    assert warned.exit_code == 1 and "64" in warned.output
+    mask = next((tmp_path / "masks").iterdir())
+    mask.write_bytes(mask.read_bytes()[:100])
+    refused = _run("data", "check", tmp_path)
+    assert refused.exit_code == 2 and mask.name in refused.output and "Traceback" not in refused.output
 
 
 def test_a_saved_configuration_can_be_given_back(tmp_path):
-    config = make_config("paper", "stage1.steps=3", "data.patients='01-10'")
+    config = make_config("paper", "stage1.steps=3", "data.patients='0001-0010'")
     (tmp_path / "config.json").write_text(config.model_dump_json())
     output = _done("train", "--preset=paper", "--data=phantom", "--dry-run", "--config", tmp_path / "config.json")
     shown, _, _ = output.partition("\n}\n")

@@ -63,7 +63,6 @@ def train(
         check_combination(strategy, config, stage)
     with contextlib.ExitStack() as stack:
         if is_chief(strategy):
-            _make_folder(run)
             stack.enter_context(_alone_in(run))
         dataset = _prepare(config, data, run, strategy, say, override_config)
         written = run if is_chief(strategy) else Path(stack.enter_context(tempfile.TemporaryDirectory()))
@@ -113,6 +112,9 @@ def _prepare(
 
 @contextlib.contextmanager
 def _alone_in(run: Path) -> Iterator[None]:
+    """Makes the run's folder and holds its lock; a folder that nothing was written into is taken away again."""
+    made = [folder for folder in (run, *run.parents) if not folder.exists()]
+    _make_folder(run)
     try:
         with files.exclusive(run / "lock"):
             yield
@@ -121,6 +123,10 @@ def _alone_in(run: Path) -> Iterator[None]:
             f"{run} is being trained by another process ({error.strerror}); wait for it, stop it, or choose another "
             "--run."
         ) from None
+    finally:
+        with contextlib.suppress(OSError):  # not empty
+            for folder in made:
+                folder.rmdir()
 
 
 def describe_data(facts: dict[str, Any]) -> str:

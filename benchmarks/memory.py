@@ -1,0 +1,320 @@
+"""How much memory one training step takes on one device, by preset, stage, size and precision: computed, without a GPU.
+
+    python benchmarks/memory.py
+    python benchmarks/memory.py --check
+
+The real step is traced and not run. A tensor takes memory from the operation that makes it to the last one that reads
+it, in the order of tracing; none where its operation can write over an input that nobody reads later, or hands one on.
+Variables (weights, averages, optimizers) and the batch come on top. What is not in the graph is not counted: workspaces
+of convolutions, CUDA's own memory, copies for sums over replicas, what XLA makes of it.
+
+`--check` takes steps on the CPU as well, with the allocator that TensorFlow has for GPUs, and compares with its peak.
+Each network has a process of its own.
+"""
+
+import argparse
+import gc
+import json
+import math
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import record
+
+NETWORKS = {
+    "`recommended`, Stage-I": ("recommended", "stage1"),
+    "`recommended`, Stage-II": ("recommended", "stage2"),
+    "`paper`, Stage-I": ("paper", "stage1"),
+    "`paper`, Stage-II": ("paper", "stage2"),
+    "segmenter": ("recommended", "segmenter"),
+}
+SIZES = (64, 128, 256, 512, 1024)
+PRECISIONS = ("float32", "mixed_float16")
+CARDS = (8, 12, 16, 24, 40, 80)
+GIB = 1 << 30
+
+# Left free on a card, a guess: CUDA's context and libraries; and the most that the allocator took beyond the computed.
+_CONTEXT, _MARGIN = GIB, 1.25
+
+# Their kernels hand an input on as it is, or write their result over it where nobody else reads it.
+_SAME = {"Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"}
+_SAME |= {"OptionalFromValue", "OptionalGetValue"}
+_IN_PLACE = {"Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum", "SquaredDifference"}
+_IN_PLACE |= {"Neg", "Exp", "Log", "Sqrt", "Rsqrt", "Square", "Tanh", "Sigmoid", "Softplus", "Abs", "Sign", "Floor"}
+_IN_PLACE |= {"Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "TanhGrad", "SigmoidGrad", "SoftplusGrad", "SqrtGrad"}
+_IN_PLACE |= {"RsqrtGrad", "BiasAdd", "SelectV2", "FusedBatchNormV3", "FusedBatchNormGradV3"}
+_NO_MEMORY = {"Const", "Placeholder"}
+
+
+def main() -> None:
+    """Works out every network and size, and writes JSON and tables."""
+    options = _options()
+    if options.job:
+        for result in worked_out(json.loads(options.job)):
+            print(json.dumps(result), flush=True)
+        return
+    jobs = [(name, precision) for name in options.networks for precision in options.precisions]
+    rows = [row for name, precision in jobs for row in _rows(name, precision, options)]
+    tables = [_checks(rows)] if options.check else [_needs(rows), _batches(rows)]
+    record.save("memory_check" if options.check else "memory", {"rows": rows}, "\n".join(tables), options.out)
+
+
+def worked_out(job: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """A row for each size. What is held during an operation is a straight line in the batch, so two batches tell all.
+
+    Args:
+        job: `preset`, `stage`, `sizes`, `precision`, `settings`, `batch` (the preset's if None), `check`.
+    """
+    import keras
+
+    for size in job["sizes"]:
+        once = Trace(job, size, 1)
+        row = {"size": size, "precision": job["precision"], "batch": once.batch, "variables": once.variables}
+        row["computed"] = once.variables + int(once.profile.max())
+        if job["check"]:
+            row["reported"] = once.reported()
+        growth = (Trace(job, size, 2).profile - once.profile) / once.batch
+        fixed = once.variables + once.profile - growth * once.batch
+        row["largest batch"] = {card: _largest_batch(card, fixed, growth) for card in CARDS}
+        yield row
+        del once
+        keras.backend.clear_session()
+        gc.collect()
+
+
+class Trace:
+    """A stage's step on one device, traced for batches of one shape.
+
+    Attributes:
+        batch: images a step.
+        variables: bytes of all that a checkpoint holds.
+        profile: `(operations,)` int64, bytes of all other tensors, the batch among them, while each operation runs.
+    """
+
+    def __init__(self, job: dict[str, Any], size: int, times: int):
+        """Makes the networks and traces; `times` the batch that the job names."""
+        import tensorflow as tf
+
+        from synthmed_tf.config import load_config
+        from synthmed_tf.data.dataset import Dataset
+        from synthmed_tf.training.run import make_step
+
+        stage, settings = job["stage"], (f"size={size}", f"precision={job['precision']}", *job["settings"])
+        first = job["batch"] or getattr(load_config(job["preset"], overrides=settings), stage).batch_size
+        self.batch = times * first
+        config = load_config(job["preset"], overrides=(*settings, f"{stage}.batch_size={self.batch}"))
+        self._strategy = tf.distribute.OneDeviceStrategy("CPU:0")
+        self._before = tf.config.experimental.get_memory_info("CPU:0")["current"]
+        everywhere = np.full((1, size, size, 5), 255, np.uint8)
+        with self._strategy.scope():
+            self._step = make_step(stage, config, Dataset(everywhere, {}), self._strategy)
+        shapes = {"photograph": (size, size, 3), "coverage": (size, size, 1), "fov": (size, size, 1)}
+        self._batch = {name: tf.TensorSpec((self.batch, *shape)) for name, shape in shapes.items()}
+        self._batch["index"] = tf.TensorSpec((self.batch,), tf.int64)
+        traced = tf.function(lambda batch, step: self._strategy.run(self._step.replica_step, args=(batch, step)))
+        graph = traced.get_concrete_function(self._batch, tf.TensorSpec((), tf.int64)).graph
+        self.variables = sum(map(_bytes, (v for part in self._step.state().values() for v in part)))
+        self.profile = np.array(profile(graph)) + sum(map(_bytes, self._batch.values()))
+
+    def reported(self) -> int:
+        """The allocator's peak in the second of two steps, both with R1, beyond what was there before; in bytes."""
+        import tensorflow as tf
+
+        memory = tf.config.experimental
+        rng = np.random.default_rng(0)
+        values = {name: tf.cast(rng.random(spec.shape), spec.dtype) for name, spec in self._batch.items()}
+        dataset = tf.data.Dataset.from_tensors(values).repeat()
+        batches = iter(self._strategy.experimental_distribute_dataset(dataset))
+        self._step.run(batches, tf.constant(1))
+        self._step.global_step.assign(0)
+        memory.reset_memory_stats("CPU:0")
+        self._step.run(batches, tf.constant(1))
+        return memory.get_memory_info("CPU:0")["peak"] - self._before
+
+
+def profile(graph) -> list[int]:
+    """Bytes of a graph's tensors, its inputs and constants excepted, while each operation runs.
+
+    The operations of the branches of conditionals are listed in their place, one branch after the other.
+    """
+    operations = _needed(graph)
+    owners = _owners(operations)
+    copied = _copied(operations, owners)
+    readers = Counter(owners[tensor.name] for operation in operations for tensor in operation.inputs)
+    readers.update(owners[tensor.name] for tensor in graph.outputs)
+    held, now, found = {}, 0, []
+    for operation in operations:
+        read_here = Counter(owners[tensor.name] for tensor in operation.inputs)
+        for tensor, size in zip(operation.outputs, _made(operation), strict=True):
+            if owners[tensor.name] != tensor.name or (operation.type == "ReadVariableOp" and tensor.name not in copied):
+                continue
+            held[tensor.name] = size
+            now += size
+            if operation.type in _IN_PLACE:
+                last = (owner for owner in read_here if readers[owner] == read_here[owner] and held.get(owner) == size)
+                now -= held.pop(next(last, None), 0)
+        inside = [total for branch in _branches(operation) for total in profile(branch)]
+        before = now - sum(held.get(tensor.name, 0) for tensor in operation.outputs)
+        found += [now, *(before + total for total in inside)]
+        readers -= read_here
+        gone = {*read_here, *(tensor.name for tensor in operation.outputs)}
+        now -= sum(held.pop(owner, 0) for owner in gone if not readers[owner])
+    return found
+
+
+def _needed(graph) -> list:
+    """The operations that the outputs or side effects need, in the order of tracing."""
+    waiting, needed = [*(tensor.op for tensor in graph.outputs), *graph.control_outputs], set()
+    while waiting:
+        operation = waiting.pop()
+        if operation not in needed:
+            needed.add(operation)
+            waiting += [*(tensor.op for tensor in operation.inputs), *operation.control_inputs]
+    return [operation for operation in graph.get_operations() if operation in needed]
+
+
+def _owners(operations: list) -> dict[str, str]:
+    """Of each tensor, by name, the one whose memory it is."""
+    owners: dict[str, str] = {}
+    for operation in operations:
+        for tensor in operation.outputs:
+            owners[tensor.name] = owners[operation.inputs[0].name] if operation.type in _SAME else tensor.name
+    return owners
+
+
+def _copied(operations: list, owners: dict[str, str]) -> set[str]:
+    """Reading a variable takes no memory, unless it is written while what was read is still needed: those reads."""
+    last_read, writes, reads = {}, [], []
+    for place, operation in enumerate(operations):
+        last_read |= {owners[tensor.name]: place for tensor in operation.inputs}
+        if operation.type.startswith("Assign"):
+            writes.append((operation.inputs[0].name, place))
+        elif operation.type == "ReadVariableOp":
+            reads.append((operation.inputs[0].name, place, operation.outputs[0].name))
+    return {
+        value
+        for variable, read, value in reads
+        if any(name == variable and read < place < last_read.get(value, 0) for name, place in writes)
+    }
+
+
+def _made(operation) -> list[int]:
+    """Bytes of each output of an operation."""
+    if operation.type in _SAME | _NO_MEMORY:
+        return [0] * len(operation.outputs)
+    branches = _branches(operation)
+    if branches:
+        return [max(map(_kept, outputs)) for outputs in zip(*(branch.outputs for branch in branches), strict=True)]
+    return [_bytes(tensor) for tensor in operation.outputs]
+
+
+def _kept(output) -> int:
+    """Bytes of a branch's output. What the gradient needs of a branch is wrapped in optional values."""
+    if output.op.type != "OptionalFromValue":
+        return _bytes(output)
+    return sum(_bytes(tensor) for tensor in output.op.inputs if tensor.op.type != "Placeholder")
+
+
+def _branches(operation) -> list:
+    """The graphs of a conditional; none for other operations."""
+    from tensorflow.python.ops import cond_v2
+
+    if operation.type in ("If", "StatelessIf"):
+        return list(cond_v2.get_func_graphs(operation))
+    if operation.type.endswith(("While", "PartitionedCall", "Case")):
+        raise SystemExit(f"memory.py: {operation.name} is a {operation.type}, whose inside cannot be seen here.")
+    return []
+
+
+def _bytes(tensor) -> int:
+    """Of a tensor, variable or specification; handles take none."""
+    import tensorflow as tf
+
+    if tensor.dtype in (tf.resource, tf.variant, tf.string):
+        return 0
+    if not tensor.shape.is_fully_defined():
+        raise SystemExit(f"memory.py: the shape of {tensor.name}, {tensor.shape}, is not known when it is traced.")
+    return math.prod(tensor.shape) * tensor.dtype.size
+
+
+def _largest_batch(card: int, fixed: np.ndarray, growth: np.ndarray) -> int:
+    """How many images a step fit a card of so many GB, with a margin: 0 where not even one does."""
+    usable = (card * GIB - _CONTEXT) / _MARGIN
+    if fixed.max() > usable:
+        return 0
+    grows = growth > 0
+    return int(np.min((usable - fixed[grows]) / growth[grows]))
+
+
+def _rows(name: str, precision: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+    preset, stage = NETWORKS[name]
+    job = {"preset": preset, "stage": stage, "sizes": options.sizes, "precision": precision, "check": options.check}
+    job |= {"batch": options.batch, "settings": [f"{stage}.{setting}" for setting in options.set]}
+    # One thread between operations, so that as many tensors live at a time in each run.
+    environment = {"TF_CPU_ALLOCATOR_USE_BFC": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, str(Path(__file__).resolve()), "--job", json.dumps(job)]
+    rows = []
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=os.environ | environment) as process:
+        for line in process.stdout:
+            rows.append({"network": name, **json.loads(line)})
+            print(json.dumps(rows[-1]), file=sys.stderr, flush=True)
+    if process.returncode:
+        raise SystemExit(f"memory.py: the process for {name} ended with code {process.returncode}.")
+    return rows
+
+
+def _needs(rows: list[dict[str, Any]]) -> str:
+    return _pivot(rows, ("network", "batch"), lambda row: {f"{row['size']} px": f"{row['computed'] / GIB:.2f}"})
+
+
+def _batches(rows: list[dict[str, Any]]) -> str:
+    fits = "largest batch"
+    return _pivot(
+        rows, ("network", "size"), lambda row: {f"{card} GB": str(row[fits][card] or "–") for card in row[fits]}
+    )
+
+
+def _pivot(
+    rows: list[dict[str, Any]], names: tuple[str, ...], cells: Callable[[dict[str, Any]], dict[str, str]]
+) -> str:
+    """A line for each of the values of `names`; what several precisions have in a cell is set side by side."""
+    lines: dict[tuple, dict[str, list[str]]] = {}
+    for row in rows:
+        line = lines.setdefault(tuple(row[name] for name in names), {})
+        for column, text in cells(row).items():
+            line.setdefault(column, []).append(text)
+    columns = list(dict.fromkeys(column for line in lines.values() for column in line))
+    body = [[*values, *(" / ".join(line.get(column, ())) for column in columns)] for values, line in lines.items()]
+    return record.table([*names, *columns], body)
+
+
+def _checks(rows: list[dict[str, Any]]) -> str:
+    named = ("network", "size", "batch", "precision")
+    body = []
+    for row in rows:
+        megabytes = [f"{row[name] / (1 << 20):.0f}" for name in ("computed", "reported")]
+        body.append([*(row[name] for name in named), *megabytes, f"{row['reported'] / row['computed']:.2f}"])
+    return record.table([*named, "computed, MB", "reported, MB", "reported / computed"], body)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
+    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
+    parser.add_argument("--batch", type=int, help="images a step; the preset's where left out")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the stage, such as accumulate=2")
+    parser.add_argument("--check", action="store_true", help="take steps on the CPU and compare")
+    parser.add_argument("--out", type=Path, default=record.RESULTS)
+    parser.add_argument("--job", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
