@@ -19,8 +19,8 @@ import math
 import os
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Callable, Iterable
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,28 +28,29 @@ import numpy as np
 import record
 
 NETWORKS = {
-    "`recommended`, Stage-I": ("recommended", "stage1"),
-    "`recommended`, Stage-II": ("recommended", "stage2"),
-    "`paper`, Stage-I": ("paper", "stage1"),
-    "`paper`, Stage-II": ("paper", "stage2"),
+    "recommended-stage1": ("recommended", "stage1"),
+    "recommended-stage2": ("recommended", "stage2"),
+    "paper-stage1": ("paper", "stage1"),
+    "paper-stage2": ("paper", "stage2"),
     "segmenter": ("recommended", "segmenter"),
 }
-SIZES = (64, 128, 256, 512, 1024)
+SIZES, CHECKED = (64, 128, 256, 512, 1024), (64, 128)
 PRECISIONS = ("float32", "mixed_float16")
 CARDS = (8, 12, 16, 24, 40, 80)
 GIB = 1 << 30
+Row = dict[str, Any]
 
-# Left free on a card, a guess: CUDA's context and libraries; and the most that the allocator took beyond the computed.
+# For what a card is left with: CUDA's context and libraries (a guess), and how much more the allocator took (measured).
 _CONTEXT, _MARGIN = GIB, 1.25
 
 # Their kernels hand an input on as it is, or write their result over it where nobody else reads it.
 _SAME = {"Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"}
 _SAME |= {"OptionalFromValue", "OptionalGetValue"}
+_NO_MEMORY = _SAME | {"Const", "Placeholder"}
 _IN_PLACE = {"Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum", "SquaredDifference"}
 _IN_PLACE |= {"Neg", "Exp", "Log", "Sqrt", "Rsqrt", "Square", "Tanh", "Sigmoid", "Softplus", "Abs", "Sign", "Floor"}
-_IN_PLACE |= {"Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "TanhGrad", "SigmoidGrad", "SoftplusGrad", "SqrtGrad"}
-_IN_PLACE |= {"RsqrtGrad", "BiasAdd", "SelectV2", "FusedBatchNormV3", "FusedBatchNormGradV3"}
-_NO_MEMORY = {"Const", "Placeholder"}
+_IN_PLACE |= {"Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "TanhGrad", "SigmoidGrad", "SoftplusGrad", "BiasAdd"}
+_IN_PLACE |= {"SqrtGrad", "RsqrtGrad", "SelectV2", "FusedBatchNormV3", "FusedBatchNormGradV3"}
 
 
 def main() -> None:
@@ -61,16 +62,16 @@ def main() -> None:
         return
     jobs = [(name, precision) for name in options.networks for precision in options.precisions]
     rows = [row for name, precision in jobs for row in _rows(name, precision, options)]
-    tables = [_checks(rows)] if options.check else [_needs(rows), _batches(rows)]
-    record.save("memory_check" if options.check else "memory", {"rows": rows}, "\n".join(tables), options.out)
+    if options.check:
+        record.save("memory_check", {"rows": rows}, _checks(rows), options.out)
+        return
+    needs = _pivot(rows, ("network", "batch"), lambda row: {f"{row['size']} px": f"{row['computed'] / GIB:.2f}"})
+    fits = _pivot(rows, ("network", "size"), lambda row: {f"{n} GB": f"{b or '–'}" for n, b in row["fits"].items()})
+    record.save("memory", {"rows": rows}, f"{needs}\n{fits}", options.out)
 
 
-def worked_out(job: dict[str, Any]) -> Iterable[dict[str, Any]]:
-    """A row for each size. What is held during an operation is a straight line in the batch, so two batches tell all.
-
-    Args:
-        job: `preset`, `stage`, `sizes`, `precision`, `settings`, `batch` (the preset's if None), `check`.
-    """
+def worked_out(job: dict[str, Any]) -> Iterator[Row]:
+    """A row for each size. What an operation meets is a straight line in the batch, so that two batches tell all."""
     import keras
 
     for size in job["sizes"]:
@@ -79,9 +80,10 @@ def worked_out(job: dict[str, Any]) -> Iterable[dict[str, Any]]:
         row["computed"] = once.variables + int(once.profile.max())
         if job["check"]:
             row["reported"] = once.reported()
-        growth = (Trace(job, size, 2).profile - once.profile) / once.batch
-        fixed = once.variables + once.profile - growth * once.batch
-        row["largest batch"] = {card: _largest_batch(card, fixed, growth) for card in CARDS}
+        else:
+            growth = (Trace(job, size, 2).profile - once.profile) / once.batch
+            fixed = once.variables + once.profile - growth * once.batch
+            row["fits"] = {card: _largest_batch(card, fixed, growth) for card in CARDS}
         yield row
         del once
         keras.backend.clear_session()
@@ -98,7 +100,7 @@ class Trace:
     """
 
     def __init__(self, job: dict[str, Any], size: int, times: int):
-        """Makes the networks and traces; `times` the batch that the job names."""
+        """Makes the networks and traces; `times` the preset's batch, or the batch in the settings."""
         import tensorflow as tf
 
         from synthmed_tf.config import load_config
@@ -106,8 +108,7 @@ class Trace:
         from synthmed_tf.training.run import make_step
 
         stage, settings = job["stage"], (f"size={size}", f"precision={job['precision']}", *job["settings"])
-        first = job["batch"] or getattr(load_config(job["preset"], overrides=settings), stage).batch_size
-        self.batch = times * first
+        self.batch = times * getattr(load_config(job["preset"], overrides=settings), stage).batch_size
         config = load_config(job["preset"], overrides=(*settings, f"{stage}.batch_size={self.batch}"))
         self._strategy = tf.distribute.OneDeviceStrategy("CPU:0")
         self._before = tf.config.experimental.get_memory_info("CPU:0")["current"]
@@ -190,23 +191,19 @@ def _owners(operations: list) -> dict[str, str]:
 
 def _copied(operations: list, owners: dict[str, str]) -> set[str]:
     """Reading a variable takes no memory, unless it is written while what was read is still needed: those reads."""
-    last_read, writes, reads = {}, [], []
+    last_read = {owners[tensor.name]: i for i, operation in enumerate(operations) for tensor in operation.inputs}
+    copied, reads = set(), defaultdict(list)
     for place, operation in enumerate(operations):
-        last_read |= {owners[tensor.name]: place for tensor in operation.inputs}
-        if operation.type.startswith("Assign"):
-            writes.append((operation.inputs[0].name, place))
-        elif operation.type == "ReadVariableOp":
-            reads.append((operation.inputs[0].name, place, operation.outputs[0].name))
-    return {
-        value
-        for variable, read, value in reads
-        if any(name == variable and read < place < last_read.get(value, 0) for name, place in writes)
-    }
+        if operation.type == "ReadVariableOp":
+            reads[operation.inputs[0].name].append(operation.outputs[0].name)
+        elif operation.type.startswith("Assign"):
+            copied |= {value for value in reads[operation.inputs[0].name] if last_read.get(value, 0) > place}
+    return copied
 
 
 def _made(operation) -> list[int]:
     """Bytes of each output of an operation."""
-    if operation.type in _SAME | _NO_MEMORY:
+    if operation.type in _NO_MEMORY:
         return [0] * len(operation.outputs)
     branches = _branches(operation)
     if branches:
@@ -215,21 +212,20 @@ def _made(operation) -> list[int]:
 
 
 def _kept(output) -> int:
-    """Bytes of a branch's output. What the gradient needs of a branch is wrapped in optional values."""
-    if output.op.type != "OptionalFromValue":
-        return _bytes(output)
-    return sum(_bytes(tensor) for tensor in output.op.inputs if tensor.op.type != "Placeholder")
+    """Bytes of a branch's output; what the gradient needs of the branch is wrapped in optional values."""
+    wrapped = output.op.inputs if output.op.type == "OptionalFromValue" else [output]
+    return sum(_bytes(tensor) for tensor in wrapped if tensor.op.type != "Placeholder")
 
 
-def _branches(operation) -> list:
+def _branches(operation) -> tuple:
     """The graphs of a conditional; none for other operations."""
     from tensorflow.python.ops import cond_v2
 
     if operation.type in ("If", "StatelessIf"):
-        return list(cond_v2.get_func_graphs(operation))
+        return cond_v2.get_func_graphs(operation)
     if operation.type.endswith(("While", "PartitionedCall", "Case")):
         raise SystemExit(f"memory.py: {operation.name} is a {operation.type}, whose inside cannot be seen here.")
-    return []
+    return ()
 
 
 def _bytes(tensor) -> int:
@@ -244,18 +240,16 @@ def _bytes(tensor) -> int:
 
 
 def _largest_batch(card: int, fixed: np.ndarray, growth: np.ndarray) -> int:
-    """How many images a step fit a card of so many GB, with a margin: 0 where not even one does."""
-    usable = (card * GIB - _CONTEXT) / _MARGIN
-    if fixed.max() > usable:
-        return 0
-    grows = growth > 0
-    return int(np.min((usable - fixed[grows]) / growth[grows]))
+    """How many images a step fit a card of so many GB: 0 where not even one does."""
+    room = (card * GIB - _CONTEXT) / _MARGIN - fixed
+    return max(0, int(np.min(room[growth > 0] / growth[growth > 0]))) if room.min() > 0 else 0
 
 
-def _rows(name: str, precision: str, options: argparse.Namespace) -> list[dict[str, Any]]:
+def _rows(name: str, precision: str, options: argparse.Namespace) -> list[Row]:
     preset, stage = NETWORKS[name]
-    job = {"preset": preset, "stage": stage, "sizes": options.sizes, "precision": precision, "check": options.check}
-    job |= {"batch": options.batch, "settings": [f"{stage}.{setting}" for setting in options.set]}
+    sizes = options.sizes or (CHECKED if options.check else SIZES)
+    job = {"preset": preset, "stage": stage, "sizes": sizes, "precision": precision, "check": options.check}
+    job["settings"] = [f"{stage}.{setting}" for setting in options.set]
     # One thread between operations, so that as many tensors live at a time in each run.
     environment = {"TF_CPU_ALLOCATOR_USE_BFC": "1", "TF_NUM_INTEROP_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, str(Path(__file__).resolve()), "--job", json.dumps(job)]
@@ -269,20 +263,7 @@ def _rows(name: str, precision: str, options: argparse.Namespace) -> list[dict[s
     return rows
 
 
-def _needs(rows: list[dict[str, Any]]) -> str:
-    return _pivot(rows, ("network", "batch"), lambda row: {f"{row['size']} px": f"{row['computed'] / GIB:.2f}"})
-
-
-def _batches(rows: list[dict[str, Any]]) -> str:
-    fits = "largest batch"
-    return _pivot(
-        rows, ("network", "size"), lambda row: {f"{card} GB": str(row[fits][card] or "–") for card in row[fits]}
-    )
-
-
-def _pivot(
-    rows: list[dict[str, Any]], names: tuple[str, ...], cells: Callable[[dict[str, Any]], dict[str, str]]
-) -> str:
+def _pivot(rows: list[Row], names: tuple[str, ...], cells: Callable[[Row], dict[str, str]]) -> str:
     """A line for each of the values of `names`; what several precisions have in a cell is set side by side."""
     lines: dict[tuple, dict[str, list[str]]] = {}
     for row in rows:
@@ -294,9 +275,8 @@ def _pivot(
     return record.table([*names, *columns], body)
 
 
-def _checks(rows: list[dict[str, Any]]) -> str:
-    named = ("network", "size", "batch", "precision")
-    body = []
+def _checks(rows: list[Row]) -> str:
+    named, body = ("network", "size", "batch", "precision"), []
     for row in rows:
         megabytes = [f"{row[name] / (1 << 20):.0f}" for name in ("computed", "reported")]
         body.append([*(row[name] for name in named), *megabytes, f"{row['reported'] / row['computed']:.2f}"])
@@ -306,10 +286,9 @@ def _checks(rows: list[dict[str, Any]]) -> str:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--networks", nargs="+", choices=NETWORKS, default=list(NETWORKS))
-    parser.add_argument("--sizes", nargs="+", type=int, default=SIZES)
+    parser.add_argument("--sizes", nargs="+", type=int, help="all; with --check 64 and 128")
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=PRECISIONS)
-    parser.add_argument("--batch", type=int, help="images a step; the preset's where left out")
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the stage, such as accumulate=2")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="of the stage, such as batch_size=4")
     parser.add_argument("--check", action="store_true", help="take steps on the CPU and compare")
     parser.add_argument("--out", type=Path, default=record.RESULTS)
     parser.add_argument("--job", help=argparse.SUPPRESS)
