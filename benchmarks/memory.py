@@ -242,7 +242,7 @@ def _bytes(tensor) -> int:
 def _largest_batch(card: int, fixed: np.ndarray, growth: np.ndarray) -> int:
     """How many images a step fit a card of so many GB: 0 where not even one does."""
     room = (card * GIB - _CONTEXT) / _MARGIN - fixed
-    return max(0, int(np.min(room[growth > 0] / growth[growth > 0]))) if room.min() > 0 else 0
+    return int(np.min(room[growth > 0] / growth[growth > 0])) if room.min() > 0 else 0
 
 
 def _rows(name: str, precision: str, options: argparse.Namespace) -> list[Row]:

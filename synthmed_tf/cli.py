@@ -157,7 +157,8 @@ def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int |
 
     with _bar("photographs") as progress:
         labelled = segment_folder(run, images, out, flips, field_pixels, tile, progress)
-    click.echo(f"{len(labelled.facts)} photographs are labelled in {out}; look at {out / 'preview.png'}")
+    look = f"; look at {out / 'preview.png'}" if labelled.facts else ""
+    click.echo(f"{len(labelled.facts)} photographs are labelled in {out}{look}")
     for sentence in labelled.failures:
         click.echo(f"synthmed: {sentence}", err=True)
     sys.exit(2 if labelled.failures else 0)

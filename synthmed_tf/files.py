@@ -46,6 +46,15 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+def clear_remains(folder: Path) -> None:
+    """Removes what killed processes left half-written in a folder that no other process writes into."""
+    for remains in (*folder.glob(".*.????????"), *folder.glob(f".*{PART}")):
+        if remains.is_dir():
+            shutil.rmtree(remains, ignore_errors=True)
+        else:
+            remains.unlink()
+
+
 @contextlib.contextmanager
 def exclusive(path: Path) -> Iterator[None]:
     """Holds a lock file, and removes it at the end; the system lets go of it however the process ends.

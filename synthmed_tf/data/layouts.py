@@ -75,7 +75,9 @@ def recognise(root: Path) -> tuple[str, LayoutFiles]:
 
 def _drive(root: Path) -> LayoutFiles | None:
     parts = [part for part in (root / "training", root / "test") if (part / "images").is_dir()]
-    named = any(re.fullmatch(r"\d+_(training|test)", stem(path)) for path in _pictures(root / "images"))
+    named = not (root / "masks").is_dir() and any(
+        re.fullmatch(r"\d+_(training|test)", stem(path)) for path in _pictures(root / "images")
+    )
     if (root / "images").is_dir() and ((root / "1st_manual").is_dir() or named):
         parts.append(root)
     if not parts:

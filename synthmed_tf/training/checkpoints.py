@@ -6,6 +6,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 
 _KEPT = 2
@@ -70,6 +71,10 @@ class Checkpoints:
         """Removes what a killed process left half-written, and what is newer than the step that was put back."""
         for remains in self.folder.glob("*_temp*"):
             shutil.rmtree(remains, ignore_errors=True)
+        for data in self.folder.glob("ckpt-*.data-*"):
+            if not data.with_name(data.name.partition(".")[0] + _SUFFIX).exists():
+                data.unlink()
+        files.clear_remains(self.folder.parent)
         for newer in (number for number in saved_steps(self.folder) if number > step):
             for file in self.folder.glob(f"ckpt-{newer}.*"):
                 file.unlink()

@@ -1,7 +1,7 @@
 """How good a stage is now: by pairs of patients that it does not learn from, and by the figures of the alarms.
 
-The measure is less where the stage is better: for both GANs the distance between patches of drawn and of real pictures
-(`distance.patch_distance`), for the segmenter 1 - F1.
+The measure is less where the stage is better: for the GANs how far drawn pictures are from real ones by their patches,
+masks also by how whole they are (`distance.patch_distance`, `distance.mask_distance`), for the segmenter 1 - F1.
 """
 
 from functools import singledispatchmethod
@@ -49,9 +49,16 @@ class Judge:
         if stage.ranges != augment.Ranges():
             figures[alarms.LEAK] = alarms.augmentation_leak(real, augmented, drawn)
         if self.dataset.validation is not None:
-            unseen = self.dataset.validation[..., COVERAGE] / np.float32(255) * inside
-            figures[VALIDATION] = distance.patch_distance(2.0 * unseen - 1.0, 2.0 * drawn - 1.0)
+            unseen = (self.dataset.validation[..., COVERAGE] >= 128) & (inside > 0)
+            figures[VALIDATION] = distance.mask_distance(_two_valued(unseen), _two_valued(self._vessels(drawn)))
         return figures
+
+    def _vessels(self, coverage: np.ndarray) -> np.ndarray:
+        """Coverage `(n, size, size, 1)` in [0, 1] cut at the threshold that a snapshot of now would have; bool."""
+        if not self.config.stage1.calibrate:
+            return coverage > 0.5
+        within = coverage[:, self.dataset.fov[..., 0] >= 128]
+        return coverage > max(float(np.quantile(within, 1.0 - self.dataset.vessel_share)), 0.0)
 
     @_figures.register
     def _of_photographs(self, stage: ImageStage) -> dict[str, float]:
@@ -76,3 +83,7 @@ class Judge:
         ranges = augment.Ranges(**self.config.data.augment.model_dump())
         batch = next(iter(pipeline.batches(self.dataset.pairs, _MASKS, self.config.seed, ranges)))
         return (batch["coverage"] * tf.constant(self.dataset.fov / 255.0, tf.float32)).numpy()
+
+
+def _two_valued(masks: np.ndarray) -> np.ndarray:
+    return np.where(masks, 255, 0).astype(np.uint8)
