@@ -100,17 +100,24 @@ class ImageStage:
         terms = {"adversarial": config.adversarial_weight * F.softplus(-logits).mean()}
         terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], fake)).mean()
         if config.feature_weight:
-            with torch.no_grad():
-                _, real_features = self.discriminator(drawn["condition"], batch["photograph"])
-            matching = sum(_l1(r, f) for r, f in zip(real_features, features, strict=True)) / len(features)
-            terms["features"] = config.feature_weight * (paired * matching).mean()
+            terms["features"] = config.feature_weight * self._matching(batch, drawn["condition"], features)
         if self.encoder:
             mean, log_variance = drawn["style_mean"], drawn["style_log_variance"]
             divergence = (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1) / 2.0
             terms["kl"] = config.kl_weight * divergence.mean()
+            self.encoder.requires_grad_(False)  # it does not learn to read back
             read_back, _ = self.encoder(fake)
+            self.encoder.requires_grad_(True)
             terms["style"] = config.style_weight * ((2.0 - paired) * _l1(drawn["style"], read_back)).mean()
         return terms
+
+    def _matching(self, batch: Batch, condition: Tensor, fake_features: list[Tensor]) -> Tensor:
+        """The feature matching loss, of paired examples alone, which are every other one and weigh 2."""
+        every = 2 if self.encoder else 1
+        with torch.no_grad():
+            _, real_features = self.discriminator(condition[::every], batch["photograph"][::every])
+        terms = [_l1(r, f[::every]).mean() for r, f in zip(real_features, fake_features, strict=True)]
+        return sum(terms) / len(terms)
 
     def r1_term(self, batch: Batch) -> Tensor:
         real = batch["photograph"].clone().requires_grad_()

@@ -66,8 +66,10 @@ def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     import tensorflow as tf
 
     from synthmed_tf.data.dataset import Dataset
+    from synthmed_tf.training.allocator import keep_freed_memory
     from synthmed_tf.training.run import make_step
 
+    keep_freed_memory()
     replicas, config = job.get("replicas", 1), load(job)
     if replicas > 1:
         cpu, logical = tf.config.list_physical_devices("CPU")[0], tf.config.LogicalDeviceConfiguration()
@@ -88,7 +90,7 @@ def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
         history = step.run(batches, tf.constant(steps, tf.int32)).numpy()
         assert len(history) == steps, "a term was not finite"
 
-    return run, {"parameters": [n.count_params() for n in networks], "version": tf.__version__}
+    return run, {"parameters": [sum(int(np.prod(v.shape)) for v in n.trainable_variables) for n in networks], "version": tf.__version__}
 
 
 _NAMES = ("photograph", "coverage", "fov", "index")

@@ -44,6 +44,10 @@ class AdversarialStep(TrainingStep):
             "discriminator_optimizer": self.discriminator_update.state(),
         }
 
+    def figures(self) -> dict[str, float]:
+        """Of both updates."""
+        return self.generator_update.figures("generator") | self.discriminator_update.figures("discriminator")
+
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""
         config = self.stage.config

@@ -108,7 +108,7 @@ class StageLoop:
         self._check_finite(done, history)
         done += steps
         figures = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
-        figures["images_per_second"] = speed
+        figures |= self.step.figures() | {"images_per_second": speed}
         if self._due(done, self.config.validate_every):
             figures |= {name: agreed(self.strategy, value) for name, value in self.judge.figures().items()}
         recent = log.values(_DISCRIMINATOR_TERM, after=done - _WINDOW)

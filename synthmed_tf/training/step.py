@@ -38,6 +38,10 @@ class TrainingStep:
         """All that a resumed run needs, by name, but for the global step."""
         raise NotImplementedError
 
+    def figures(self) -> dict[str, float]:
+        """Learning rates and loss scales as they are now, by their names in TensorBoard."""
+        raise NotImplementedError
+
     @tf.function
     def run(self, batches, steps: tf.Tensor) -> tf.Tensor:
         """Takes several steps; called in the cross-replica context. Stops after one with a term that is not finite.
@@ -114,6 +118,11 @@ class Update:
             self.optimizer.apply_gradients(zip(gradients, self.variables, strict=True))
         else:
             self.scale.apply(self.optimizer, gradients, self.variables)
+
+    def figures(self, network: str) -> dict[str, float]:
+        """The learning rate and, in float16, the loss scale."""
+        figures = {f"rate/{network}": float(self.optimizer.learning_rate)}
+        return figures if self.scale is None else figures | {f"loss_scale/{network}": float(self.scale.variables[0])}
 
     def state(self) -> list[tf.Variable]:
         """The optimizer's variables and the loss scale's."""

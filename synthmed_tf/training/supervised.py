@@ -27,6 +27,10 @@ class SupervisedStep(TrainingStep):
             "optimizer": self.update.state(),
         }
 
+    def figures(self) -> dict[str, float]:
+        """Of its update."""
+        return self.update.figures("segmenter")
+
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""
         gradients, metrics = self.over_parts(batch, self._gradients)
