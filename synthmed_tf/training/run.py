@@ -16,6 +16,7 @@ from synthmed_tf.data.dataset import Dataset, load_dataset
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
 from synthmed_tf.training.adversarial import AdversarialStep
+from synthmed_tf.training.allocator import keep_freed_memory
 from synthmed_tf.training.checkpoints import saved_steps
 from synthmed_tf.training.loop import StageLoop
 from synthmed_tf.training.segmenter_stage import SegmenterStage
@@ -56,6 +57,7 @@ def train(
         training.loop.Interrupted: the run was stopped and has saved.
     """
     run = Path(run)
+    keep_freed_memory()
     if config.xla:
         turn_on_xla()
     strategy = make_strategy(config.strategy)

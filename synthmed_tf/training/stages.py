@@ -85,8 +85,11 @@ class MaskStage:
     def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
         real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
         fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
-        real_logits = self.discriminator(real, training=True)
-        fake_logits = self.discriminator(fake, training=True)
+        if self._compares_groups(real):
+            both = self.discriminator(tf.concat([real, fake], axis=0), training=True)  # one large pass takes less time
+            real_logits, fake_logits = tf.split(both, 2)
+        else:
+            real_logits, fake_logits = (self.discriminator(masks, training=True) for masks in (real, fake))
         return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
 
     def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
@@ -101,6 +104,10 @@ class MaskStage:
         real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
         with layers.computed_in_float32(self.discriminator):
             return losses.r1_penalty(lambda x: self.discriminator(x, training=True), real)
+
+    def _compares_groups(self, masks: tf.Tensor) -> bool:
+        """Whether the discriminator compares masks in groups of its own size alone, not over the whole batch."""
+        return self.config.architecture == "resampling" and masks.shape[0] is not None and masks.shape[0] % 4 == 0
 
     def _real(self, batch: Batch) -> tf.Tensor:
         coverage = batch["coverage"]
@@ -161,8 +168,12 @@ class ImageStage:
 
     def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
         condition = self._condition(batch)
-        real_logits, _ = self.discriminator(condition, batch["photograph"], training=True)
-        fake_logits, _ = self.discriminator(condition, drawn["photograph"], training=True)
+        real, fake = batch["photograph"], drawn["photograph"]
+        if self.config.norm == "batch":  # real and drawn examples have statistics of their own
+            real_logits, fake_logits = (self.discriminator(condition, x, training=True)[0] for x in (real, fake))
+        else:
+            conditions, both = (tf.concat(pair, axis=0) for pair in ((condition, condition), (real, fake)))
+            real_logits, fake_logits = tf.split(self.discriminator(conditions, both, training=True)[0], 2)
         return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
 
     def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
@@ -172,9 +183,7 @@ class ImageStage:
         paired, unpaired = self._shares(batch)
         terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], fake)
         if config.feature_weight:
-            _, real_features = self.discriminator(condition, batch["photograph"], training=True)
-            matching = losses.feature_matching_loss(real_features, fake_features)
-            terms["features"] = config.feature_weight * paired * matching
+            terms["features"] = config.feature_weight * paired * self._matching(batch, condition, fake_features)
         if self.encoder is not None:
             divergence = losses.kl_to_standard_normal(drawn["style_mean"], drawn["style_log_variance"])
             terms["kl"] = config.kl_weight * divergence
@@ -186,6 +195,17 @@ class ImageStage:
         condition = self._condition(batch)
         with layers.computed_in_float32(self.discriminator):
             return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
+
+    def _matching(self, batch: Batch, condition: tf.Tensor, fake_features: list[tf.Tensor]) -> tf.Tensor:
+        """The feature matching loss, `(batch,)`; unpaired examples, for which it does not count, have 0."""
+        photograph = batch["photograph"]
+        independent = self.encoder is not None and self.config.norm != "batch"
+        if not (independent and photograph.shape[0] is not None and photograph.shape[0] % 2 == 0):
+            _, real_features = self.discriminator(condition, photograph, training=True)
+            return losses.feature_matching_loss(real_features, fake_features)
+        _, real_features = self.discriminator(condition[::2], photograph[::2], training=True)
+        matching = losses.feature_matching_loss(real_features, [features[::2] for features in fake_features])
+        return tf.reshape(tf.stack([matching, tf.zeros_like(matching)], axis=1), (-1,))
 
     def _condition(self, batch: Batch) -> tf.Tensor:
         return condition(batch["coverage"], batch["fov"] if self.config.use_fov else None)
