@@ -1,6 +1,6 @@
 """What this machine can do at most: matrix products and additions in memory.
 
-    python benchmarks/machine.py
+python benchmarks/machine.py
 """
 
 import json

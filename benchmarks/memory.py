@@ -40,7 +40,7 @@ CARDS = (8, 12, 16, 24, 40, 80)
 GIB = 1 << 30
 Row = dict[str, Any]
 
-# For what a card is left with: CUDA's context and libraries (a guess), and how much more the allocator took (measured).
+# Left free on a card: a guess for CUDA's context, and a margin for what the allocator takes beyond the computed.
 _CONTEXT, _MARGIN = GIB, 1.25
 
 # Their kernels hand an input on as it is, or write their result over it where nobody else reads it.

@@ -6,9 +6,9 @@ discriminator's weights, no synchronization inside a step.
 
 import torch
 import torch.nn.functional as F
+import torch_networks as networks
 from torch import Tensor, nn
 
-import torch_networks as networks
 from synthmed_tf.config import Config, StageConfig
 
 Batch = dict[str, Tensor]

@@ -137,9 +137,7 @@ def _table(results: list[dict[str, Any]]) -> str:
     rows = []
     for result in results:
         speeds = [f"{value:.1f}" for value in result["images a second"].values()]
-        rows.append(
-            [result["row"], result["size"], result["batch"], *speeds, f"{result['ratio']:.2f}", result["goal"]]
-        )
+        rows.append([result["row"], result["size"], result["batch"], *speeds, f"{result['ratio']:.2f}", result["goal"]])
     return record.table(header, rows)
 
 

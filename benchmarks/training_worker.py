@@ -1,4 +1,4 @@
-"""One framework's training step in a process of its own: takes as many steps as it is told, and says how long they took.
+"""One framework's training step in a process of its own: takes as many steps as it is told, and times them.
 
     python benchmarks/training_worker.py tensorflow '{"preset": "recommended", "stage": "stage1", "settings": []}'
 
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 BATCHES = 2
+_NAMES = ("photograph", "coverage", "fov", "index")
+_NETWORKS = ("generator", "discriminator", "encoder")
 Run = Callable[[int], None]
 
 
@@ -25,17 +27,21 @@ def main() -> None:
     framework, job = sys.argv[1], json.loads(sys.argv[2])
     made = tensorflow_step(job) if framework == "tensorflow" else torch_step(job, framework)
     run, facts = made
+    before = _peak_memory()
     started = time.perf_counter()
     run(1)
-    facts["first step"] = time.perf_counter() - started
+    facts |= {"first step": time.perf_counter() - started, "memory before, MB": before}
     run(1)
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
         started, used = time.perf_counter(), time.process_time()
         run(int(line))
         figures = {"seconds": time.perf_counter() - started, "processor seconds": time.process_time() - used}
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(json.dumps(figures | {"peak memory, MB": peak}), flush=True)
+        print(json.dumps(figures | {"peak memory, MB": _peak_memory()}), flush=True)
+
+
+def _peak_memory() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
 def load(job: dict[str, Any]):
@@ -81,20 +87,18 @@ def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     with strategy.scope():
         keras.utils.set_random_seed(0)
         step = make_step(job["stage"], config, Dataset(everywhere, {}), strategy)
-    stacked = [np.stack(values) for values in zip(*(b.values() for b in _pictures_of(job, config)), strict=True)]
-    dataset = tf.data.Dataset.from_tensor_slices(dict(zip(_NAMES, stacked, strict=True))).cache().repeat()
-    batches = iter(strategy.experimental_distribute_dataset(dataset.unbatch().batch(_batch_size(job, config), True)))
+    ours = {name: np.concatenate([batch[name] for batch in _pictures_of(job, config)]) for name in _NAMES}
+    parts = {name: np.stack(np.split(values, BATCHES * replicas)) for name, values in ours.items()}
+    dataset = tf.data.Dataset.from_tensor_slices(parts).repeat().prefetch(2)  # a replica's part each, as in training
+    batches = iter(strategy.distribute_datasets_from_function(lambda _: dataset))
     networks = [network for name in _NETWORKS if (network := getattr(step.stage, name, None)) is not None]
 
     def run(steps: int) -> None:
         history = step.run(batches, tf.constant(steps, tf.int32)).numpy()
         assert len(history) == steps, "a term was not finite"
 
-    return run, {"parameters": [sum(int(np.prod(v.shape)) for v in n.trainable_variables) for n in networks], "version": tf.__version__}
-
-
-_NAMES = ("photograph", "coverage", "fov", "index")
-_NETWORKS = ("generator", "discriminator", "encoder")
+    counts = [sum(int(np.prod(variable.shape)) for variable in n.trainable_variables) for n in networks]
+    return run, {"parameters": counts, "version": tf.__version__}
 
 
 def _batch_size(job: dict[str, Any], config) -> int:

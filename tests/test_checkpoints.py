@@ -141,6 +141,11 @@ def test_a_lost_worker_is_one_sentence(tmp_path):
     sentence = r"Another worker ended .*Socket closed.* step 4; start all workers again"
     with pytest.raises(SynthMedError, match=sentence), explained(tmp_path, several_workers=True):
         raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Socket closed")
+    with (
+        pytest.raises(SynthMedError, match=r"does not fit into memory .*step 4; set accumulate"),
+        explained(tmp_path, False),
+    ):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
     with pytest.raises(tf.errors.InvalidArgumentError), explained(tmp_path, several_workers=True):
         raise tf.errors.InvalidArgumentError(None, None, "shapes")
 

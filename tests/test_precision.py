@@ -144,6 +144,7 @@ def test_combinations_that_cannot_work_are_refused_with_the_reason(two_replicas)
     cases = [
         ("stage2", ("stage2.accumulate=3",), "8, which 2 replicas in 3 parts each cannot share equally; .* of 6"),
         ("stage1", ("stage1.accumulate=2",), "leaves 2 images a part; .* groups of 4"),
+        ("stage1", ("stage1.batch_size=6",), "leaves 3 at a time; .* multiple of 4"),
         ("stage2", ("stage2.norm=batch", "stage2.r1_gamma=1"), "r1_gamma is 1.0, which TensorFlow cannot compute"),
     ]
     for stage, options, sentence in cases:

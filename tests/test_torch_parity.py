@@ -8,14 +8,13 @@ import pytest
 import tensorflow as tf
 from steps import make_config, random_pairs
 
-torch = pytest.importorskip("torch")
-sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
-
-import torch_step
-
 from synthmed_tf import augment, latents
 from synthmed_tf.data import pipeline
 from synthmed_tf.training.stages import ImageStage, MaskStage
+
+torch = pytest.importorskip("torch")
+sys.path.append(str(Path(__file__).resolve().parents[1] / "benchmarks"))
+torch_step = pytest.importorskip("torch_step")
 
 NETWORKS = ("generator", "discriminator", "encoder")
 
@@ -76,7 +75,9 @@ def _pictures(batch):
     return made | {"paired": torch.from_numpy((batch["index"].numpy() % 2 == 0).astype(np.float32))}
 
 
-@pytest.mark.parametrize(("name", "preset"), [("stage1", "recommended"), ("stage2", "recommended"), ("stage2", "paper")])
+@pytest.mark.parametrize(
+    ("name", "preset"), [("stage1", "recommended"), ("stage2", "recommended"), ("stage2", "paper")]
+)
 def test_every_term_is_the_same_in_pytorch(name, preset):
     ours, theirs, batch, torch_batch = _both(name, preset)
     drawn, torch_drawn = ours.draw(batch, 0), theirs.draw(torch_batch)

@@ -35,8 +35,12 @@ def make_strategy(name: str, devices: tuple[str, ...] = ()) -> tf.distribute.Str
 
 
 def is_chief(strategy: tf.distribute.Strategy) -> bool:
-    """Whether this process writes the run's folder: worker 0 of several, and any process that is alone."""
-    return strategy.cluster_resolver is None or strategy.cluster_resolver.task_id in (None, 0)
+    """Whether this process writes the run's folder: the chief, worker 0 where none is named, and who is alone."""
+    resolver = strategy.cluster_resolver
+    if resolver is None or resolver.task_id is None:
+        return True
+    first = "chief" if "chief" in resolver.cluster_spec().jobs else "worker"
+    return resolver.task_type in (None, first) and resolver.task_id == 0
 
 
 def agreed(strategy: tf.distribute.Strategy, figure: float) -> float:
@@ -74,6 +78,11 @@ def check_combination(strategy: tf.distribute.Strategy, config: Config, stage: s
         raise SynthMedError(
             f"Option stage1.accumulate is {chosen.accumulate}, which leaves {part} images a part; "
             f"masks are compared in groups of {_GROUP}, so choose parts of a multiple of {_GROUP}."
+        )
+    if stage == "stage1" and chosen.diversity_weight and part % 2:
+        raise SynthMedError(
+            f"Option stage1.batch_size is {chosen.batch_size}, which leaves {part} at a time; the diversity loss "
+            f"compares pairs, so choose a multiple of {2 * shares}, or stage1.diversity_weight=0."
         )
     if replicas > 1 and stage != "segmenter" and chosen.r1_gamma and _has_batch_statistics(config, stage):
         raise SynthMedError(

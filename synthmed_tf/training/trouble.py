@@ -1,4 +1,4 @@
-"""What stops a run from outside, in one sentence: a full disk, a worker that is gone."""
+"""What stops a run from outside, in one sentence: a full disk, too little memory, a worker that is gone."""
 
 import contextlib
 import errno
@@ -25,7 +25,7 @@ def explained(folder: Path, several_workers: bool) -> Iterator[None]:
         several_workers: whether processes train together.
 
     Raises:
-        SynthMedError: the disk is full, or another worker is gone. Other errors pass.
+        SynthMedError: the disk is full, the memory is not enough, or another worker is gone. Other errors pass.
     """
     try:
         yield
@@ -34,6 +34,11 @@ def explained(folder: Path, several_workers: bool) -> Iterator[None]:
             raise SynthMedError(
                 f"The disk that {folder} lies on is full; {_last_good(folder)}; free space and run the same command "
                 "again."
+            ) from error
+        if isinstance(error, tf.errors.ResourceExhaustedError):
+            raise SynthMedError(
+                f"A step does not fit into memory ({_first_words(error)}); {_last_good(folder)}; set accumulate for "
+                "this stage, a smaller batch_size or size, or precision=mixed_float16."
             ) from error
         if several_workers and _is_lost(error):
             raise SynthMedError(
