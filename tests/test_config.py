@@ -125,11 +125,14 @@ def test_unknown_preset():
 @pytest.mark.parametrize(
     ("override", "said"),
     [
-        ("stage1.batch_sise=4", "'stage1.batch_sise' (did you mean 'batch_size'?); choose batch_size, steps, epochs"),
+        (
+            "stage1.batch_sise=4",
+            "'stage1.batch_sise' (did you mean 'batch_size'?); choose batch_size, accumulate, steps, epochs",
+        ),
         ("stage2.optimizr.beta1=0.5", "'stage2.optimizr' (did you mean 'optimizer'?)"),
         ("stage1.optimizer.beta3=0.5", "'stage1.optimizer.beta3' (did you mean 'beta2'?); choose name, generator_rate"),
         ("Size=64", "'Size' (did you mean 'size'?)"),
-        ("a.b.c=1", "'a'; choose preset, size, seed, strategy"),
+        ("b.b.c=1", "'b'; choose preset, size, seed, strategy"),
         ("stage1={1: 2}", "'stage1.1'; choose batch_size"),
     ],
 )
@@ -184,7 +187,8 @@ def test_unknown_option(override, said):
         ),
         (
             "data=",
-            "data is a section with the options patient_regex, patients, augment or cache_limit_mb; it cannot be None.",
+            "data is a section with the options patient_regex, patients, validation_patients, validation_share, augment "
+            "or cache_limit_mb; it cannot be None.",
         ),
         ("preset=paper", "Option preset is 'paper' beside --preset demo; leave one of them out."),
     ],

@@ -22,7 +22,7 @@ def test_instance_normalization_closed_form():
 
 
 def test_the_shim_uses_addons_exactly_where_they_run():
-    layer = layers.normalization("instance")
+    layer = layers.normalization("instance").layer
     expected = "tensorflow_addons" if layers.tfa is not None else "keras"
     assert type(layer).__module__.split(".")[0] == expected
     assert (layers.tfa is not None) == keras.__version__.startswith("2.")
@@ -33,7 +33,7 @@ def test_batch_normalization_closed_form_and_moving_average():
     layer = layers.normalization("batch")
     expected = (x - x.mean(axis=(0, 1, 2))) / np.sqrt(x.var(axis=(0, 1, 2)) + 1e-5)
     np.testing.assert_allclose(layer(x, training=True), expected, atol=1e-5)
-    np.testing.assert_allclose(layer.moving_mean, 0.1 * x.mean(axis=(0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(layer.layer.moving_mean, 0.1 * x.mean(axis=(0, 1, 2)), rtol=1e-4)
 
 
 def test_no_normalization_changes_nothing_and_an_unknown_one_is_named():

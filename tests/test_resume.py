@@ -101,7 +101,7 @@ def test_a_term_that_is_not_finite_is_named_with_its_step_and_the_checkpoint_sta
     assert "the last good checkpoint" in str(error.value)
     assert snapshot.load(tmp_path / "segmenter" / "snapshot").step == 2
     lines = _run("segmenter", tmp_path, one_device(), *options, "segmenter.steps=4")
-    assert lines == [] and snapshot.load(tmp_path / "segmenter" / "snapshot").step == 4
+    assert not any("warning" in line for line in lines) and snapshot.load(tmp_path / "segmenter" / "snapshot").step == 4
 
 
 def _warnings(folder):

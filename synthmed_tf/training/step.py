@@ -121,8 +121,11 @@ class Update:
 
     def figures(self, network: str) -> dict[str, float]:
         """The learning rate and, in float16, the loss scale."""
-        figures = {f"rate/{network}": float(self.optimizer.learning_rate)}
-        return figures if self.scale is None else figures | {f"loss_scale/{network}": float(self.scale.variables[0])}
+        found = {f"rate/{network}": self.optimizer.learning_rate}
+        if self.scale is not None:
+            found[f"loss_scale/{network}"] = self.scale.variables[0]
+        # The value of a variable of several replicas is that of the first.
+        return {name: float(tf.convert_to_tensor(variable)) for name, variable in found.items()}
 
     def state(self) -> list[tf.Variable]:
         """The optimizer's variables and the loss scale's."""
