@@ -1,5 +1,6 @@
 """Mixed precision, XLA, loss scaling and accumulation, on one replica and two, against float32 and the whole batch."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -25,16 +26,15 @@ STAGES = ("stage1", "stage2", "segmenter")
 R1 = ("stage1.r1_interval=2", "stage2.r1_gamma=1", "stage2.r1_interval=2")
 
 
-@pytest.mark.parametrize(
-    ("precision", "replicas"),
-    [
-        ("mixed_float16", 1),
-        ("mixed_float16", 2),
-        ("mixed_bfloat16", 1),
-        pytest.param("mixed_bfloat16", 2, marks=pytest.mark.slow),
-    ],
-)
-@pytest.mark.parametrize("name", STAGES)
+# Each takes a while to compile: one of each kind is in the fast suite.
+FAST = {("stage1", "mixed_bfloat16", 1), ("stage2", "mixed_float16", 2), ("segmenter", "mixed_float16", 1)}
+COMBINATIONS = [
+    pytest.param(*each, marks=() if each in FAST else pytest.mark.slow)
+    for each in itertools.product(STAGES, TOLERANCE, (1, 2))
+]
+
+
+@pytest.mark.parametrize(("name", "precision", "replicas"), COMBINATIONS)
 def test_mixed_precision_follows_float32(name, precision, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
     _, expected = trained(name, make_config("recommended", *PLAIN, *R1), one_device(), 2)
@@ -125,7 +125,7 @@ def test_the_scale_grows_after_two_thousand_good_steps():
     assert float(scale.variables[0]) == 2.0**24
 
 
-@pytest.mark.parametrize("replicas", [1, 2])
+@pytest.mark.parametrize("replicas", [1, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
 def test_parts_of_a_batch_add_up_to_the_whole(name, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
@@ -167,7 +167,7 @@ print(json.dumps(trained(name, make_config("recommended", *PLAIN), strategy, 2)[
 """
 
 
-@pytest.mark.parametrize(("replicas", "name"), [(1, "stage1"), (2, "stage2")])
+@pytest.mark.parametrize(("replicas", "name"), [pytest.param(1, "stage1", marks=pytest.mark.slow), (2, "stage2")])
 def test_xla_compiles_clusters_and_follows_the_other_way(replicas, name):
     """In a process of its own: what is asked of XLA holds for a whole process."""
     here = Path(__file__).resolve()
