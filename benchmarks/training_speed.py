@@ -76,7 +76,7 @@ def main() -> None:
     results = []
     for name in options.rows:
         for size in options.sizes:
-            results.append(compare(name, size, options))
+            results.append(compare(name, size, options) | {"matmul peak, GFLOP/s": peak["matmul, GFLOP/s"]})
             print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     record.save("training_speed", {"machine": peak, "rows": results}, _table(results), options.out)
 
@@ -115,6 +115,7 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
         "ratio": statistics.median(ratios),
         "ratios of rounds": ratios,
         "goal": GOAL.get(size),
+        "GFLOP an image": workers["torch"].facts["GFLOP an image"] if "torch" in workers else None,
         "versions": {framework: worker.facts["version"] for framework, worker in workers.items()},
         "first step": {framework: worker.facts["first step"] for framework, worker in workers.items()},
     }
@@ -134,11 +135,21 @@ def _assert_equal_networks(workers: dict[str, Worker]) -> None:
 def _table(results: list[dict[str, Any]]) -> str:
     variants = [name for name in results[0]["images a second"] if name != "tensorflow"]
     header = ["networks", "pixels", "batch", "ours, img/s", *(f"{name}, img/s" for name in variants), "ratio", "goal"]
+    header += ["GFLOP an image", "of the matmul peak"]
     rows = []
     for result in results:
         speeds = [f"{value:.1f}" for value in result["images a second"].values()]
         rows.append([result["row"], result["size"], result["batch"], *speeds, f"{result['ratio']:.2f}", result["goal"]])
     return record.table(header, rows)
+
+
+def _share_of_peak(result: dict[str, Any]) -> list[str]:
+    """What an image takes, and how near its arithmetic comes to the machine's matrix products."""
+    operations = result["GFLOP an image"]
+    if operations is None:
+        return ["-", "-"]
+    share = operations * result["images a second"]["tensorflow"] / result["matmul peak, GFLOP/s"]
+    return [f"{operations:.2f}", f"{share:.0%}"]
 
 
 def _options() -> argparse.Namespace:

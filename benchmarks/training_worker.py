@@ -31,6 +31,8 @@ def main() -> None:
     started = time.perf_counter()
     run(1)
     facts |= {"first step": time.perf_counter() - started, "memory before, MB": before}
+    if framework == "torch":
+        facts["GFLOP an image"] = _operations(run, job)
     run(1)
     print(json.dumps(facts), flush=True)
     for line in sys.stdin:
@@ -136,6 +138,17 @@ def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
 
     facts = {"parameters": [sum(p.numel() for p in n.parameters()) for n in networks], "version": torch.__version__}
     return run, facts
+
+
+def _operations(run: Run, job: dict[str, Any]) -> float:
+    """Multiplications and additions of matrix products and convolutions, in thousand millions an image."""
+    from torch.utils.flop_counter import FlopCounterMode
+
+    stage = getattr(load(job), job["stage"])
+    steps = stage.r1_interval if stage.r1_gamma else 1
+    with FlopCounterMode(display=False) as counter:
+        run(steps)
+    return counter.get_total_flops() / steps / stage.batch_size / 1e9
 
 
 def _torch_batches(batches: list[dict[str, np.ndarray]], layout) -> Iterator[dict[str, Any]]:

@@ -49,7 +49,7 @@ def _tensors(folder):
         ("stage1", 2, ()),
         ("stage2", 2, ("precision=mixed_float16",)),
         ("segmenter", 1, ("precision=mixed_float16", "segmenter.accumulate=2")),
-        ("segmenter", 2, ()),
+        pytest.param("segmenter", 2, (), marks=pytest.mark.slow),
     ],
 )
 def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_replicas, tmp_path):
