@@ -139,7 +139,8 @@ def _table(results: list[dict[str, Any]]) -> str:
     rows = []
     for result in results:
         speeds = [f"{value:.1f}" for value in result["images a second"].values()]
-        rows.append([result["row"], result["size"], result["batch"], *speeds, f"{result['ratio']:.2f}", result["goal"]])
+        ratio = [f"{result['ratio']:.2f}", result["goal"], *_share_of_peak(result)]
+        rows.append([result["row"], result["size"], result["batch"], *speeds, *ratio])
     return record.table(header, rows)
 
 

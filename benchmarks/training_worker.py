@@ -140,15 +140,17 @@ def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
     return run, facts
 
 
-def _operations(run: Run, job: dict[str, Any]) -> float:
-    """Multiplications and additions of matrix products and convolutions, in thousand millions an image."""
+def _operations(run: Run, job: dict[str, Any]) -> float | None:
+    """Operations of matrix products and convolutions, in thousand millions an image; None with R1, whose second
+    derivatives PyTorch's counter cannot follow."""
     from torch.utils.flop_counter import FlopCounterMode
 
     stage = getattr(load(job), job["stage"])
-    steps = stage.r1_interval if stage.r1_gamma else 1
+    if stage.r1_gamma:
+        return None
     with FlopCounterMode(display=False) as counter:
-        run(steps)
-    return counter.get_total_flops() / steps / stage.batch_size / 1e9
+        run(1)
+    return counter.get_total_flops() / stage.batch_size / 1e9
 
 
 def _torch_batches(batches: list[dict[str, np.ndarray]], layout) -> Iterator[dict[str, Any]]:
