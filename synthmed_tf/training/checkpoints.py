@@ -38,8 +38,9 @@ class Checkpoints:
         for old in found[:-_KEPT]:
             for file in self.folder.glob(f"ckpt-{old}.*"):
                 file.unlink()
-        kept = [f"ckpt-{number}" for number in found[-_KEPT:]]
-        tf.compat.v1.train.update_checkpoint_state(str(self.folder), f"ckpt-{step}", kept)
+        # What tf.train.latest_checkpoint reads: TensorFlow's own way to write it is deprecated.
+        kept = "".join(f'all_model_checkpoint_paths: "ckpt-{number}"\n' for number in found[-_KEPT:])
+        files.write_text(self.folder / "checkpoint", f'model_checkpoint_path: "ckpt-{step}"\n{kept}')
 
     def restore(self) -> int:
         """Puts back the newest checkpoint that can be read.
