@@ -27,7 +27,7 @@ from PIL import Image, ImageDraw
 
 from synthmed_tf import files, scores, snapshot
 from synthmed_tf import images as pictures
-from synthmed_tf.data.reading import derive_fov, load_sample, load_samples, uncrop
+from synthmed_tf.data.reading import MOST_VESSEL_SHARE, derive_fov, load_sample, load_samples, uncrop
 from synthmed_tf.data.sample import Sample
 from synthmed_tf.data.sources import Pair, Source, find_pairs
 from synthmed_tf.errors import SynthMedError
@@ -38,7 +38,6 @@ Line = dict[str, Any]
 LINES = "segment.jsonl"
 FOLDERS = ("images", "masks", "fov")
 
-_MOST_VESSEL_SHARE = 0.5
 _SHOWN, _SHOWN_SIDE, _SHOWN_COLUMNS = 24, 256, 4
 
 
@@ -273,7 +272,7 @@ def _readable_sha256(path: Path) -> str:
 def _plausible_share(pair: Pair, vessels: Vessels) -> float:
     """The share of the field of view that is vessel; refuses what training would refuse."""
     share = float(vessels.mask.sum() / vessels.fov.sum())
-    if not 0 < share <= _MOST_VESSEL_SHARE:
+    if not 0 < share <= MOST_VESSEL_SHARE:
         raise SynthMedError(
             f"{pair.photograph}: the segmenter calls {share:.0%} of the field vessel; remove it, or train for longer."
         )

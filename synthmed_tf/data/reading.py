@@ -15,6 +15,8 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.images import read_image, read_mask
 
 VESSEL_THRESHOLD = 128
+MOST_VESSEL_SHARE = 0.5
+"""Of the field of view: what has more is no vessel mask."""
 
 _FIELD_SIDE = 320
 _FIELD_LEVEL = 0.07
@@ -22,7 +24,6 @@ _FIELD_LEAST_STEP = 5.0
 _NO_BORDER_LEVEL = 0.2
 _FULL_FRAME_SHARE = 0.985
 _LEAST_FIELD_SHARE = 0.1
-_MOST_VESSEL_SHARE = 0.5
 _FINE = 3
 
 
@@ -274,7 +275,7 @@ def _refuse_implausible(pair: Pair, mask: np.ndarray, fov: np.ndarray) -> None:
     share = float(mask[fov].mean())
     if share == 0:
         raise SynthMedError(f"{pair.mask} has no vessel in the field of view of {pair.photograph}; check both files.")
-    if share > _MOST_VESSEL_SHARE:
+    if share > MOST_VESSEL_SHARE:
         raise SynthMedError(
             f"{pair.mask} calls {share:.0%} of the field of view vessel; invert it (vessels are the bright value), or "
             "check that it is a vessel mask."
