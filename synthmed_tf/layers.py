@@ -143,4 +143,9 @@ def plain_variables(owner: keras.Model | keras.optimizers.Optimizer) -> list[tf.
 
     Checkpoints and SavedModels hold these lists: TensorFlow does not look into a Keras 3 network's lists of layers.
     """
-    return [v if isinstance(v, tf.Variable) else v.value for v in owner.variables]
+    return [plain(variable) for variable in owner.variables]
+
+
+def plain(variable) -> tf.Variable:
+    """TensorFlow's variable itself; Keras 3 wraps it in one of its own."""
+    return variable if isinstance(variable, tf.Variable) else variable.value

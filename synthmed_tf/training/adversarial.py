@@ -3,7 +3,8 @@
 import tensorflow as tf
 
 from synthmed_tf import ema, layers
-from synthmed_tf.training.stages import AdversarialStage, Batch, make_optimizer
+from synthmed_tf.training.optimizers import make_optimizer
+from synthmed_tf.training.stages import AdversarialStage, Batch
 from synthmed_tf.training.step import TrainingStep, Update
 
 Drawing = tuple[dict[str, tf.Tensor], tf.GradientTape]

@@ -40,7 +40,7 @@ class LossScale:
         scale = self._scale.read_value()
         gradients = [gradient / scale for gradient in gradients]
         finite = _finite_everywhere(gradients)
-        state = [v if isinstance(v, tf.Variable) else v.value for v in variables] + layers.plain_variables(optimizer)
+        state = [layers.plain(variable) for variable in variables] + layers.plain_variables(optimizer)
         before = [tf.identity(variable) for variable in state]
         with tf.control_dependencies(before):
             safe = [tf.where(finite, gradient, tf.zeros_like(gradient)) for gradient in gradients]

@@ -13,7 +13,7 @@ import keras
 import tensorflow as tf
 
 from synthmed_tf import augment, latents, layers, losses
-from synthmed_tf.config import Config, OptimizerConfig, StageConfig, TrainedConfig
+from synthmed_tf.config import Config, StageConfig, TrainedConfig
 from synthmed_tf.models import factory
 
 Batch = dict[str, tf.Tensor]
@@ -203,8 +203,8 @@ class ImageStage:
         if not (independent and photograph.shape[0] is not None and photograph.shape[0] % 2 == 0):
             _, real_features = self.discriminator(condition, photograph, training=True)
             return losses.feature_matching_loss(real_features, fake_features)
-        _, real_features = self.discriminator(condition[::2], photograph[::2], training=True)
-        matching = losses.feature_matching_loss(real_features, [features[::2] for features in fake_features])
+        _, real_features = self.discriminator(_every_other(condition), _every_other(photograph), training=True)
+        matching = losses.feature_matching_loss(real_features, [_every_other(features) for features in fake_features])
         return tf.reshape(tf.stack([matching, tf.zeros_like(matching)], axis=1), (-1,))
 
     def _condition(self, batch: Batch) -> tf.Tensor:
@@ -231,11 +231,10 @@ def condition(coverage: tf.Tensor, fov: tf.Tensor | None) -> tf.Tensor:
     return tf.where(tf.concat(channels, axis=-1) >= 0.5, 1.0, -1.0)
 
 
-def make_optimizer(config: OptimizerConfig, learning_rate: float) -> keras.optimizers.Optimizer:
-    """The optimizer that the configuration names."""
-    if config.name == "adam":
-        return keras.optimizers.Adam(learning_rate, beta_1=config.beta1, beta_2=config.beta2)
-    return keras.optimizers.RMSprop(learning_rate)
+def _every_other(examples: tf.Tensor) -> tf.Tensor:
+    """`examples[::2]` of an even batch, whose slice with a stride takes five times as long on a CPU."""
+    batch, *shape = examples.shape
+    return tf.reshape(tf.unstack(tf.reshape(examples, (batch // 2, 2, -1)), axis=1)[0], (batch // 2, *shape))
 
 
 def _is_paired(batch: Batch) -> tf.Tensor:

@@ -1,9 +1,9 @@
 """The step of a network that is told the answer: the segmenter's."""
 
-import keras
 import tensorflow as tf
 
 from synthmed_tf import ema, layers
+from synthmed_tf.training.optimizers import FusedAdam
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import Batch
 from synthmed_tf.training.step import TrainingStep, Update
@@ -16,7 +16,7 @@ class SupervisedStep(TrainingStep):
         self, stage: SegmenterStage, strategy: tf.distribute.Strategy, precision: layers.Precision = "float32"
     ):
         super().__init__(stage, strategy, precision)
-        optimizer = keras.optimizers.Adam(stage.config.learning_rate)
+        optimizer = FusedAdam(stage.config.learning_rate)
         self.update = Update(optimizer, stage.network.trainable_variables, precision)
 
     def state(self) -> dict[str, list[tf.Variable]]:
