@@ -21,7 +21,7 @@ import utility
 from synthmed_tf import artifact, exporting, files
 
 MARKS = {  # steps of Stage-I and of Stage-II
-    "recommended": ((600, 600), (1200, 1200), (2000, 2000)),
+    "recommended": ((600, 600), (1200, 1200), (2000, 2000), (3200, 4400)),
     "paper": ((500, 32), (1000, 63), (2000, 126)),
 }
 GOALS = (0.90, 0.95)

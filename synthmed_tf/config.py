@@ -116,12 +116,15 @@ class StageConfig(TrainedConfig):
     """What both stages have.
 
     Attributes:
-        generator_updates: updates of the generator for each of the discriminator.
+        updates: `simultaneous`, both networks from one judgement of each example, which saves passes of the
+            discriminator; or `alternating`, the generator after the discriminator has learned from the batch.
+        generator_updates: updates of the generator for each of the discriminator; several only where alternating.
         r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
         r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
+    updates: Literal["simultaneous", "alternating"] = "simultaneous"
     generator_updates: Annotated[int, Field(ge=1, le=5)] = 1
     r1_gamma: Weight = 0.0
     r1_interval: Positive = 8

@@ -67,30 +67,41 @@ def test_metrics_are_means_over_steps_and_add_up():
     }
 
 
+def _generator_terms(stage, batch, drawn):
+    return stage.generator_terms(batch, drawn, stage.judge_drawn(batch, drawn), stage.judge_real(batch))
+
+
+@pytest.mark.parametrize("updates", ["simultaneous", "alternating"])
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
-def test_a_step_follows_the_gradient_of_its_loss(name):
-    """The two-part gradient of the generator is that of its loss as a whole."""
-    config = make_config("recommended", "stage2.style_weight=0", "stage2.kl_weight=0")
+def test_a_step_follows_the_gradient_of_its_loss(name, updates):
+    """The two-part gradient of the generator is that of its loss as a whole, and the discriminator's that of its own."""
+    config = make_config("recommended", "stage2.style_weight=0", "stage2.kl_weight=0", f"{name}.r1_gamma=0")
     with one_device().scope():
         stage = MaskStage(config, np.ones((32, 32, 1), np.float32)) if name == "stage1" else ImageStage(config)
         step = AdversarialStep(stage, one_device())
-    applied = []
-    step.generator_update.optimizer.apply_gradients = lambda pairs: applied.extend(gradient for gradient, _ in pairs)
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augment.Ranges())))
-    with tf.GradientTape() as drawing:
+    with tf.GradientTape(persistent=True) as tape:
         drawn = stage.draw(batch, 0)
-    step._update_generator(batch, (drawn, drawing), 0)
-    with tf.GradientTape() as tape:
-        loss = tf.add_n([tf.reduce_mean(term) for term in stage.generator_terms(batch, stage.draw(batch, 0)).values()])
-    for gradient, expected in zip(applied, tape.gradient(loss, stage.trained_with_generator), strict=True):
-        np.testing.assert_allclose(gradient, expected, atol=1e-5)
+        terms = _generator_terms(stage, batch, drawn)
+        generator_loss = tf.add_n([tf.reduce_mean(term) for term in terms.values()])
+        logits = (stage.judge_real(batch)[0], stage.judge_drawn(batch, drawn)[0])
+        discriminator_loss = tf.reduce_mean(losses.discriminator_loss(*logits))
+    expected = tape.gradient(discriminator_loss, stage.discriminator.trainable_variables)
+    expected += tape.gradient(generator_loss, stage.trained_with_generator)
+    applied = []
+    for update in (step.discriminator_update, step.generator_update):
+        update.optimizer.apply_gradients = lambda pairs: applied.extend(gradient for gradient, _ in pairs)
+    take = {"simultaneous": step._update_both, "alternating": step._update_in_turn}[updates]
+    take(batch, tf.constant(0, tf.int64))
+    for gradient, by_hand in zip(applied, expected, strict=True):
+        np.testing.assert_allclose(gradient, by_hand, atol=1e-5)
 
 
 def test_half_of_the_examples_are_compared_with_their_photograph():
     stage = ImageStage(make_config())
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augment.Ranges())))
     drawn = stage.draw(batch, 0)
-    l1 = stage.generator_terms(batch, drawn)["l1"].numpy()
+    l1 = _generator_terms(stage, batch, drawn)["l1"].numpy()
     by_hand = 2 * stage.config.l1_weight * np.mean(np.abs(drawn["photograph"] - batch["photograph"]), axis=(1, 2, 3))
     np.testing.assert_allclose(l1[::2], by_hand[::2], rtol=1e-5)
     np.testing.assert_array_equal(l1[1::2], 0)
@@ -118,6 +129,6 @@ def test_the_papers_losses_are_cross_entropies_and_l1_with_equal_weight():
     stage = ImageStage(make_config("paper"))
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augment.Ranges())))
     drawn = stage.draw(batch, 0)
-    terms = stage.generator_terms(batch, drawn)
+    terms = _generator_terms(stage, batch, drawn)
     assert set(terms) == {"adversarial", "l1"}
     np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["photograph"], drawn["photograph"]))

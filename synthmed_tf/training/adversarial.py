@@ -1,21 +1,25 @@
 """The adversarial step of both GANs."""
 
+import contextlib
+from collections.abc import Iterator
+
 import tensorflow as tf
 
-from synthmed_tf import ema, layers
+from synthmed_tf import ema, layers, losses
 from synthmed_tf.training.optimizers import make_optimizer
-from synthmed_tf.training.stages import AdversarialStage, Batch
+from synthmed_tf.training.stages import AdversarialStage, Batch, Judgement
 from synthmed_tf.training.step import TrainingStep, Update
 
 Drawing = tuple[dict[str, tf.Tensor], tf.GradientTape]
 Gradients = list[tf.Tensor]
+Metrics = dict[str, tf.Tensor]
 
 
 class AdversarialStep(TrainingStep):
-    """Updates a stage's discriminator once and its generator once or more, then the averaged generator.
+    """Updates a stage's discriminator and generator, then the averaged generator.
 
-    The discriminator and the first update of the generator share one drawing, unless the batch comes in parts: then
-    each part is drawn again, so that only one drawing at a time takes memory.
+    Where updates are simultaneous, each example is judged once and both gradients come from that. Where they alternate,
+    the discriminator learns first, and the generator once or more from what it says then.
 
     Attributes:
         generator_update, discriminator_update: the optimizers.
@@ -52,14 +56,64 @@ class AdversarialStep(TrainingStep):
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""
         config = self.stage.config
-        metrics: dict[str, tf.Tensor] = {}
+        if config.updates == "simultaneous":
+            metrics = self._update_both(batch, step)
+        else:
+            metrics = self._update_in_turn(batch, step)
+        decay = ema.decay((step + 1) * config.batch_size, config.batch_size, config.ema_half_life)
+        ema.update(self.stage.generator_ema, self.stage.generator, decay)
+        return metrics
+
+    def _update_both(self, batch: Batch, step: tf.Tensor) -> Metrics:
+        def gradients_of(part: Batch) -> tuple[Gradients, Gradients, Metrics]:
+            drawing = self._draw(part, 0)
+            with self._judging(drawing) as tape:
+                real, fake = self.stage.judge_real(part), self.stage.judge_drawn(part, drawing[0])
+                discriminator_loss, metrics = self._discriminator_loss(part, real, fake, step)
+                generator_loss, generator_metrics = self._generator_loss(part, drawing[0], fake, real)
+            learned = tape.gradient(discriminator_loss, self.discriminator_update.variables)
+            return learned, self._through_drawing(generator_loss, tape, drawing), metrics | generator_metrics
+
+        learned, drawn_better, metrics = self.over_parts(batch, gradients_of)
+        self.discriminator_update.apply(learned)
+        self.generator_update.apply(drawn_better)
+        return metrics
+
+    def _update_in_turn(self, batch: Batch, step: tf.Tensor) -> Metrics:
+        """The discriminator and the first update of the generator share one drawing, unless the batch comes in parts:
+        then each part is drawn again, so that only one drawing at a time takes memory."""
+        config = self.stage.config
+        metrics: Metrics = {}
         for update in range(config.generator_updates):
             shared = self._draw(batch, update) if config.accumulate == 1 else None
             if update == 0:
                 metrics |= self._update_discriminator(batch, shared, step)
             metrics |= self._update_generator(batch, shared, update)
-        decay = ema.decay((step + 1) * config.batch_size, config.batch_size, config.ema_half_life)
-        ema.update(self.stage.generator_ema, self.stage.generator, decay)
+        return metrics
+
+    def _update_discriminator(self, batch: Batch, shared: Drawing | None, step: tf.Tensor) -> Metrics:
+        def gradients_of(part: Batch) -> tuple[Gradients, Metrics]:
+            drawn, _ = shared or self._draw(part, 0)
+            with tf.GradientTape() as tape:
+                real, fake = self.stage.judge_real(part), self.stage.judge_drawn(part, drawn)
+                loss, metrics = self._discriminator_loss(part, real, fake, step)
+            return tape.gradient(loss, self.discriminator_update.variables), metrics
+
+        gradients, metrics = self.over_parts(batch, gradients_of)
+        self.discriminator_update.apply(gradients)
+        return metrics
+
+    def _update_generator(self, batch: Batch, shared: Drawing | None, update: int) -> Metrics:
+        def gradients_of(part: Batch) -> tuple[Gradients, Metrics]:
+            drawing = shared or self._draw(part, update)
+            with self._judging(drawing) as tape:
+                real = self.stage.judge_real(part) if self.stage.compares_features else None
+                fake = self.stage.judge_drawn(part, drawing[0])
+                loss, metrics = self._generator_loss(part, drawing[0], fake, real)
+            return self._through_drawing(loss, tape, drawing), metrics
+
+        gradients, metrics = self.over_parts(batch, gradients_of)
+        self.generator_update.apply(gradients)
         return metrics
 
     def _draw(self, batch: Batch, update: int) -> Drawing:
@@ -67,41 +121,34 @@ class AdversarialStep(TrainingStep):
             drawn = self.stage.draw(batch, update)
         return drawn, tape
 
-    def _update_discriminator(self, batch: Batch, shared: Drawing | None, step: tf.Tensor) -> dict[str, tf.Tensor]:
-        update = self.discriminator_update
+    @contextlib.contextmanager
+    def _judging(self, drawing: Drawing) -> Iterator[tf.GradientTape]:
+        """A tape, good for several gradients, that begins at what was drawn."""
+        with tf.GradientTape(persistent=True) as tape:
+            tape.watch(list(drawing[0].values()))
+            yield tape
 
-        def gradients_of(part: Batch) -> tuple[Gradients, dict[str, tf.Tensor]]:
-            drawn = self.stage.draw(part, 0) if shared is None else shared[0]
-            with tf.GradientTape() as tape:
-                terms = self.stage.discriminator_terms(part, drawn)
-                if self.stage.config.r1_gamma:
-                    terms["r1"] = self._lazy_r1(part, step)
-                metrics = self.share_of_mean("discriminator", terms)
-                loss = update.scaled(metrics["discriminator/loss"])
-            return tape.gradient(loss, update.variables), metrics
-
-        gradients, metrics = self.over_parts(batch, gradients_of)
-        update.apply(gradients)
-        return metrics
-
-    def _update_generator(self, batch: Batch, shared: Drawing | None, update_number: int) -> dict[str, tf.Tensor]:
-        def gradients_of(part: Batch) -> tuple[Gradients, dict[str, tf.Tensor]]:
-            return self._generator_gradients(part, shared or self._draw(part, update_number))
-
-        gradients, metrics = self.over_parts(batch, gradients_of)
-        self.generator_update.apply(gradients)
-        return metrics
-
-    def _generator_gradients(self, batch: Batch, drawing: Drawing) -> tuple[Gradients, dict[str, tf.Tensor]]:
+    def _through_drawing(self, loss: tf.Tensor, tape: tf.GradientTape, drawing: Drawing) -> Gradients:
         """The gradient comes in two parts, loss to drawing and drawing to weights, so that the drawing is made once."""
-        update, (drawn, drawing_tape) = self.generator_update, drawing
+        drawn, drawing_tape = drawing
         pictures = list(drawn.values())
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(pictures)
-            metrics = self.share_of_mean("generator", self.stage.generator_terms(batch, drawn))
-            loss = update.scaled(metrics["generator/loss"])
         at_drawn = tape.gradient(loss, pictures, unconnected_gradients="zero")
-        return drawing_tape.gradient(pictures, update.variables, output_gradients=at_drawn), metrics
+        return drawing_tape.gradient(pictures, self.generator_update.variables, output_gradients=at_drawn)
+
+    def _discriminator_loss(
+        self, batch: Batch, real: Judgement, fake: Judgement, step: tf.Tensor
+    ) -> tuple[tf.Tensor, Metrics]:
+        terms = {"adversarial": losses.discriminator_loss(real[0], fake[0])}
+        if self.stage.config.r1_gamma:
+            terms["r1"] = self._lazy_r1(batch, step)
+        metrics = self.share_of_mean("discriminator", terms)
+        return self.discriminator_update.scaled(metrics["discriminator/loss"]), metrics
+
+    def _generator_loss(
+        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+    ) -> tuple[tf.Tensor, Metrics]:
+        metrics = self.share_of_mean("generator", self.stage.generator_terms(batch, drawn, fake, real))
+        return self.generator_update.scaled(metrics["generator/loss"]), metrics
 
     def _lazy_r1(self, batch: Batch, step: tf.Tensor) -> tf.Tensor:
         """The R1 penalty every `r1_interval` steps, weighing as many times more (Karras et al. 2020, section 3.1)."""

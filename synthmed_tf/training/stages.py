@@ -18,6 +18,8 @@ from synthmed_tf.models import factory
 
 Batch = dict[str, tf.Tensor]
 Terms = dict[str, tf.Tensor]
+Judgement = tuple[tf.Tensor, list[tf.Tensor]]
+"""What the discriminator says of a batch: logits, and the features that a loss may compare."""
 
 
 class Stage(Protocol):
@@ -34,6 +36,7 @@ class AdversarialStage(Stage, Protocol):
     generator: keras.Model
     generator_ema: keras.Model
     discriminator: keras.Model
+    compares_features: bool
 
     @property
     def trained_with_generator(self) -> list:
@@ -42,11 +45,16 @@ class AdversarialStage(Stage, Protocol):
     def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
         """What the generator makes of a batch; differentiable. `update` counts the generator's updates in a step."""
 
-    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        """The discriminator's losses but for R1."""
+    def judge_real(self, batch: Batch) -> Judgement:
+        """The discriminator on real examples."""
 
-    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        """The generator's losses."""
+    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
+        """The discriminator on what was drawn; differentiable in it."""
+
+    def generator_terms(
+        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+    ) -> Terms:
+        """The generator's losses; `real` is given where it `compares_features`."""
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         """The R1 penalty with gamma 1."""
@@ -56,6 +64,7 @@ class MaskStage:
     """Stage-I: masks from latents."""
 
     name = "stage1"
+    compares_features = False
 
     def __init__(self, config: Config, fov: tf.Tensor):
         """Makes the networks.
@@ -82,32 +91,25 @@ class MaskStage:
         latent = self._numbers(batch, self.config.latent_dim, stream, self.config.latent)
         return {"coverage": self.generator(latent, training=True)}
 
-    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
-        fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
-        if self._compares_groups(real):
-            both = self.discriminator(tf.concat([real, fake], axis=0), training=True)  # one large pass takes less time
-            real_logits, fake_logits = tf.split(both, 2)
-        else:
-            real_logits, fake_logits = (self.discriminator(masks, training=True) for masks in (real, fake))
-        return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
+    def judge_real(self, batch: Batch) -> Judgement:
+        return self.discriminator(self._seen(self._real(batch), batch, latents.AUGMENT_REAL), training=True), []
 
-    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        fake = self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE)
-        terms = {"adversarial": losses.generator_loss(self.discriminator(fake, training=True))}
+    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
+        return self.discriminator(self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE), training=True), []
+
+    def generator_terms(
+        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+    ) -> Terms:
+        terms = {"adversarial": losses.generator_loss(fake[0])}
         if self.config.diversity_weight:
-            real, drawn_masks = self._inside(self._real(batch)), self._inside(drawn["coverage"])
-            terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(real, drawn_masks)
+            pairs = (self._inside(masks) for masks in (self._real(batch), drawn["coverage"]))
+            terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*pairs)
         return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         real = self._seen(self._real(batch), batch, latents.AUGMENT_REAL)
         with layers.computed_in_float32(self.discriminator):
             return losses.r1_penalty(lambda x: self.discriminator(x, training=True), real)
-
-    def _compares_groups(self, masks: tf.Tensor) -> bool:
-        """Whether the discriminator compares masks in groups of its own size alone, not over the whole batch."""
-        return self.config.architecture == "resampling" and masks.shape[0] is not None and masks.shape[0] % 4 == 0
 
     def _real(self, batch: Batch) -> tf.Tensor:
         coverage = batch["coverage"]
@@ -140,6 +142,7 @@ class ImageStage:
 
     def __init__(self, config: Config):
         self.config, self.seed = config.stage2, config.seed
+        self.compares_features = self.config.feature_weight > 0.0
         with layers.made_in(config.precision):
             self.generator = factory.image_generator(config)
             self.discriminator = factory.image_discriminator(config)
@@ -166,28 +169,25 @@ class ImageStage:
         photograph = self.generator(self._condition(batch), style, training=True, dropout_seed=dropout_seed)
         return drawn | {"photograph": photograph}
 
-    def discriminator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        condition = self._condition(batch)
-        real, fake = batch["photograph"], drawn["photograph"]
-        if self.config.norm == "batch":  # real and drawn examples have statistics of their own
-            real_logits, fake_logits = (self.discriminator(condition, x, training=True)[0] for x in (real, fake))
-        else:
-            conditions, both = (tf.concat(pair, axis=0) for pair in ((condition, condition), (real, fake)))
-            real_logits, fake_logits = tf.split(self.discriminator(conditions, both, training=True)[0], 2)
-        return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
+    def judge_real(self, batch: Batch) -> Judgement:
+        return self.discriminator(self._condition(batch), batch["photograph"], training=True)
 
-    def generator_terms(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Terms:
-        config, condition, fake = self.config, self._condition(batch), drawn["photograph"]
-        fake_logits, fake_features = self.discriminator(condition, fake, training=True)
-        terms = {"adversarial": config.adversarial_weight * losses.generator_loss(fake_logits)}
+    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
+        return self.discriminator(self._condition(batch), drawn["photograph"], training=True)
+
+    def generator_terms(
+        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+    ) -> Terms:
+        config = self.config
+        terms = {"adversarial": config.adversarial_weight * losses.generator_loss(fake[0])}
         paired, unpaired = self._shares(batch)
-        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], fake)
-        if config.feature_weight:
-            terms["features"] = config.feature_weight * paired * self._matching(batch, condition, fake_features)
+        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], drawn["photograph"])
+        if self.compares_features:
+            terms["features"] = config.feature_weight * paired * losses.feature_matching_loss(real[1], fake[1])
         if self.encoder is not None:
             divergence = losses.kl_to_standard_normal(drawn["style_mean"], drawn["style_log_variance"])
             terms["kl"] = config.kl_weight * divergence
-            read_back, _ = self.encoder(fake)
+            read_back, _ = self.encoder(drawn["photograph"])
             terms["style"] = config.style_weight * unpaired * losses.l1_loss(drawn["style"], read_back)
         return terms
 
@@ -195,17 +195,6 @@ class ImageStage:
         condition = self._condition(batch)
         with layers.computed_in_float32(self.discriminator):
             return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
-
-    def _matching(self, batch: Batch, condition: tf.Tensor, fake_features: list[tf.Tensor]) -> tf.Tensor:
-        """The feature matching loss, `(batch,)`; unpaired examples, for which it does not count, have 0."""
-        photograph = batch["photograph"]
-        independent = self.encoder is not None and self.config.norm != "batch"
-        if not (independent and photograph.shape[0] is not None and photograph.shape[0] % 2 == 0):
-            _, real_features = self.discriminator(condition, photograph, training=True)
-            return losses.feature_matching_loss(real_features, fake_features)
-        _, real_features = self.discriminator(_every_other(condition), _every_other(photograph), training=True)
-        matching = losses.feature_matching_loss(real_features, [_every_other(features) for features in fake_features])
-        return tf.reshape(tf.stack([matching, tf.zeros_like(matching)], axis=1), (-1,))
 
     def _condition(self, batch: Batch) -> tf.Tensor:
         return condition(batch["coverage"], batch["fov"] if self.config.use_fov else None)
@@ -229,12 +218,6 @@ def condition(coverage: tf.Tensor, fov: tf.Tensor | None) -> tf.Tensor:
     """
     channels = [coverage] if fov is None else [coverage, fov]
     return tf.where(tf.concat(channels, axis=-1) >= 0.5, 1.0, -1.0)
-
-
-def _every_other(examples: tf.Tensor) -> tf.Tensor:
-    """`examples[::2]` of an even batch, whose slice with a stride takes five times as long on a CPU."""
-    batch, *shape = examples.shape
-    return tf.reshape(tf.unstack(tf.reshape(examples, (batch // 2, 2, -1)), axis=1)[0], (batch // 2, *shape))
 
 
 def _is_paired(batch: Batch) -> tf.Tensor:
