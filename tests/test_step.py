@@ -74,7 +74,7 @@ def _generator_terms(stage, batch, drawn):
 @pytest.mark.parametrize("updates", ["simultaneous", "alternating"])
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
 def test_a_step_follows_the_gradient_of_its_loss(name, updates):
-    """The two-part gradient of the generator is that of its loss as a whole, and the discriminator's that of its own."""
+    """The generator's two-part gradient is that of its loss as a whole, and the discriminator's that of its own."""
     config = make_config("recommended", "stage2.style_weight=0", "stage2.kl_weight=0", f"{name}.r1_gamma=0")
     with one_device().scope():
         stage = MaskStage(config, np.ones((32, 32, 1), np.float32)) if name == "stage1" else ImageStage(config)
