@@ -1,7 +1,8 @@
 """The adversarial step of both stages once more, in PyTorch: the same losses, updates and averaged weights.
 
 Written as PyTorch is written for speed: fused optimizers, one drawing for both updates, no gradient into a frozen
-discriminator's weights, no synchronization inside a step.
+discriminator's weights, no synchronization inside a step. The networks take turns, as in the public code of DCGAN and
+pix2pix; told so, both learn from one judgement of each example, as in this package.
 """
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from synthmed_tf.config import Config, StageConfig
 
 Batch = dict[str, Tensor]
+Judgement = tuple[Tensor, list[Tensor]]
 
 
 class MaskStage:
@@ -27,23 +29,26 @@ class MaskStage:
     def trained_with_generator(self) -> list[nn.Parameter]:
         return list(self.generator.parameters())
 
-    def numbers(self, batch: int) -> dict[str, Tensor]:
+    def numbers(self, batch: int) -> Batch:
         """The random numbers of one step."""
         shift = self.config.augment.shift
         shifts = {name: 2.0 * shift * (2.0 * torch.rand(batch, 2) - 1.0) for name in ("shift_real", "shift_fake")}
         return {"latent": torch.randn(batch, self.config.latent_dim)} | shifts
 
-    def draw(self, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, batch: Batch) -> Batch:
         return {"coverage": self.generator(batch["latent"])}
 
-    def discriminator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        real = self.discriminator(self._seen_real(batch))
-        fake = self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"]))
-        return {"adversarial": F.softplus(-real).mean() + F.softplus(fake).mean()}
+    def judge_real(self, batch: Batch) -> Judgement:
+        return self.discriminator(self._seen_real(batch)), []
 
-    def generator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        fake = self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"]))
-        terms = {"adversarial": F.softplus(-fake).mean()}
+    def judge_drawn(self, batch: Batch, drawn: Batch) -> Judgement:
+        return self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"])), []
+
+    def real_features(self, batch: Batch) -> None:
+        """None: no loss compares features."""
+
+    def generator_terms(self, batch: Batch, drawn: Batch, fake: Judgement, real_features: None) -> Batch:
+        terms = {"adversarial": F.softplus(-fake[0]).mean()}
         if self.config.diversity_weight:
             distances = [_pair_distance(masks) for masks in (drawn["coverage"], 2.0 * batch["coverage"] - 1.0)]
             ratio = distances[0] / (distances[1] + 1e-6)
@@ -73,12 +78,12 @@ class ImageStage:
     def trained_with_generator(self) -> list[nn.Parameter]:
         return [*self.generator.parameters(), *(self.encoder.parameters() if self.encoder else ())]
 
-    def numbers(self, batch: int) -> dict[str, Tensor]:
+    def numbers(self, batch: int) -> Batch:
         """The random numbers of one step."""
         dim = self.config.style_dim
         return {"jitter": torch.randn(batch, dim), "prior": torch.randn(batch, dim)} if dim else {}
 
-    def draw(self, batch: Batch) -> dict[str, Tensor]:
+    def draw(self, batch: Batch) -> Batch:
         condition = self._condition(batch)
         if self.encoder is None:
             return {"condition": condition, "photograph": self.generator(condition)}
@@ -88,36 +93,42 @@ class ImageStage:
         drawn = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
         return drawn | {"condition": condition, "photograph": self.generator(condition, style)}
 
-    def discriminator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        real, _ = self.discriminator(drawn["condition"], batch["photograph"])
-        fake, _ = self.discriminator(drawn["condition"], drawn["photograph"])
-        return {"adversarial": F.softplus(-real).mean() + F.softplus(fake).mean()}
+    def judge_real(self, batch: Batch) -> Judgement:
+        return self.discriminator(self._condition(batch), batch["photograph"])
 
-    def generator_terms(self, batch: Batch, drawn: dict[str, Tensor]) -> dict[str, Tensor]:
-        config, fake = self.config, drawn["photograph"]
-        logits, features = self.discriminator(drawn["condition"], fake)
-        paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(fake))
-        terms = {"adversarial": config.adversarial_weight * F.softplus(-logits).mean()}
-        terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], fake)).mean()
+    def judge_drawn(self, batch: Batch, drawn: Batch) -> Judgement:
+        return self.discriminator(drawn["condition"], drawn["photograph"])
+
+    @torch.no_grad()
+    def real_features(self, batch: Batch) -> list[Tensor] | None:
+        """The features of paired examples alone."""
+        if not self.config.feature_weight:
+            return None
+        every = self._every()
+        return self.discriminator(self._condition(batch)[::every], batch["photograph"][::every])[1]
+
+    def generator_terms(self, batch: Batch, drawn: Batch, fake: Judgement, real_features: list[Tensor] | None) -> Batch:
+        config, photograph = self.config, drawn["photograph"]
+        paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(photograph))
+        terms = {"adversarial": config.adversarial_weight * F.softplus(-fake[0]).mean()}
+        terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], photograph)).mean()
         if config.feature_weight:
-            terms["features"] = config.feature_weight * self._matching(batch, drawn["condition"], features)
+            pairs = zip(real_features, fake[1], strict=True)
+            matching = [_l1(real, drawn[:: self._every()]).mean() for real, drawn in pairs]
+            terms["features"] = config.feature_weight * sum(matching) / len(matching)
         if self.encoder:
             mean, log_variance = drawn["style_mean"], drawn["style_log_variance"]
             divergence = (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1) / 2.0
             terms["kl"] = config.kl_weight * divergence.mean()
             self.encoder.requires_grad_(False)  # it does not learn to read back
-            read_back, _ = self.encoder(fake)
+            read_back, _ = self.encoder(photograph)
             self.encoder.requires_grad_(True)
             terms["style"] = config.style_weight * ((2.0 - paired) * _l1(drawn["style"], read_back)).mean()
         return terms
 
-    def _matching(self, batch: Batch, condition: Tensor, fake_features: list[Tensor]) -> Tensor:
-        """The feature matching loss, of paired examples alone, which are every other one and weigh 2."""
-        every = 2 if self.encoder else 1
-        with torch.no_grad():
-            _, real_features = self.discriminator(condition[::every], batch["photograph"][::every])
-        terms = [_l1(r, f[::every]).mean() for r, f in zip(real_features, fake_features, strict=True)]
-        return sum(terms) / len(terms)
+    def _every(self) -> int:
+        """Paired examples are every other one where there is a style, and weigh 2."""
+        return 2 if self.encoder else 1
 
     def r1_term(self, batch: Batch) -> Tensor:
         real = batch["photograph"].clone().requires_grad_()
@@ -131,35 +142,60 @@ class ImageStage:
 
 
 class AdversarialStep:
-    """Updates the discriminator, the generator and the averaged generator, as `synthmed_tf.training.step`."""
+    """Updates the discriminator, the generator and the averaged generator, as `synthmed_tf.training.adversarial`."""
 
-    def __init__(self, stage: MaskStage | ImageStage):
-        self.stage, self.config, self.taken = stage, stage.config, 0
+    def __init__(self, stage: MaskStage | ImageStage, simultaneous: bool = False):
+        self.stage, self.config, self.taken, self.simultaneous = stage, stage.config, 0, simultaneous
         rates = self.config.optimizer
         self.generator_optimizer = _optimizer(self.config, stage.trained_with_generator(), rates.generator_rate)
-        parameters = list(stage.discriminator.parameters())
-        self.discriminator_optimizer = _optimizer(self.config, parameters, rates.discriminator_rate)
+        self.weights = list(stage.discriminator.parameters())
+        self.discriminator_optimizer = _optimizer(self.config, self.weights, rates.discriminator_rate)
 
-    def __call__(self, batch: Batch) -> dict[str, Tensor]:
+    def __call__(self, batch: Batch) -> Batch:
         """Takes one step on a batch with its random numbers; returns the terms, without gradient."""
-        drawn = self.stage.draw(batch)
-        terms = self.stage.discriminator_terms(batch, {name: value.detach() for name, value in drawn.items()})
-        if self.config.r1_gamma and self.taken % self.config.r1_interval == 0:
-            terms["r1"] = self.config.r1_gamma * self.config.r1_interval * self.stage.r1_term(batch)
-        metrics = self._update("discriminator", terms, self.discriminator_optimizer)
-        self.stage.discriminator.requires_grad_(False)
-        metrics |= self._update("generator", self.stage.generator_terms(batch, drawn), self.generator_optimizer)
-        self.stage.discriminator.requires_grad_(True)
+        metrics = self._both(batch) if self.simultaneous else self._in_turn(batch)
         self.taken += 1
         self._average()
         return metrics
 
-    def _update(self, network: str, terms: dict[str, Tensor], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    def _both(self, batch: Batch) -> Batch:
+        drawn = self.stage.draw(batch)
+        real, fake = self.stage.judge_real(batch), self.stage.judge_drawn(batch, drawn)
+        terms = self._discriminator_terms(batch, real, fake)
+        gradients = torch.autograd.grad(sum(terms.values()), self.weights, retain_graph=True)
+        every = len(real[1]) and self.stage._every()
+        compared = [features[::every].detach() for features in real[1]]
+        drawn_better = self.stage.generator_terms(batch, drawn, fake, compared)
+        self.generator_optimizer.zero_grad(set_to_none=True)
+        sum(drawn_better.values()).backward(inputs=self.stage.trained_with_generator())
+        for weight, gradient in zip(self.weights, gradients, strict=True):
+            weight.grad = gradient
+        self.discriminator_optimizer.step()
+        self.generator_optimizer.step()
+        return _metrics("discriminator", terms) | _metrics("generator", drawn_better)
+
+    def _in_turn(self, batch: Batch) -> Batch:
+        drawn = self.stage.draw(batch)
+        fake = self.stage.judge_drawn(batch, {name: value.detach() for name, value in drawn.items()})
+        terms = self._discriminator_terms(batch, self.stage.judge_real(batch), fake)
+        self._update(terms, self.discriminator_optimizer)
+        self.stage.discriminator.requires_grad_(False)
+        fake = self.stage.judge_drawn(batch, drawn)
+        drawn_better = self.stage.generator_terms(batch, drawn, fake, self.stage.real_features(batch))
+        self._update(drawn_better, self.generator_optimizer)
+        self.stage.discriminator.requires_grad_(True)
+        return _metrics("discriminator", terms) | _metrics("generator", drawn_better)
+
+    def _discriminator_terms(self, batch: Batch, real: Judgement, fake: Judgement) -> Batch:
+        terms = {"adversarial": F.softplus(-real[0]).mean() + F.softplus(fake[0]).mean()}
+        if self.config.r1_gamma and self.taken % self.config.r1_interval == 0:
+            terms["r1"] = self.config.r1_gamma * self.config.r1_interval * self.stage.r1_term(batch)
+        return terms
+
+    def _update(self, terms: Batch, optimizer: torch.optim.Optimizer) -> None:
         optimizer.zero_grad(set_to_none=True)
-        loss = sum(terms.values())
-        loss.backward()
+        sum(terms.values()).backward()
         optimizer.step()
-        return {f"{network}/{name}": term.detach() for name, term in (terms | {"loss": loss}).items()}
 
     @torch.no_grad()
     def _average(self) -> None:
@@ -170,6 +206,10 @@ class AdversarialStep:
             decay = 0.5 ** (self.config.batch_size / max(ramped, 1e-8))
         average, now = (list(g.parameters()) for g in (self.stage.generator_ema, self.stage.generator))
         torch._foreach_lerp_(average, now, 1.0 - decay)
+
+
+def _metrics(network: str, terms: Batch) -> Batch:
+    return {f"{network}/{name}": term.detach() for name, term in (terms | {"loss": sum(terms.values())}).items()}
 
 
 def _optimizer(config: StageConfig, parameters: list[nn.Parameter], rate: float) -> torch.optim.Optimizer:

@@ -112,7 +112,7 @@ def _pictures_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
 
 
 def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
-    """The same step in PyTorch. `variant`: `torch`, with `-channels_last` and `-compile` after it or not."""
+    """The same step in PyTorch. `variant`: `torch`, with any of `-channels_last`, `-compile`, `-simultaneous` added."""
     import torch
     import torch_step as ours
 
@@ -126,7 +126,7 @@ def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
         network.to(memory_format=layout)
         if "compile" in variant:
             network.compile()
-    step = ours.AdversarialStep(stage)
+    step = ours.AdversarialStep(stage, simultaneous="simultaneous" in variant)
     stream = _torch_batches(_pictures_of(job, config), layout)
 
     def run(steps: int) -> None:

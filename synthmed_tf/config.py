@@ -129,6 +129,12 @@ class StageConfig(TrainedConfig):
     r1_gamma: Weight = 0.0
     r1_interval: Positive = 8
 
+    @pydantic.model_validator(mode="after")
+    def _one_judgement_for_one_update(self):
+        if self.generator_updates > 1 and self.updates == "simultaneous":
+            raise ValueError("generator_updates above 1 needs updates=alternating")
+        return self
+
 
 class Stage1Config(StageConfig):
     """Stage-I, the mask GAN.

@@ -31,6 +31,7 @@ def test_paper_preset_is_what_the_published_code_has():
         "filters": 64,
         "discriminator_filters": 64,
         "batch_size": 7,
+        "updates": "alternating",
         "generator_updates": 2,
         "r1_gamma": 0.0,
         "ema_half_life": 0.0,
@@ -53,6 +54,7 @@ def test_paper_preset_is_what_the_published_code_has():
         "use_fov": False,
         "steps": None,
         "epochs": 100,
+        "updates": "alternating",
         "generator_updates": 1,
         "adversarial_weight": 1.0,
         "l1_weight": 1.0,
@@ -109,6 +111,12 @@ def test_steps_and_epochs_take_each_others_place():
 @pytest.mark.parametrize("section", ["{steps: null}", "{steps: 3, epochs: 3}"])
 def test_exactly_one_of_steps_and_epochs(section):
     assert _refusal(f"stage1={section}") == "In section stage1, exactly one of steps and epochs must be set."
+
+
+def test_several_updates_of_the_generator_need_turns():
+    assert _refusal("stage1.generator_updates=2") == (
+        "In section stage1, generator_updates above 1 needs updates=alternating."
+    )
 
 
 def test_a_configuration_is_frozen():

@@ -6,10 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tensorflow as tf
-from steps import make_config, random_pairs
+from steps import make_config, one_device, random_pairs
 
 from synthmed_tf import augment, latents
 from synthmed_tf.data import pipeline
+from synthmed_tf.training.adversarial import AdversarialStep
 from synthmed_tf.training.stages import ImageStage, MaskStage
 
 torch = pytest.importorskip("torch")
@@ -81,14 +82,38 @@ def _pictures(batch):
 def test_every_term_is_the_same_in_pytorch(name, preset):
     ours, theirs, batch, torch_batch = _both(name, preset)
     drawn, torch_drawn = ours.draw(batch, 0), theirs.draw(torch_batch)
-    found = theirs.discriminator_terms(torch_batch, torch_drawn) | {"r1": theirs.r1_term(torch_batch)}
-    expected = ours.discriminator_terms(batch, drawn) | {"r1": ours.r1_term(batch)}
-    for term, value in expected.items():
-        np.testing.assert_allclose(found[term].item(), np.mean(value), rtol=1e-4, err_msg=term)
-    found, expected = theirs.generator_terms(torch_batch, torch_drawn), ours.generator_terms(batch, drawn)
+    real, fake = ours.judge_real(batch), ours.judge_drawn(batch, drawn)
+    torch_real, torch_fake = theirs.judge_real(torch_batch), theirs.judge_drawn(torch_batch, torch_drawn)
+    for found, expected in ((torch_real[0], real[0]), (torch_fake[0], fake[0])):
+        found = found.detach().numpy().reshape(expected.shape)  # one channel
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(theirs.r1_term(torch_batch).item(), np.mean(ours.r1_term(batch)), rtol=1e-4)
+    features = theirs.real_features(torch_batch)
+    found = theirs.generator_terms(torch_batch, torch_drawn, torch_fake, features)
+    expected = ours.generator_terms(batch, drawn, fake, real)
     assert set(found) == set(expected)
     for term, value in expected.items():
         np.testing.assert_allclose(found[term].item(), np.mean(value), rtol=1e-4, err_msg=term)
+
+
+@pytest.mark.parametrize("name", ["stage1", "stage2"])
+def test_a_step_with_one_judgement_has_the_same_gradients_in_pytorch(name):
+    ours, theirs, batch, torch_batch = _both(name, "recommended")
+    step, torch_steps = AdversarialStep(ours, one_device()), torch_step.AdversarialStep(theirs, simultaneous=True)
+    applied = {}
+    for network in ("generator", "discriminator"):
+        getattr(step, f"{network}_update").apply = lambda gradients, network=network: applied.update(
+            {network: gradients}
+        )
+    terms, torch_terms = step.replica_step(batch, tf.constant(0, tf.int64)), torch_steps(torch_batch)
+    assert set(terms) == set(torch_terms)
+    for term, value in terms.items():
+        np.testing.assert_allclose(torch_terms[term].item(), value, rtol=1e-4, err_msg=term)
+    trained = {"generator": theirs.trained_with_generator(), "discriminator": torch_steps.weights}
+    for network, parameters in trained.items():
+        found = sorted(parameter.grad.norm().item() for parameter in parameters)
+        expected = sorted(float(tf.norm(gradient)) for gradient in applied[network])
+        np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4, err_msg=network)
 
 
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
