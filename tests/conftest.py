@@ -1,6 +1,7 @@
 """What several test files share."""
 
 import os
+import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -34,6 +35,26 @@ def real_data() -> Path:
     if not (folder / "chase_db1").is_dir() or not (folder / "hrf").is_dir():
         pytest.skip(f"no chase_db1/ and hrf/ in {folder}; set SYNTHMED_DATA")
     return folder
+
+
+PHANTOM_SIDE = 160
+
+
+@pytest.fixture(scope="session")
+def phantoms(tmp_path_factory) -> Path:
+    """Four phantom pairs of 160 pixels a side. Not to be changed."""
+    from synthmed_tf.data.phantom import write_phantoms
+
+    folder = tmp_path_factory.mktemp("phantoms") / "set"
+    write_phantoms(folder, PHANTOM_SIDE, 4, seed=5)
+    return folder
+
+
+@pytest.fixture
+def root(phantoms, tmp_path) -> Path:
+    """A copy of them to change."""
+    shutil.copytree(phantoms, tmp_path / "set")
+    return tmp_path / "set"
 
 
 @pytest.fixture(scope="session")

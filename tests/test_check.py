@@ -6,32 +6,19 @@ import shutil
 from dataclasses import replace
 
 import pytest
+from conftest import PHANTOM_SIDE
 
 from synthmed_tf.data.check import check_folder
 from synthmed_tf.data.check_report import Finding, Report
 from synthmed_tf.data.phantom import write_phantoms
 from synthmed_tf.errors import SynthMedError
 
-SIDE = 160
 A, B, C, D = (f"phantom_0000{i}.png" for i in range(4))
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantoms") / "set"
-    write_phantoms(folder, SIDE, 4, seed=5)
-    return folder
-
-
-@pytest.fixture
-def root(phantoms, tmp_path):
-    shutil.copytree(phantoms, tmp_path / "set")
-    return tmp_path / "set"
 
 
 def test_untouched_phantoms_have_no_finding(phantoms):
     report = check_folder(phantoms)
-    assert report == Report(str(phantoms), "plain", 4, 4, 4, (f"{SIDE}x{SIDE}",), ())
+    assert report == Report(str(phantoms), "plain", 4, 4, 4, (f"{PHANTOM_SIDE}x{PHANTOM_SIDE}",), ())
     assert report.exit_code == 0 and report.to_text().endswith("nothing is wrong")
 
 
@@ -119,7 +106,11 @@ def test_progress_counts_up_to_all(root):
 def test_a_report_as_json_has_all_fields(root):
     (root / "masks" / A).unlink()
     report = json.loads(check_folder(root).to_json())
-    assert report["exit_code"] == 2 and report["layout"] == "plain" and report["sizes"] == [f"{SIDE}x{SIDE}"]
+    assert (
+        report["exit_code"] == 2
+        and report["layout"] == "plain"
+        and report["sizes"] == [f"{PHANTOM_SIDE}x{PHANTOM_SIDE}"]
+    )
     assert report["findings"] == [
         {
             "severity": "error",

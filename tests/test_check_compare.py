@@ -5,28 +5,14 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from conftest import PHANTOM_SIDE
 from PIL import Image
 
 from synthmed_tf.data import alignment, duplicates
 from synthmed_tf.data.check import check_folder
-from synthmed_tf.data.phantom import write_phantoms
 from synthmed_tf.images import read_image
 
-SIDE = 160
 A, B, C = (f"phantom_0000{i}.png" for i in range(3))
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantoms") / "set"
-    write_phantoms(folder, SIDE, 4, seed=5)
-    return folder
-
-
-@pytest.fixture
-def root(phantoms, tmp_path):
-    shutil.copytree(phantoms, tmp_path / "set")
-    return tmp_path / "set"
 
 
 def _again(change):
@@ -136,7 +122,7 @@ def test_a_mask_that_was_moved_is_found_where_it_belongs(phantoms):
 
 def test_many_pictures_are_compared_through_the_gate(phantoms, monkeypatch):
     monkeypatch.setattr(duplicates, "_MANY", 2)
-    field = np.ones((SIDE, SIDE), bool)
+    field = np.ones((PHANTOM_SIDE, PHANTOM_SIDE), bool)
     names = (A, B, A, C)
     prints = [duplicates.fingerprint(read_image(phantoms / "images" / name)[..., 1], field) for name in names]
     assert [pair[:2] for pair in duplicates.same_pictures(prints)] == [(0, 2)]

@@ -5,27 +5,13 @@ from io import BytesIO
 
 import numpy as np
 import pytest
+from conftest import PHANTOM_SIDE
 from PIL import Image
 
 from synthmed_tf.data.check import check_folder
-from synthmed_tf.data.phantom import write_phantoms
 from synthmed_tf.images import read_image, read_mask, write_png
 
-SIDE = 160
 A, B, C, D = (f"phantom_0000{i}.png" for i in range(4))
-
-
-@pytest.fixture(scope="module")
-def phantoms(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("phantoms") / "set"
-    write_phantoms(folder, SIDE, 4, seed=5)
-    return folder
-
-
-@pytest.fixture
-def root(phantoms, tmp_path):
-    shutil.copytree(phantoms, tmp_path / "set")
-    return tmp_path / "set"
 
 
 def _change(kind, name, function):
@@ -72,7 +58,9 @@ def _palette(root):
 
 
 def _blur(pixels):
-    return np.asarray(Image.fromarray(pixels).resize((SIDE // 2,) * 2, Image.Resampling.BOX).resize((SIDE,) * 2))
+    return np.asarray(
+        Image.fromarray(pixels).resize((PHANTOM_SIDE // 2,) * 2, Image.Resampling.BOX).resize((PHANTOM_SIDE,) * 2)
+    )
 
 
 def _smaller(pixels):
@@ -163,7 +151,7 @@ DAMAGES = {
         [("error", f"masks/{A}", "all of its pixels have the value 255", "both bright and dark")],
     ),
     "nearly empty mask": (
-        _change("masks", A, lambda mask: mask * (np.arange(SIDE) // 9 == 9)[:, None, None].astype(np.uint8)),
+        _change("masks", A, lambda mask: mask * (np.arange(PHANTOM_SIDE) // 9 == 9)[:, None, None].astype(np.uint8)),
         [("warning", f"masks/{A}", "of the field of view vessel; in most sets", "look at it")],
     ),
     "black photograph": (
@@ -181,7 +169,7 @@ DAMAGES = {
         [("error", f"images/{A}", "has two values only", "put a photograph in its place")],
     ),
     "wrong field of view": (
-        _change("fov", A, lambda fov: fov * (np.arange(SIDE) < 80)[:, None, None].astype(np.uint8)),
+        _change("fov", A, lambda fov: fov * (np.arange(PHANTOM_SIDE) < 80)[:, None, None].astype(np.uint8)),
         [("warning", f"images/{A}", "another field of view than its file says (overlap 5", "check the file in fov/"),
          ("warning", f"masks/{A}", "of its vessels outside the field of view", "check that it belongs")],
     ),
