@@ -31,7 +31,7 @@ def main() -> None:
     started = time.perf_counter()
     run(1)
     facts |= {"first step": time.perf_counter() - started, "memory before, MB": before}
-    if framework == "torch":
+    if framework in ("torch", "torch-simultaneous"):
         facts["GFLOP an image"] = _operations(run, job)
     run(1)
     print(json.dumps(facts), flush=True)
