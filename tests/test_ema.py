@@ -18,12 +18,17 @@ class Affine(keras.Model):
         return self.norm(self.dense(x), training=training)
 
 
-def test_update_moves_trained_weights_and_copies_the_others():
+def _two_networks():
+    """An average whose weights are all 1, and a network whose are all 5."""
     average, model = Affine(), Affine()
-    average(tf.zeros((1, 3)))
-    model(tf.zeros((1, 3)))
-    average.set_weights([np.full(w.shape, 1.0, np.float32) for w in average.get_weights()])
-    model.set_weights([np.full(w.shape, 5.0, np.float32) for w in model.get_weights()])
+    for network, value in ((average, 1.0), (model, 5.0)):
+        network(tf.zeros((1, 3)))
+        network.set_weights([np.full(w.shape, value, np.float32) for w in network.get_weights()])
+    return average, model
+
+
+def test_update_moves_trained_weights_and_copies_the_others():
+    average, model = _two_networks()
     ema.update(average, model, tf.constant(0.75))
     for weight in average.trainable_variables:
         np.testing.assert_allclose(weight, np.full(weight.shape, 0.75 * 1 + 0.25 * 5))
@@ -43,4 +48,8 @@ def test_the_half_life_is_a_twentieth_of_the_images_at_first(images):
 
 
 def test_no_half_life_is_no_average():
-    assert float(ema.decay(tf.constant(100), 8, 0)) == 0.0
+    assert ema.decay(tf.constant(100), 8, 0) is None
+    average, model = _two_networks()
+    ema.update(average, model, None)
+    for weight in average.variables:
+        np.testing.assert_array_equal(weight, np.full(weight.shape, 5.0))
