@@ -24,7 +24,7 @@ def main() -> None:
     options = _options()
     with tempfile.TemporaryDirectory() as folder:
         results = measure(Path(folder), options.rounds)
-    rows = [[name, f"{seconds:.1f}"] for name, seconds in results.items()]
+    rows = [[name, f"{seconds:.2f}"] for name, seconds in results.items()]
     record.save("startup", {"seconds": results}, record.table(["what", "seconds"], rows), options.out)
 
 

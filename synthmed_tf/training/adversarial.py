@@ -67,11 +67,11 @@ class AdversarialStep(TrainingStep):
     def _update_both(self, batch: Batch, step: tf.Tensor) -> Metrics:
         def gradients_of(part: Batch) -> tuple[Gradients, Gradients, Metrics]:
             drawing = self._draw(part, 0)
-            with self._judging(drawing) as tape:
+            with tf.GradientTape() as learning, self._judging(drawing) as tape:
                 real, fake = self.stage.judge_real(part), self.stage.judge_drawn(part, drawing[0])
                 discriminator_loss, metrics = self._discriminator_loss(part, real, fake, step)
                 generator_loss, generator_metrics = self._generator_loss(part, drawing[0], fake, real)
-            learned = tape.gradient(discriminator_loss, self.discriminator_update.variables)
+            learned = learning.gradient(discriminator_loss, self.discriminator_update.variables)
             return learned, self._through_drawing(generator_loss, tape, drawing), metrics | generator_metrics
 
         learned, drawn_better, metrics = self.over_parts(batch, gradients_of)
@@ -123,8 +123,8 @@ class AdversarialStep(TrainingStep):
 
     @contextlib.contextmanager
     def _judging(self, drawing: Drawing) -> Iterator[tf.GradientTape]:
-        """A tape, good for several gradients, that begins at what was drawn."""
-        with tf.GradientTape(persistent=True) as tape:
+        """A tape that begins at what was drawn."""
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
             tape.watch(list(drawing[0].values()))
             yield tape
 
