@@ -135,7 +135,7 @@ def _moments(features, epsilon):
 
 
 class InFloat32(keras.layers.Layer):
-    """Computes a float32 layer between layers of another precision."""
+    """Computes a float32 layer between layers of another precision; not each of Keras' own casts what it is given."""
 
     def __init__(self, layer: keras.layers.Layer):
         super().__init__()
@@ -143,7 +143,7 @@ class InFloat32(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, training: bool = False) -> tf.Tensor:
         """As the layer; shape and dtype of the features stay."""
-        return tf.cast(self.layer(features, training=training), features.dtype)
+        return tf.cast(self.layer(tf.cast(features, tf.float32), training=training), features.dtype)
 
 
 class Modulation(keras.layers.Layer):

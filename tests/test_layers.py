@@ -54,6 +54,17 @@ def test_instance_normalization_has_the_same_bits_in_training_and_after_it():
     np.testing.assert_array_equal(layer(x, training=True), layer(x))
 
 
+@pytest.mark.parametrize("kind", ["instance", "batch"])
+@pytest.mark.parametrize("training", [False, True])
+def test_normalization_of_float16_is_that_of_float32(kind, training):
+    x = tf.cast(tf.random.normal((2, 5, 7, 3), 100.0, 50.0), tf.float16)
+    with layers.made_in("mixed_float16"):
+        layer = layers.normalization(kind)
+    found, expected = layer(x, training=training), layer.layer(tf.cast(x, tf.float32), training=training)
+    assert found.dtype == tf.float16
+    np.testing.assert_allclose(found, expected, rtol=1e-2, atol=1e-3)
+
+
 def test_the_shim_uses_addons_exactly_where_they_run():
     layer = layers.normalization("instance").layer
     expected = "tensorflow_addons" if layers.tfa is not None else "keras"
