@@ -1,6 +1,7 @@
 """How well one vessel tree lies on another at full size: aligned along their centre lines, then Dice and F1."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -100,6 +101,7 @@ def _inside(points: np.ndarray, window: tuple[int, ...]) -> np.ndarray:
     return np.isin(quarter, window) & (np.abs(points) <= 1).all(axis=1)
 
 
+@lru_cache(32)
 def _window_mask(side: int, window: tuple[int, ...]) -> np.ndarray:
     centre = (2 * np.arange(side) + 1) / side - 1
     grid = np.stack(np.meshgrid(centre, centre), axis=-1).reshape(-1, 2)
