@@ -1,0 +1,128 @@
+"""Which real masks a synthetic one may be a copy of: a coarse comparison of all with all.
+
+Masks are reduced to 128 x 128, blurred, and freed of their local mean; real ones are flipped, turned and scaled there.
+Both are then averaged to 32 x 32 and the real one is moved to every place within a quarter of the side; what leaves
+the picture is gone, unlike in a cyclic correlation. The four quarters are correlated apart, and their sums give the
+halves and the whole for nothing. All synthetic masks of a batch meet all places of a real one in one matrix product,
+of which only the maxima are kept.
+
+Measured with 100 masks (CHASE_DB1, HRF, phantoms) moved at random within the ranges: at 32 pixels with 7 angles and 3
+scales each of 24 copies and of 24 spliced halves came first, ahead by 0.13 or more, and 23 of 24 spliced quarters; 9
+angles and 5 scales found no more.
+"""
+
+from collections.abc import Sequence
+from itertools import product
+
+import numpy as np
+import tensorflow as tf
+from scipy import ndimage
+
+from synthmed_tf.evaluation.transforms import Transform
+
+SIDE, COARSE = 128, 32
+REACH = 0.25
+"""The largest shift, as a share of the side."""
+ROTATIONS, SCALES = (-15.0, -10.0, -5.0, 0.0, 5.0, 10.0, 15.0), (0.9, 1.0, 1.1)
+WINDOWS = {
+    "whole": (0, 1, 2, 3),
+    "top": (0, 1),
+    "bottom": (2, 3),
+    "left": (0, 2),
+    "right": (1, 3),
+    "top left": (0,),
+    "top right": (1,),
+    "bottom left": (2,),
+    "bottom right": (3,),
+}
+"""Which quarters of the synthetic mask are compared: 0 top left, 1 top right, 2 bottom left, 3 bottom right."""
+KINDS = {"whole": slice(0, 1), "half": slice(1, 5), "quarter": slice(5, 9)}
+"""Which of `WINDOWS` are of a kind, by their order."""
+LEAST = 0.25
+"""The least share of the vessels that a window must hold to be compared, of what its area would hold on average: a
+lone vessel is like any other."""
+
+_BLUR, _BROAD = 2.0, 8.0
+_HOLDS = np.array([[quarter in quarters for quarter in range(4)] for quarters in WINDOWS.values()], np.float32)
+
+
+def poses(flips: Sequence[tuple[bool, bool]]) -> list[Transform]:
+    """All coarse transforms without a shift."""
+    return [Transform(flip, angle, scale) for flip, angle, scale in product(flips, ROTATIONS, SCALES)]
+
+
+def reduced(masks: np.ndarray) -> np.ndarray:
+    """Masks as they are correlated.
+
+    Args:
+        masks: `(n, side, side)`, bool.
+
+    Returns:
+        `(n, SIDE, SIDE)`, float32: the share of vessel, blurred by 2 pixels, less the same blurred by 8.
+    """
+    small = tf.image.resize(masks.astype(np.float32)[..., None], (SIDE, SIDE), "area").numpy()[..., 0]
+    narrow, broad = (ndimage.gaussian_filter(small, (0, blur, blur), mode="constant") for blur in (_BLUR, _BROAD))
+    return narrow - broad
+
+
+def likeness(synthetic: np.ndarray, real: np.ndarray, turns: Sequence[Transform]) -> tuple[np.ndarray, np.ndarray]:
+    """Correlates a batch of synthetic masks with all real ones, in all windows.
+
+    Args:
+        synthetic: `(n, side, side)`, bool; memory grows with n x m, so n is a batch.
+        real: `(m, side, side)`, bool.
+        turns: transforms without a shift.
+
+    Returns:
+        likeness: `(9, n, m)`, float32, at most 1: the highest correlation over transforms and shifts, by `WINDOWS`;
+            about 1 for a copy. A window that holds little is divided by the length that a quarter of its share of the
+            whole would have.
+        best: `(9, n, m)`, int16: the transform, by its place in `turns`.
+    """
+    queries = _quarters(_coarse(reduced(synthetic)))
+    scale = _inverse_lengths(queries)
+    held = tf.constant(queries)
+    found = np.full((len(WINDOWS), len(synthetic), len(real)), -1, np.float32)
+    best = np.zeros(found.shape, np.int16)
+    for index in range(len(real)):
+        picture = reduced(real[index : index + 1])[0]
+        for number, turn in enumerate(turns):
+            places = _quarters(_shifted(_coarse(turn.warp(picture)[None])[0]))
+            peaks = _peaks(held, tf.constant(places), tf.constant(_inverse_lengths(places))).numpy() * scale
+            better = peaks > found[..., index]
+            found[..., index][better] = peaks[better]
+            best[..., index][better] = number
+    return found, best
+
+
+@tf.function(reduce_retracing=True)
+def _peaks(queries: tf.Tensor, places: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+    """`(9, n)`: the highest product of each window over all places; `queries` is `(4, n, 256)`."""
+    a, b, c, d = tf.unstack(tf.matmul(queries, places, transpose_b=True))
+    sums = (a + b + c + d, a + b, c + d, a + c, b + d, a, b, c, d)
+    return tf.stack([tf.reduce_max(window * scale[i], axis=-1) for i, window in enumerate(sums)])
+
+
+def _shifted(picture: np.ndarray) -> np.ndarray:
+    """`(places, COARSE, COARSE)`: moved everywhere within the reach, with zeros from outside."""
+    padded = np.pad(picture, round(REACH * COARSE))
+    return np.lib.stride_tricks.sliding_window_view(padded, picture.shape).reshape(-1, *picture.shape)
+
+
+def _coarse(pictures: np.ndarray) -> np.ndarray:
+    step = SIDE // COARSE
+    return pictures.reshape(-1, COARSE, step, COARSE, step).mean((2, 4))
+
+
+def _quarters(pictures: np.ndarray) -> np.ndarray:
+    """`(4, n, 256)` from `(n, COARSE, COARSE)`, in the order that `WINDOWS` counts them."""
+    half = COARSE // 2
+    split = pictures.reshape(-1, 2, half, 2, half).transpose(1, 3, 0, 2, 4)
+    return np.ascontiguousarray(split).reshape(4, len(pictures), half * half)
+
+
+def _inverse_lengths(quarters: np.ndarray) -> np.ndarray:
+    """`(9, n)`: one over the length of each window's values, or of so many as it must hold at least."""
+    energy = _HOLDS @ np.square(quarters).sum(-1)
+    least = LEAST * _HOLDS.sum(1, keepdims=True) / 4 * energy[:1]
+    return 1 / np.sqrt(np.maximum(np.maximum(energy, least), 1e-12))
