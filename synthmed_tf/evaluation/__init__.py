@@ -1,0 +1,1 @@
+"""Is a synthetic set useful, and does it give a patient away."""
