@@ -53,16 +53,14 @@ def load_sample(pair: Pair, size: int) -> Sample:
     _refuse_sizes(pair, photograph, mask, fov)
     fov = derive_fov(photograph, str(pair.photograph)) if fov is None else fov
     crop = square_around(fov)
-    small_fov = _resample(_cut(fov, crop).astype(np.uint8) * np.uint8(255), size) >= 128
-    small_mask = None
     if mask is not None:
         _refuse_implausible(pair, mask, fov)
-        small_mask = (vessel_coverage(_cut(mask & fov, crop), size) * small_fov)[..., None]
+    small_mask, small_fov = resample_masks(mask, fov, size)
     return Sample(
         name=pair.name,
         patient=pair.patient,
         photograph=_resample(_cut(photograph, crop), size),
-        mask=small_mask,
+        mask=None if small_mask is None else small_mask[..., None],
         fov=small_fov[..., None].astype(np.uint8) * np.uint8(255),
         crop=crop,
     )
@@ -184,6 +182,23 @@ def square_around(fov: np.ndarray) -> Crop:
     tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
     side = max(tall, wide)
     return Crop(int(rows[0]) - (side - tall) // 2, int(columns[0]) - (side - wide) // 2, side, *fov.shape)
+
+
+def resample_masks(mask: np.ndarray | None, fov: np.ndarray, size: int) -> tuple[np.ndarray | None, np.ndarray]:
+    """Brings both masks of a photograph to one size: the square around its field of view (`square_around`).
+
+    Args:
+        mask: `(height, width)`, bool: the vessels; or None.
+        fov: of that shape, bool, with at least one True.
+        size: side of the result in pixels.
+
+    Returns:
+        The vessels (None for None), `(size, size)`, uint8, as of `vessel_coverage` and 0 outside the field of view; and
+        the field of view, `(size, size)`, bool.
+    """
+    crop = square_around(fov)
+    small_fov = _resample(_cut(fov, crop).astype(np.uint8) * np.uint8(255), size) >= 128
+    return None if mask is None else vessel_coverage(_cut(mask & fov, crop), size) * small_fov, small_fov
 
 
 def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
