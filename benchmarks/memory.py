@@ -196,8 +196,9 @@ def _copied(operations: list, owners: dict[str, str]) -> set[str]:
     for place, operation in enumerate(operations):
         if operation.type == "ReadVariableOp":
             reads[operation.inputs[0].name].append(operation.outputs[0].name)
-        elif operation.type.startswith("Assign"):
-            copied |= {value for value in reads[operation.inputs[0].name] if last_read.get(value, 0) > place}
+        elif operation.type.startswith(("Assign", "ResourceApply")):
+            written = (tensor.name for tensor in operation.inputs if tensor.dtype == "resource")
+            copied |= {value for name in written for value in reads[name] if last_read.get(value, 0) > place}
     return copied
 
 
