@@ -28,6 +28,20 @@ class _Group(click.Group):
         except KeyboardInterrupt:
             click.echo("synthmed: stopped; run the same command again", err=True)
             sys.exit(128 + signal.SIGINT)
+        except Exception:
+            if _terminated:  # inside a callback TensorFlow makes another exception of the exit
+                sys.exit(128 + signal.SIGTERM)
+            raise
+
+
+def _terminate(number: int, frame) -> None:
+    """Unlike the default action this unwinds, so that what is half-written is removed."""
+    _terminated.append(number)
+    sys.exit(128 + number)
+
+
+_terminated: list[int] = []
+"""The signal, once it has come."""
 
 
 @click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,8 +50,7 @@ def main() -> None:
     """Labelled synthetic medical images from two generative adversarial networks."""
     # TensorFlow's optimizer logs as errors what it gets over by itself; what stops a command is raised, not logged.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    # Unlike the default action this unwinds, so that what is half-written is removed.
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+    signal.signal(signal.SIGTERM, _terminate)
 
 
 @main.group()
