@@ -10,15 +10,13 @@ def update(average: keras.Model, model: keras.Model, decay: tf.Tensor | None) ->
     Weights that no optimizer trains (moving statistics) are copied, and all are where there is no decay. May be called
     in a replica's context: the weights are equal on all replicas, so the averages stay equal.
     """
-    copied = [(average.non_trainable_variables, model.non_trainable_variables)]
-    if decay is None:
-        copied.append((average.trainable_variables, model.trainable_variables))
-    else:
-        for slow, fast in zip(average.trainable_variables, model.trainable_variables, strict=True):
-            slow.assign_sub((1.0 - tf.cast(decay, slow.dtype)) * (slow - fast))
-    for slow_ones, fast_ones in copied:
-        for slow, fast in zip(slow_ones, fast_ones, strict=True):
+    for slow, fast in zip(average.trainable_variables, model.trainable_variables, strict=True):
+        if decay is None:
             slow.assign(fast)
+        else:
+            slow.assign_sub((1.0 - tf.cast(decay, slow.dtype)) * (slow - fast))
+    for slow, fast in zip(average.non_trainable_variables, model.non_trainable_variables, strict=True):
+        slow.assign(fast)
 
 
 def decay(images_seen: tf.Tensor, batch_size: int, half_life: float) -> tf.Tensor | None:
