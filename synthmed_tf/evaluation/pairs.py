@@ -1,0 +1,203 @@
+"""Labelled pairs as the judge sees them: real ones in memory, and a synthetic set that is read as it is needed."""
+
+import abc
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthmed_tf import images, synthesis
+from synthmed_tf.data.reading import VESSEL_THRESHOLD, derive_fov, load_samples
+from synthmed_tf.data.sources import Pair
+from synthmed_tf.errors import SynthMedError
+
+_SHOWN_FOR_FIELD = 64
+_BLOCK = 64
+
+
+@dataclass(frozen=True)
+class Block:
+    """Some pairs.
+
+    Attributes:
+        photographs: `(n, size, size, 3)`, uint8, RGB; 0 outside the field of view.
+        masks: `(n, size, size)`, bool: vessels, False outside the field of view.
+        fields: `(n, size, size)`, bool: fields of view.
+    """
+
+    photographs: np.ndarray
+    masks: np.ndarray
+    fields: np.ndarray
+
+
+class Pairs(abc.ABC):
+    """Pairs of one size.
+
+    Attributes:
+        names: one for each pair, unique.
+        patients: whose each is; each synthetic pair is nobody's, and has its own name here.
+        size: pixels a side.
+        fingerprint: SHA-256 of what the pairs are.
+    """
+
+    names: tuple[str, ...]
+    patients: tuple[str, ...]
+    size: int
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abc.abstractmethod
+    def read(self, rows: Sequence[int]) -> Block:
+        """Some pairs, by their places."""
+
+    def blocks(self, count: int = _BLOCK) -> Iterator[tuple[list[int], Block]]:
+        """All pairs in order, so many at once, with their places."""
+        for start in range(0, len(self), count):
+            rows = list(range(start, min(start + count, len(self))))
+            yield rows, self.read(rows)
+
+    def all(self) -> Block:
+        """All pairs at once."""
+        return self.read(range(len(self)))
+
+
+class ArrayPairs(Pairs):
+    """Pairs in memory."""
+
+    def __init__(self, block: Block, names: Sequence[str], patients: Sequence[str] | None = None):
+        """Takes arrays as `Block` has them.
+
+        Raises:
+            ValueError: arrays of other shapes or dtypes, or other numbers of names or patients.
+        """
+        _check(block, names, names if patients is None else patients)
+        masks = block.masks & block.fields
+        self._block = Block(block.photographs * block.fields[..., None], masks, block.fields)
+        self.names = tuple(names)
+        self.patients = self.names if patients is None else tuple(patients)
+        self.size = block.masks.shape[1]
+        digest = hashlib.sha256(json.dumps([self.names, self.patients]).encode())
+        for array in (self._block.photographs, masks, block.fields):
+            digest.update(np.ascontiguousarray(array))
+        self.fingerprint = digest.hexdigest()
+
+    def read(self, rows):
+        rows = np.asarray(rows, int)
+        block = self._block
+        return Block(block.photographs[rows], block.masks[rows], block.fields[rows])
+
+
+class SetPairs(Pairs):
+    """A set that `synthmed generate` wrote, on the disk. One field of view holds for all of its pairs.
+
+    Attributes:
+        lines: of its manifest.
+        card: what its `card.json` holds.
+        field: `(size, size)`, bool: the field of view.
+    """
+
+    def __init__(self, folder: Path):
+        """Reads manifest and card, and finds the field of view.
+
+        Raises:
+            SynthMedError: no set, one without a manifest or without pairs, or a picture that cannot be read.
+        """
+        self.folder = Path(folder)
+        self.card = _set_card(self.folder)
+        self.lines = _manifest(self.folder)
+        self.names = self.patients = tuple(f"{line['index']:08d}" for line in self.lines)
+        self.size = len(self._photograph(0))
+        self.fingerprint = _fingerprint(self.lines)
+        self.field = _common_field(np.stack([self._photograph(i) for i in range(min(len(self), _SHOWN_FOR_FIELD))]))
+
+    def read(self, rows):
+        photographs = np.stack([self._photograph(row) for row in rows])
+        masks = np.stack([self._mask(row) for row in rows])
+        fields = np.broadcast_to(self.field, masks.shape)
+        return Block(photographs * fields[..., None], masks & fields, fields)
+
+    def _photograph(self, row: int) -> np.ndarray:
+        return self._picture("images", row)
+
+    def _mask(self, row: int) -> np.ndarray:
+        return self._picture("masks", row)[..., 0] >= VESSEL_THRESHOLD
+
+    def _picture(self, folder: str, row: int) -> np.ndarray:
+        file = self.folder / folder / f"{self.names[row]}.png"
+        picture = images.read_image(file)
+        size = getattr(self, "size", len(picture))
+        if picture.shape[:2] != (size, size):
+            found = f"{picture.shape[1]}x{picture.shape[0]}"
+            raise SynthMedError(f"{file} has {found} pixels, not {size}x{size} as the set; draw the set again.")
+        return picture
+
+
+def load_real(pairs: Sequence[Pair], size: int, progress: Callable[[int, int], None] | None = None) -> ArrayPairs:
+    """Reads real pairs and brings them to a size, as training does.
+
+    Raises:
+        SynthMedError: a file cannot be read, or the pair is implausible.
+    """
+    samples = load_samples(pairs, size, progress=progress)
+    block = Block(
+        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.mask[..., 0] >= VESSEL_THRESHOLD for sample in samples]),
+        np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
+    )
+    return ArrayPairs(block, [sample.name for sample in samples], [sample.patient for sample in samples])
+
+
+def _check(block: Block, names: Sequence[str], patients: Sequence[str]) -> None:
+    shape, count = block.masks.shape, len(names)
+    fits = len(shape) == 3 and block.fields.shape == shape and block.photographs.shape == (*shape, 3)
+    typed = block.photographs.dtype == np.uint8 and block.masks.dtype == block.fields.dtype == np.bool_
+    if not (fits and typed and count == len(patients) == shape[0] >= 1 and shape[1] == shape[2]):
+        received = ", ".join(f"{a.dtype} {a.shape}" for a in (block.photographs, block.masks, block.fields))
+        raise ValueError(
+            "Expected photographs (n, size, size, 3) of uint8, masks and fields (n, size, size) of bool, n names and n "
+            f"patients. Received: {received}, {count} and {len(patients)}"
+        )
+
+
+def _set_card(folder: Path) -> dict[str, Any]:
+    try:
+        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        card = None
+    except (OSError, ValueError) as error:
+        raise SynthMedError(f"{folder / 'card.json'} cannot be read ({error}); draw the set again.") from error
+    if not isinstance(card, dict) or card.get("kind") != synthesis.KIND:
+        raise SynthMedError(f"{folder} is not a synthetic set; name the folder that synthmed generate wrote.")
+    return card
+
+
+def _manifest(folder: Path) -> tuple[dict[str, Any], ...]:
+    try:
+        lines = tuple(synthesis.read_manifest(folder))
+    except OSError as error:
+        raise SynthMedError(
+            f"{folder / synthesis.MANIFEST} cannot be read ({error.strerror}); run synthmed generate again."
+        ) from error
+    if len(lines) < 2:
+        raise SynthMedError(f"{folder} holds {len(lines)} pair(s); a set is judged from two pairs on.")
+    return lines
+
+
+def _fingerprint(lines: Sequence[dict[str, Any]]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(json.dumps([line.get("index"), line.get("images_sha256"), line.get("masks_sha256")]).encode())
+    return digest.hexdigest()
+
+
+def _common_field(photographs: np.ndarray) -> np.ndarray:
+    """What is black in all photographs lies outside; where nothing is, the field is found as in a real photograph."""
+    brightest = photographs.max(axis=0)
+    inside = brightest.max(axis=-1) > 0
+    return inside if not inside.all() else derive_fov(brightest)

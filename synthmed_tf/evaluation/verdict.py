@@ -1,0 +1,95 @@
+"""The answer to a question about a synthetic set, in three states, and the limits that were set before looking."""
+
+import enum
+import functools
+from collections.abc import Iterable
+
+import pydantic
+
+
+class State(str, enum.Enum):
+    """PASS and FAIL need evidence; what lies between them is CANNOT TELL, which never rounds up."""
+
+    PASS = "PASS"
+    CANNOT_TELL = "CANNOT TELL"
+    FAIL = "FAIL"
+
+
+_WORST_FIRST = (State.FAIL, State.CANNOT_TELL, State.PASS)
+
+
+class Verdict(pydantic.BaseModel):
+    """The answer to one question.
+
+    Attributes:
+        question: its key in `QUESTIONS`.
+        state: PASS where the whole interval lies inside the limit, FAIL where harm is established.
+        sentence: what was found, in plain words, with the figure and its interval.
+        limit: what would have failed, in plain words.
+        needed: what would allow an answer, or what the answer cannot exclude; None where there is nothing to add.
+        invalid: whether a control fired, so that the test behind it means nothing; the state then is CANNOT TELL.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    question: str
+    state: State
+    sentence: str
+    limit: str
+    needed: str | None = None
+    invalid: bool = False
+
+
+QUESTIONS = {
+    "utility": "Is the set as useful as real pairs for training a segmenter?",
+    "fidelity": "Do the photographs show their masks?",
+    "geometry": "Are the vessel trees like real ones?",
+    "diversity": "Are the pairs as various as real ones?",
+    "copies": "Is any pair a copy of a real one?",
+    "membership": "Can it be told whose pictures the generator was trained on?",
+}
+"""Every question that a report answers, in its order."""
+
+
+class Limits(pydantic.BaseModel):
+    """The limits of `synthmed evaluate`. They are no options: a limit that is chosen after looking is none.
+
+    Attributes:
+        utility: by how much mean Dice may be below that of real pairs.
+        fidelity: by how much the Dice of the synthetic photographs may be below that of unseen real ones.
+        geometry: largest Wasserstein distance of a figure, in standard deviations of the real values.
+        diversity: least ratio of the Vendi scores, synthetic to real.
+        membership: largest AUC of an attack.
+    """
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+
+    utility: float = 0.02
+    fidelity: float = 0.05
+    geometry: float = 0.5
+    diversity: float = 0.8
+    membership: float = 0.6
+
+
+LIMITS = Limits()
+
+
+def between(low: float, high: float, limit: float, harm: str) -> State:
+    """The state of a figure with its interval.
+
+    Args:
+        low, high: the interval; NaN where there is none.
+        limit: of the figure.
+        harm: `above` or `below`: on which side of the limit the harm lies.
+
+    Returns:
+        PASS where the whole interval lies on the good side or on the limit, FAIL where it lies wholly beyond it.
+    """
+    good, bad = (high <= limit, low > limit) if harm == "above" else (low >= limit, high < limit)
+    return State.PASS if good else State.FAIL if bad else State.CANNOT_TELL
+
+
+def worst(states: Iterable[State]) -> State:
+    """FAIL before CANNOT TELL before PASS; of no state at all it is CANNOT TELL."""
+    found = list(states) or [State.CANNOT_TELL]
+    return functools.reduce(lambda a, b: min(a, b, key=_WORST_FIRST.index), found)
