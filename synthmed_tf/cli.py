@@ -1,15 +1,13 @@
 """The command line: parses, builds the configuration, calls one function. TensorFlow is imported when it is needed."""
 
-import contextlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from synthmed_tf import __version__
+from synthmed_tf import __version__, cli_judge, terminal
 from synthmed_tf.errors import SynthMedError
 
 _FOLDER = click.Path(path_type=Path)
@@ -69,7 +67,7 @@ def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
     """
     from synthmed_tf.data.check import check_folder
 
-    with _bar("pictures") as progress:
+    with terminal.bar("pictures") as progress:
         report = check_folder(folder, patient_regex, progress=progress)
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(report.exit_code)
@@ -168,7 +166,7 @@ def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int |
     """Draws vessel masks for photographs that have none."""
     from synthmed_tf.segmenting import segment_folder
 
-    with _bar("photographs") as progress:
+    with terminal.bar("photographs") as progress:
         labelled = segment_folder(run, images, out, flips, field_pixels, tile, progress)
     look = f"; look at {out / 'preview.png'}" if labelled.facts else ""
     click.echo(f"{len(labelled.facts)} photographs are labelled in {out}{look}")
@@ -226,20 +224,9 @@ def generate(model: Path, count: int, seed: int, from_index: int, out: Path, run
 
     opened = artifact.open_artifact(model, runtime)
     job = synthesis.Job(count, seed, from_index, batch_size)
-    with _bar("pairs") as progress:
+    with terminal.bar("pairs") as progress:
         drawn = synthesis.generate(opened, job, out, progress)
     click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
-
-
-@contextlib.contextmanager
-def _bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; gives what is called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
-
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-        task = bar.add_task(title, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _say(line: str) -> None:
@@ -260,6 +247,9 @@ def _use_logical_cpus(count: int) -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
+
+main.add_command(cli_judge.evaluate)
+main.add_command(cli_judge.filter_set)
 
 if __name__ == "__main__":
     main()

@@ -15,7 +15,7 @@ import json
 import os
 from array import array
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +77,7 @@ def generate(
         finished = _tidy_manifest(out)
         drawn = _draw_missing(opened, job, out, finished, progress)
         _tidy_manifest(out)
-        _write_preview(job, out)
+        write_preview(out, range(job.first_index, job.first_index + job.count))
     except OSError as error:
         raise SynthMedError(
             f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out, "
@@ -87,9 +87,12 @@ def generate(
 
 
 def read_manifest(folder: Path) -> Iterator[dict[str, Any]]:
-    """The lines of a set's manifest in the order of the indices; one that a crash cut short is passed over."""
+    """The lines of a set's manifest in the order of the indices.
+
+    One that a crash cut short is passed over, and so are the pairs that `synthmed filter` dropped.
+    """
     with open(Path(folder) / MANIFEST, "rb") as lines:
-        yield from filter(None, map(_parse_line, lines))
+        yield from (line for line in map(_parse_line, lines) if line and "dropped" not in line)
 
 
 def _check(job: Job) -> None:
@@ -135,6 +138,8 @@ def _check_same_set(out: Path, card: dict[str, Any]) -> None:
         raise SynthMedError(f"{out / 'card.json'} is damaged ({error}); choose another --out.") from error
     if not isinstance(there, dict) or there.get("kind") != KIND:
         raise SynthMedError(f"{out} is there and is not a synthetic set; choose another --out or empty it.")
+    if "filtered" in there:
+        raise SynthMedError(f"{out} is a filtered set, to which nothing can be added; choose another --out.")
     for name in ("model_sha256", "seed"):
         if there.get(name) != card[name]:
             raise SynthMedError(
@@ -158,7 +163,7 @@ def _tidy_manifest(out: Path) -> np.ndarray:
         position = 0
         for text in old:
             line = _parse_line(text)
-            if line and all((out / folder / _file_name(line["index"])).is_file() for folder in FOLDERS):
+            if line and all((out / folder / file_name(line["index"])).is_file() for folder in FOLDERS):
                 indices.append(line["index"])
                 offsets.append(position)
             position += len(text)
@@ -221,18 +226,20 @@ def _write_pair(out: Path, known: dict[str, Any], mask: np.ndarray, photograph: 
     line = dict(known)
     for folder, pixels in zip(FOLDERS, (photograph, mask), strict=True):
         content = images.encode_png(pixels)
-        files.write_bytes(out / folder / _file_name(known["index"]), content)
+        files.write_bytes(out / folder / file_name(known["index"]), content)
         line[f"{folder}_sha256"] = hashlib.sha256(content).hexdigest()
     line["vessel_share"] = round(float(np.mean(mask >= 128)), 5)
     return line
 
 
-def _write_preview(job: Job, out: Path) -> None:
-    shown = range(job.first_index, job.first_index + min(job.count, _PREVIEW_PAIRS))
-    masks = [np.repeat(images.read_image(out / "masks" / _file_name(i))[..., :1], 3, axis=-1) for i in shown]
-    photographs = [images.read_image(out / "images" / _file_name(i)) for i in shown]
+def write_preview(out: Path, indices: Sequence[int]) -> None:
+    """Writes `preview.png`: the photographs of the first of these pairs, and their masks below."""
+    shown = indices[:_PREVIEW_PAIRS]
+    masks = [np.repeat(images.read_image(out / "masks" / file_name(i))[..., :1], 3, axis=-1) for i in shown]
+    photographs = [images.read_image(out / "images" / file_name(i)) for i in shown]
     images.write_png(out / "preview.png", images.grid(np.stack(photographs + masks), len(shown)))
 
 
-def _file_name(index: int) -> str:
+def file_name(index: int) -> str:
+    """Of a pair's photograph and of its mask, in `FOLDERS`."""
     return f"{index:08d}.png"
