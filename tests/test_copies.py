@@ -10,6 +10,7 @@ from skimage.transform import rotate
 from synthmed_tf.data.alignment import detail
 from synthmed_tf.data.phantom import draw_phantom
 from synthmed_tf.evaluation import copies, overlap, shortlist
+from synthmed_tf.evaluation.photographs import flattened, photograph_likeness
 from synthmed_tf.evaluation.transforms import Transform, fit
 
 SIDE, COPIED = 256, 2
@@ -68,13 +69,13 @@ def synthetic(real):
 
 @pytest.fixture(scope="module")
 def found(synthetic, real):
-    matches = copies.search(np.stack(list(synthetic.values())), real, FLIPS, candidates=3)
+    matches = copies.search(np.stack(list(synthetic.values())), real, FLIPS, candidates=3).matches
     return {kind: dict(zip(synthetic, part, strict=True)) for kind, part in matches.items()}
 
 
 @pytest.fixture(scope="module")
 def limits(real):
-    between = copies.search(real, real, FLIPS, skip=np.eye(len(real), dtype=bool), candidates=3)
+    between = copies.search(real, real, FLIPS, skip=np.eye(len(real), dtype=bool), candidates=3).matches
     return {kind: copies.threshold([m.score for m in part], count=10) for kind, part in between.items()}
 
 
@@ -122,7 +123,7 @@ def test_another_tree_stays_below(kind, name, found, limits):
 
 def test_the_batch_does_not_matter(synthetic, real, found):
     masks = np.stack(list(synthetic.values()))[-3:]
-    again = copies.search(masks, real, FLIPS, candidates=3, batch=2)
+    again = copies.search(masks, real, FLIPS, candidates=3, batch=2).matches
     for kind, part in again.items():
         for match, other in zip(part, list(found[kind].values())[-3:], strict=True):
             assert (match.real, match.window) == (other.real, other.window)
@@ -132,7 +133,7 @@ def test_the_batch_does_not_matter(synthetic, real, found):
 def test_pairs_that_are_skipped_are_not_found(synthetic, real):
     skip = np.zeros((1, len(real)), bool)
     skip[0, COPIED] = True
-    matches = copies.search(synthetic["exact"][None], real, skip=skip, candidates=1)
+    matches = copies.search(synthetic["exact"][None], real, skip=skip, candidates=1).matches
     assert all(part[0].real != COPIED for part in matches.values())
     with pytest.raises(ValueError, match="Synthetic mask 0 has no real one"):
         copies.search(synthetic["exact"][None], real, skip=np.ones((1, len(real)), bool))
@@ -141,7 +142,7 @@ def test_pairs_that_are_skipped_are_not_found(synthetic, real):
 def test_an_empty_mask_is_no_copy(real):
     empty = np.zeros((1, SIDE, SIDE), bool)
     for synthetic, reals in ((empty, real[:2]), (real[:1], empty), (empty, empty)):
-        assert all(part[0].score == 0 for part in copies.search(synthetic, reals).values())
+        assert all(part[0].score == 0 for part in copies.search(synthetic, reals).matches.values())
 
 
 def test_masks_of_other_shapes_are_refused(real):
@@ -152,7 +153,7 @@ def test_masks_of_other_shapes_are_refused(real):
 
 
 def test_the_coarse_likeness_is_the_highest_correlation_over_the_places(real):
-    found, _ = shortlist.likeness(real[:2], real[2:4], [Transform()])
+    found, _ = shortlist.likeness(real[:2], shortlist.posed(real[2:4], [Transform()]))
     one, other = (picture.reshape(32, 4, 32, 4).mean((1, 3)) for picture in shortlist.reduced(real[[0, 3]]))
     expected = np.full(9, -1.0)
     for down, right in np.ndindex(17, 17):
@@ -268,9 +269,11 @@ def test_a_shifted_photograph_under_other_light_is_the_same(photographs):
     one, _, field = photographs
     darker = np.rint(one * np.linspace(0.6, 0.9, 256)[:, None, None]).astype(np.uint8)
     moved, moved_field = (np.roll(array, (9, -14), (0, 1)) for array in (darker, field))
-    match = copies.photograph_likeness(moved, one, moved_field, field, Transform(right=-14 / 256, down=9 / 256))
+    match = photograph_likeness(
+        flattened(moved, moved_field), flattened(one, field), Transform(right=-14 / 256, down=9 / 256)
+    )
     assert match.whole > 0.95 and np.nanmin(match.tiles) > 0.9
-    same = copies.photograph_likeness(one, one, field, field, Transform())
+    same = photograph_likeness(flattened(one, field), flattened(one, field), Transform())
     assert same.whole == pytest.approx(1) and np.nanmin(same.tiles) == pytest.approx(1)
 
 
@@ -278,7 +281,7 @@ def test_a_copied_tile_is_found_among_others(photographs):
     one, other, field = photographs
     mixed = other.copy()
     mixed[85:171, 85:171] = one[85:171, 85:171]
-    match = copies.photograph_likeness(mixed, one, field, field, Transform())
+    match = photograph_likeness(flattened(mixed, field), flattened(one, field), Transform())
     assert match.tiles[1, 1] > 0.9
     assert np.nanmax(np.delete(match.tiles.ravel(), 4)) < 0.5
     drawn, real = (detail(picture[..., 1].astype(np.float32), field)[field] for picture in (mixed, one))
@@ -289,5 +292,5 @@ def test_tiles_outside_the_field_have_no_likeness(photographs):
     one, other, field = photographs
     middle = np.zeros_like(field)
     middle[85:171, 85:171] = True
-    match = copies.photograph_likeness(one, other, middle, field, Transform())
+    match = photograph_likeness(flattened(one, middle), flattened(other, field), Transform())
     assert np.isfinite(match.tiles[1, 1]) and np.isnan(np.delete(match.tiles.ravel(), 4)).all()

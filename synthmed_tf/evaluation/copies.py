@@ -1,4 +1,4 @@
-"""Finds copies: every synthetic mask against every real one, whole, by halves and by quarters; and their photographs.
+"""Finds copies: every synthetic mask against every real one, whole, by halves and by quarters.
 
 `shortlist` correlates all with all, coarsely. Of each kind of window the five likeliest real masks of every synthetic
 one are placed by FFT correlation at 128 x 128, aligned along the centre lines to a fraction of a degree and of a pixel,
@@ -20,14 +20,13 @@ from itertools import product
 import numpy as np
 from scipy import fft
 
-from synthmed_tf.data.alignment import correlation, detail
+from synthmed_tf.data.alignment import correlation
 from synthmed_tf.evaluation.overlap import Tree, agreement, refined, tree_of
-from synthmed_tf.evaluation.shortlist import KINDS, REACH, SIDE, WINDOWS, likeness, poses, reduced
+from synthmed_tf.evaluation.shortlist import KINDS, REACH, WINDOWS, halved, likeness, posed, poses, reduced
 from synthmed_tf.evaluation.transforms import Transform
 
 _KEPT = 256
 _GUMBEL_SPREAD = np.sqrt(6) / np.pi
-_LEAST_TILE = 0.25
 _ANGLES, _ZOOMS = (0.0, -5 / 3, 5 / 3), (0.0, -0.1 / 3, 0.1 / 3)
 
 
@@ -57,46 +56,85 @@ class Match:
         return (self.dice + self.skeleton_f1) / 2
 
 
+class Gallery:
+    """Real masks, prepared once for any number of searches.
+
+    Attributes:
+        masks: `(m, side, side)`, bool.
+        turns: the coarse poses in which they are compared.
+        poses: `(m, turns, 32, 32)`, float32: they in those.
+    """
+
+    def __init__(self, real: np.ndarray, flips: Sequence[tuple[bool, bool]] = ((False, False),)):
+        """Prepares masks.
+
+        Args:
+            real: `(m, side, side)`, two-valued: vessel where above 0.
+            flips: (left for right, top for bottom) that the training may have used; without a flip must be named too.
+
+        Raises:
+            ValueError: an array of another shape, or without a mask.
+        """
+        if real.ndim != 3 or not len(real) or real.shape[1] != real.shape[2]:
+            raise ValueError(f"Expected masks (m, side, side), m >= 1. Received: {real.shape}")
+        self.masks, self.turns = real > 0, poses(flips)
+        self.poses = posed(self.masks, self.turns)
+        self.prepared = lru_cache(_KEPT)(lambda index: _prepare(self.masks[index]))
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found.
+
+    Attributes:
+        matches: for each key of `KINDS` ("whole", "half", "quarter") one match for each synthetic mask: the one of the
+            highest score.
+        likeness: `(n, m)`, float32, at most 1: how like the whole masks are in the coarse comparison, at best.
+    """
+
+    matches: dict[str, list[Match]]
+    likeness: np.ndarray
+
+
 def search(
     synthetic: np.ndarray,
-    real: np.ndarray,
+    real: np.ndarray | Gallery,
     flips: Sequence[tuple[bool, bool]] = ((False, False),),
     skip: np.ndarray | None = None,
     candidates: int = 5,
     batch: int = 1024,
-) -> dict[str, list[Match]]:
+) -> Found:
     """Finds the nearest real mask of each synthetic one.
 
     Args:
         synthetic: `(n, side, side)`, two-valued: vessel where above 0.
-        real: `(m, side, side)`, likewise.
-        flips: (left for right, top for bottom) that the training may have used; without a flip must be named too.
+        real: `(m, side, side)`, likewise; or these as a `Gallery`, which has its own flips.
+        flips: as for `Gallery`.
         skip: `(n, m)`, bool: pairs that are not compared, such as masks of one patient when `synthetic` is real.
         candidates: how many real masks of each kind of window are scored at full size.
         batch: synthetic masks that are compared at once; the matches do not depend on it.
 
-    Returns:
-        For each key of `KINDS` ("whole", "half", "quarter") one match for each synthetic mask: the one of the highest
-        score.
-
     Raises:
         ValueError: sets of other shapes, or a synthetic mask for which all real ones are skipped.
     """
-    synthetic, real, skip = _checked(synthetic, real, skip)
-    prepared = lru_cache(_KEPT)(lambda index: _prepare(real[index]))
-    turns = poses(flips)
+    gallery = real if isinstance(real, Gallery) else Gallery(real, flips)
+    skip = _checked(synthetic, gallery.masks, skip)
     matches: dict[str, list[Match]] = {kind: [] for kind in KINDS}
+    alike = np.zeros(skip.shape, np.float32)
     for start in range(0, len(synthetic), batch):
         block = np.asarray(synthetic[start : start + batch]) > 0
-        found, best = likeness(block, real, turns)
+        found, best = likeness(block, gallery.poses)
+        alike[start : start + batch] = found[0]
         found[:, skip[start : start + batch]] = -np.inf
         for i, mask in enumerate(block):
             drawn = _prepare(mask)
             for kind, windows in KINDS.items():
-                part = _Part(found[windows, i], best[windows, i], list(WINDOWS)[windows], turns)
-                rated = [_rate(part, int(index), drawn, prepared(int(index))) for index in part.first(candidates)]
+                part = _Part(found[windows, i], best[windows, i], list(WINDOWS)[windows], gallery.turns)
+                rated = [
+                    _rate(part, int(index), drawn, gallery.prepared(int(index))) for index in part.first(candidates)
+                ]
                 matches[kind].append(max(rated, key=lambda match: match.score))
-    return matches
+    return Found(matches, alike)
 
 
 def threshold(scores: Sequence[float], count: int, margin: float = 0.05, level: float = 0.05) -> float:
@@ -127,48 +165,6 @@ def threshold(scores: Sequence[float], count: int, margin: float = 0.05, level: 
 
 
 @dataclass(frozen=True)
-class PhotographMatch:
-    """How alike two photographs are once they are aligned.
-
-    Attributes:
-        whole: correlation within both fields of view, in [-1, 1].
-        tiles: `(3, 3)`, float64: the same in each tile; NaN where less than a quarter of a tile lies in both fields.
-    """
-
-    whole: float
-    tiles: np.ndarray
-
-
-def photograph_likeness(
-    synthetic: np.ndarray,
-    real: np.ndarray,
-    synthetic_field: np.ndarray,
-    real_field: np.ndarray,
-    transform: Transform,
-) -> PhotographMatch:
-    """Correlates the green channels, freed of uneven light, where the masks were found to lie on each other.
-
-    Args:
-        synthetic, real: `(side, side, 3)`, uint8, RGB.
-        synthetic_field, real_field: `(side, side)`, bool: the fields of view.
-        transform: a match's.
-
-    Returns:
-        The correlations; 0 where one photograph is flat.
-    """
-    drawn = detail(synthetic[..., 1].astype(np.float32), synthetic_field)
-    other = transform.warp(detail(real[..., 1].astype(np.float32), real_field))
-    field = synthetic_field & transform.warp(real_field)
-    edges = np.linspace(0, len(field), 4).round().astype(int)
-    tiles = np.full((3, 3), np.nan)
-    for row, column in np.ndindex(3, 3):
-        tile = np.s_[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
-        if field[tile].mean() >= _LEAST_TILE:
-            tiles[row, column] = _pearson(drawn[tile][field[tile]], other[tile][field[tile]])
-    return PhotographMatch(_pearson(drawn[field], other[field]), tiles)
-
-
-@dataclass(frozen=True)
 class _Part:
     """The coarse figures of one synthetic mask in the windows of one kind, `(windows, m)` each."""
 
@@ -186,7 +182,7 @@ class _Part:
 
 def _prepare(mask: np.ndarray) -> tuple[np.ndarray, Tree]:
     mask = np.asarray(mask) > 0
-    return reduced(mask[None])[0], tree_of(mask)
+    return halved(reduced(mask[None]))[0], tree_of(mask)
 
 
 def _rate(part: _Part, index: int, drawn: tuple[np.ndarray, Tree], real: tuple[np.ndarray, Tree]) -> Match:
@@ -202,38 +198,25 @@ def _rate(part: _Part, index: int, drawn: tuple[np.ndarray, Tree], real: tuple[n
 
 def _placed(turn: Transform, drawn: np.ndarray, real: np.ndarray, quarters: tuple[int, ...]) -> Transform:
     """Turns and scales by thirds of the coarse steps and shifts within the reach, where the window correlates best."""
-    window = drawn * np.kron(np.isin(np.arange(4), quarters).reshape(2, 2), np.ones((SIDE // 2, SIDE // 2), np.float32))
-    shares = fft.fftfreq(SIDE)
-    near = np.abs(shares) <= REACH
-    best, place = -np.inf, turn
-    for angle, zoom in product(_ANGLES, _ZOOMS):
-        tried = replace(turn, rotation=turn.rotation + angle, scale=turn.scale + zoom)
-        peaks = np.where(near[:, None] & near, correlation(window, tried.warp(real)), -np.inf)
-        row, column = np.unravel_index(int(np.argmax(peaks)), peaks.shape)
-        if peaks[row, column] > best:
-            best, place = peaks[row, column], replace(tried, right=float(shares[column]), down=float(shares[row]))
-    return place
+    side = len(drawn)
+    window = drawn * np.kron(np.isin(np.arange(4), quarters).reshape(2, 2), np.ones((side // 2, side // 2), np.float32))
+    tried = [
+        replace(turn, rotation=turn.rotation + angle, scale=turn.scale + zoom)
+        for angle, zoom in product(_ANGLES, _ZOOMS)
+    ]
+    shares = fft.fftfreq(side)
+    near = np.flatnonzero(np.abs(shares) <= REACH)
+    peaks = correlation(window, np.stack([pose.warp(real) for pose in tried]))[:, near[:, None], near]
+    pose, row, column = np.unravel_index(int(np.argmax(peaks)), peaks.shape)
+    return replace(tried[pose], right=float(shares[near[column]]), down=float(shares[near[row]]))
 
 
-def _pearson(one: np.ndarray, other: np.ndarray) -> float:
-    one, other = one - one.mean(dtype=np.float64), other - other.mean(dtype=np.float64)
-    length = np.sqrt(np.sum(one**2) * np.sum(other**2))
-    return float(np.sum(one * other) / length) if length else 0.0
-
-
-def _checked(
-    synthetic: np.ndarray, real: np.ndarray, skip: np.ndarray | None
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if (
-        synthetic.ndim != 3
-        or real.ndim != 3
-        or not synthetic.shape[1] == synthetic.shape[2] == real.shape[1] == real.shape[2]
-        or not len(real)
-    ):
+def _checked(synthetic: np.ndarray, real: np.ndarray, skip: np.ndarray | None) -> np.ndarray:
+    if synthetic.ndim != 3 or synthetic.shape[1:] != real.shape[1:]:
         raise ValueError(f"Expected masks (n, side, side) of one side. Received: {synthetic.shape} and {real.shape}")
     skip = np.zeros((len(synthetic), len(real)), bool) if skip is None else np.asarray(skip, bool)
     if skip.shape != (len(synthetic), len(real)):
         raise ValueError(f"Expected pairs {(len(synthetic), len(real))} to skip. Received: {skip.shape}")
     if skip.all(axis=1).any():
         raise ValueError(f"Synthetic mask {int(skip.all(axis=1).argmax())} has no real one to be compared with.")
-    return synthetic, real > 0, skip
+    return skip

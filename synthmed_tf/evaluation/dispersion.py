@@ -9,6 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthmed_tf.evaluation.groups import numbered
+
 BINS = 64
 """Bins of a histogram, each of four grey levels."""
 
@@ -110,7 +112,9 @@ def dispersion(
     """
     if real.shape[1:] != (3, BINS) or synthetic.shape[1:] != (3, BINS) or not len(synthetic):
         raise ValueError(f"Expected histograms (n, 3, {BINS}). Received: {real.shape} and {synthetic.shape}")
-    patients = _numbered(patients, len(real))
+    patients = numbered(patients, len(real))
+    if patients.max(initial=0) < 1:
+        raise ValueError(f"Expected two patients or more. Received: {len(patients)} labels of 1 patients")
     whole = divergences(real.mean(axis=0), synthetic.mean(axis=0))
     pairs = [_compare_halves(real, synthetic, patients, rng) for _ in range(splits)]
     figures = {}
@@ -124,19 +128,6 @@ def dispersion(
 
 def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
     return np.sum(p * np.log(p / q), axis=-1)
-
-
-def _numbered(patients: Sequence[Hashable] | None, count: int) -> np.ndarray:
-    """`(count,)`, the number of each photograph's patient, from 0."""
-    if patients is None:
-        patients = range(count)
-    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}
-    if len(patients) != count or len(numbers) < 2:
-        raise ValueError(
-            f"Expected a patient for each of {count} photographs, and two or more. "
-            f"Received: {len(patients)} labels of {len(numbers)} patients"
-        )
-    return np.array([numbers[patient] for patient in patients])
 
 
 def _compare_halves(

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from synthmed_tf.evaluation.groups import numbered
+
 _BLOCK = 2**22
 _IQR_OF_GAUSSIAN = 1.3489795003921634
 _TIE = 1e-12
@@ -113,7 +115,7 @@ def kid(
     """
     real, synthetic = checked(real, synthetic)
     n, m = len(real), len(synthetic)
-    groups = np.concatenate([_numbered(real_groups, n), _numbered(synthetic_groups, m)])
+    groups = np.concatenate([numbered(real_groups, n), numbered(synthetic_groups, m)])
     groups[n:] += groups[:n].max() + 1
     for part in (groups[:n], groups[n:]):
         if len(part) - np.bincount(part).max() < 2:
@@ -168,16 +170,6 @@ def blocks(rows: int, columns: int) -> Iterator[slice]:
     """Parts of a table's rows with at most four million entries each (32 MB as float64)."""
     step = max(1, _BLOCK // columns)
     return (slice(start, start + step) for start in range(0, rows, step))
-
-
-def _numbered(groups: Sequence[Hashable] | None, count: int) -> np.ndarray:
-    """`(count,)`, the number of each row's group, from 0."""
-    if groups is None:
-        return np.arange(count)
-    if len(groups) != count:
-        raise ValueError(f"Expected a group for each of {count} rows. Received: {len(groups)}")
-    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
-    return np.array([numbers[group] for group in groups])
 
 
 def _estimate(rows: np.ndarray, groups: np.ndarray, n: int) -> tuple[float, float]:

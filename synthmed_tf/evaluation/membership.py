@@ -106,13 +106,37 @@ def judge(
     Raises:
         ValueError: shapes differ, a score is not finite, a patient is both, or one of the two kinds is missing.
     """
-    members, others = _by_patient(score, member, patients)
+    members, others = by_patient(score, member, patients)
     area = auc(members, others)
     threshold = np.sort(others)[::-1][int(fpr * len(others) + 1e-9)]
     rates = (_rate(values > threshold, confidence) for values in (others, members))
     p = permuted_p(members, others, rng, permutations)
     interval = auc_interval(area, len(members), len(others), confidence)
     return Attack(len(members), len(others), area, *interval, p, *next(rates), *next(rates))
+
+
+def by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The mean score of each patient: of the members, and of the others.
+
+    Args:
+        score, member, patients: as for `judge`, which raises the same.
+    """
+    score, member, patients = np.asarray(score, np.float64), np.asarray(member, bool), np.asarray(patients)
+    if score.ndim != 1 or not score.shape == member.shape == patients.shape:
+        received = f"{score.shape}, {member.shape} and {patients.shape}"
+        raise ValueError(
+            f"Expected scores, membership and patients as three vectors of one length. Received: {received}"
+        )
+    if not np.isfinite(score).all():
+        raise ValueError("An attack needs finite scores. Received: a NaN or an infinity")
+    names, owner, pictures = np.unique(patients, return_inverse=True, return_counts=True)
+    share = np.bincount(owner, weights=member) / pictures
+    if not np.isin(share, (0, 1)).all():
+        raise ValueError(f"A patient is a member or is not. Received: {set(names[(share > 0) & (share < 1)])} as both")
+    if share.min(initial=1) == share.max(initial=0):
+        raise ValueError(f"An attack needs members and others. Received: {int(share.sum())} members of {len(names)}")
+    means = np.bincount(owner, weights=score) / pictures
+    return means[share == 1], means[share == 0]
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
@@ -216,26 +240,6 @@ def more_others(area: float, members: int, others: int, power: float = 0.8, leve
         enough = detectable_auc(members, middle, power, level) <= area
         low, high = (low, middle) if enough else (middle + 1, high)
     return low - others
-
-
-def _by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The mean score of each patient: of the members, and of the others."""
-    score, member, patients = np.asarray(score, np.float64), np.asarray(member, bool), np.asarray(patients)
-    if score.ndim != 1 or not score.shape == member.shape == patients.shape:
-        received = f"{score.shape}, {member.shape} and {patients.shape}"
-        raise ValueError(
-            f"Expected scores, membership and patients as three vectors of one length. Received: {received}"
-        )
-    if not np.isfinite(score).all():
-        raise ValueError("An attack needs finite scores. Received: a NaN or an infinity")
-    names, owner, pictures = np.unique(patients, return_inverse=True, return_counts=True)
-    share = np.bincount(owner, weights=member) / pictures
-    if not np.isin(share, (0, 1)).all():
-        raise ValueError(f"A patient is a member or is not. Received: {set(names[(share > 0) & (share < 1)])} as both")
-    if share.min(initial=1) == share.max(initial=0):
-        raise ValueError(f"An attack needs members and others. Received: {int(share.sum())} members of {len(names)}")
-    means = np.bincount(owner, weights=score) / pictures
-    return means[share == 1], means[share == 0]
 
 
 def _rate(hits: np.ndarray, confidence: float) -> tuple[float, float, float]:

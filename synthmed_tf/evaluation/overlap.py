@@ -98,7 +98,8 @@ def agreement(transform: Transform, real: Tree, synthetic: Tree, window: tuple[i
 def _inside(points: np.ndarray, window: tuple[int, ...]) -> np.ndarray:
     """Whether points lie in the picture and in one of the quarters."""
     quarter = 2 * (points[:, 1] >= 0) + (points[:, 0] >= 0)
-    return np.isin(quarter, window) & (np.abs(points) <= 1).all(axis=1)
+    held = np.array([number in window for number in range(4)])
+    return held[quarter] & (np.abs(points) <= 1).all(axis=1)
 
 
 @lru_cache(32)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from synthmed_tf.evaluation.groups import numbered
+
 _CHUNK = 100
 _TIES = 1e-9
 _NORMAL_IQR = 1.349
@@ -147,7 +149,8 @@ def robust_scores(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, 
         known = column[: len(real)][~np.isnan(column[: len(real)])]
         if known.size:
             low, middle, high = np.percentile(known, (25, 50, 75))
-            scores[:] = (column - middle) / ((high - low) / _NORMAL_IQR or known.std() or 1.0)
+            spread = high - low if high - low > _TIES * max(abs(low), abs(high)) else 0.0
+            scores[:] = (column - middle) / (spread / _NORMAL_IQR or known.std() or 1.0)
     missing = np.isnan(pooled)
     scored = np.hstack([np.where(missing, 0.0, scored), missing[:, missing.any(axis=0)]])
     return scored[: len(real)], scored[len(real) :]
@@ -254,5 +257,4 @@ def _check(real: np.ndarray, synthetic: np.ndarray, patients: Sequence[Hashable]
             "Expected finite figures (n, features) and (m, features), NaN allowed, and n patients. "
             f"Received: {real.shape}, {synthetic.shape} and {len(patients)}"
         )
-    numbers = {patient: number for number, patient in enumerate(dict.fromkeys(patients))}
-    return np.array([numbers[patient] for patient in patients])
+    return numbered(patients, len(real))

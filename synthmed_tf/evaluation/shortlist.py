@@ -65,30 +65,51 @@ def reduced(masks: np.ndarray) -> np.ndarray:
     return narrow - broad
 
 
-def likeness(synthetic: np.ndarray, real: np.ndarray, turns: Sequence[Transform]) -> tuple[np.ndarray, np.ndarray]:
+def halved(pictures: np.ndarray) -> np.ndarray:
+    """`(n, SIDE, SIDE)` to `(n, SIDE / 2, SIDE / 2)`: what `reduced` left holds little that this loses."""
+    return _averaged(pictures, 2)
+
+
+def posed(real: np.ndarray, turns: Sequence[Transform]) -> np.ndarray:
+    """Real masks in all coarse poses, made once however many synthetic ones are compared.
+
+    Args:
+        real: `(m, side, side)`, bool.
+        turns: transforms without a shift.
+
+    Returns:
+        `(m, turns, COARSE, COARSE)`, float32: 344 kB a mask with four flips.
+    """
+    poses_of = np.empty((len(real), len(turns), COARSE, COARSE), np.float32)
+    for index in range(len(real)):
+        picture = reduced(real[index : index + 1])[0]
+        poses_of[index] = _coarse(np.stack([turn.warp(picture) for turn in turns]))
+    return poses_of
+
+
+def likeness(synthetic: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Correlates a batch of synthetic masks with all real ones, in all windows.
 
     Args:
         synthetic: `(n, side, side)`, bool; memory grows with n x m, so n is a batch.
-        real: `(m, side, side)`, bool.
-        turns: transforms without a shift.
+        real: `(m, turns, COARSE, COARSE)`, as `posed` gives them.
 
     Returns:
         likeness: `(9, n, m)`, float32, at most 1: the highest correlation over transforms and shifts, by `WINDOWS`;
             about 1 for a copy. A window that holds little is divided by the length that a quarter of its share of the
             whole would have.
-        best: `(9, n, m)`, int16: the transform, by its place in `turns`.
+        best: `(9, n, m)`, int16: the transform, by its place in the turns.
     """
     queries = _quarters(_coarse(reduced(synthetic)))
-    scale = _inverse_lengths(queries)
+    queries_scale = _inverse_lengths(np.square(queries).sum(-1))
     held = tf.constant(queries)
     found = np.full((len(WINDOWS), len(synthetic), len(real)), -1, np.float32)
     best = np.zeros(found.shape, np.int16)
-    for index in range(len(real)):
-        picture = reduced(real[index : index + 1])[0]
-        for number, turn in enumerate(turns):
-            places = _quarters(_shifted(_coarse(turn.warp(picture)[None])[0]))
-            peaks = _peaks(held, tf.constant(places), tf.constant(_inverse_lengths(places))).numpy() * scale
+    for index, pictures in enumerate(real):
+        for number, picture in enumerate(pictures):
+            places, energy = _shifted(picture)
+            scale = tf.constant(_inverse_lengths(energy))
+            peaks = _peaks(held, tf.constant(places), scale).numpy() * queries_scale
             better = peaks > found[..., index]
             found[..., index][better] = peaks[better]
             best[..., index][better] = number
@@ -103,15 +124,26 @@ def _peaks(queries: tf.Tensor, places: tf.Tensor, scale: tf.Tensor) -> tf.Tensor
     return tf.stack([tf.reduce_max(window * scale[i], axis=-1) for i, window in enumerate(sums)])
 
 
-def _shifted(picture: np.ndarray) -> np.ndarray:
-    """`(places, COARSE, COARSE)`: moved everywhere within the reach, with zeros from outside."""
-    padded = np.pad(picture, round(REACH * COARSE))
-    return np.lib.stride_tricks.sliding_window_view(padded, picture.shape).reshape(-1, *picture.shape)
+def _shifted(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The quarters `(4, places, 256)` of a picture moved everywhere within the reach, with zeros from outside, and the
+    sums of their squares `(4, places)`."""
+    half, padded = COARSE // 2, np.pad(picture, round(REACH * COARSE))
+    parts = np.lib.stride_tricks.sliding_window_view(padded, (half, half))
+    sums = np.pad(np.square(padded).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
+    energy = sums[half:, half:] - sums[:-half, half:] - sums[half:, :-half] + sums[:-half, :-half]
+    reach = len(energy) - half
+    corners = [np.s_[down : down + reach, right : right + reach] for down in (0, half) for right in (0, half)]
+    places = np.stack([parts[corner] for corner in corners]).reshape(4, reach * reach, half * half)
+    return places, np.maximum(np.stack([energy[corner].ravel() for corner in corners]), 0)
 
 
 def _coarse(pictures: np.ndarray) -> np.ndarray:
-    step = SIDE // COARSE
-    return pictures.reshape(-1, COARSE, step, COARSE, step).mean((2, 4))
+    return _averaged(pictures, SIDE // COARSE)
+
+
+def _averaged(pictures: np.ndarray, step: int) -> np.ndarray:
+    side = pictures.shape[1] // step
+    return pictures.reshape(-1, side, step, side, step).mean((2, 4))
 
 
 def _quarters(pictures: np.ndarray) -> np.ndarray:
@@ -122,7 +154,10 @@ def _quarters(pictures: np.ndarray) -> np.ndarray:
 
 
 def _inverse_lengths(quarters: np.ndarray) -> np.ndarray:
-    """`(9, n)`: one over the length of each window's values, or of so many as it must hold at least."""
-    energy = _HOLDS @ np.square(quarters).sum(-1)
+    """`(9, n)`: one over the length of each window's values, or of so many as it must hold at least.
+
+    `quarters` are the sums of squares, `(4, n)`.
+    """
+    energy = _HOLDS @ quarters
     least = LEAST * _HOLDS.sum(1, keepdims=True) / 4 * energy[:1]
     return 1 / np.sqrt(np.maximum(np.maximum(energy, least), 1e-12))

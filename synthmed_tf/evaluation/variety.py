@@ -126,11 +126,20 @@ def vendi_score(rows: np.ndarray) -> float:
     return float(np.exp(-np.sum(shares * np.log(shares))))
 
 
-def vendi_ratio(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, draws: int = 100) -> VendiRatio:
-    """The ratio of the two sets' Vendi scores, at equal size.
+def with_constant(rows: np.ndarray) -> np.ndarray:
+    """`(n, d + 1)`: x / sqrt(d) with a constant 1 put before, for a Vendi score.
 
-    Rows are x / sqrt(d) with a constant 1 put before, so that the kernel is KID's x.y / d + 1, made 1 on the diagonal.
-    Without the constant, rows close about the median would have all directions and look as different as real ones.
+    The kernel then is KID's x.y / d + 1, made 1 on the diagonal. Without the constant, rows close about the median
+    would have all directions and look as different as real ones.
+
+    Args:
+        rows: `(n, d)`, from `standardize`.
+    """
+    return np.hstack([np.ones((len(rows), 1)), rows / math.sqrt(rows.shape[1])])
+
+
+def vendi_ratio(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, draws: int = 100) -> VendiRatio:
+    """The ratio of the two sets' Vendi scores, at equal size, of rows `with_constant`.
 
     Args:
         real: `(n, d)`, from `standardize`.
@@ -141,10 +150,7 @@ def vendi_ratio(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generato
     Raises:
         ValueError: other arrays.
     """
-    with_constant = [
-        np.hstack([np.ones((len(rows), 1)), rows / math.sqrt(rows.shape[1])]) for rows in checked(real, synthetic)
-    ]
-    pairs = list(_draws(*with_constant, draws, rng))
+    pairs = list(_draws(*(with_constant(rows) for rows in checked(real, synthetic)), draws, rng))
     scores = np.mean([[vendi_score(rows) for rows in pair] for pair in pairs], axis=0)
     return VendiRatio(float(scores[1] / scores[0]), *scores.tolist(), len(pairs[0][0]), len(pairs))
 

@@ -1,0 +1,111 @@
+"""Membership scores that need the generator's networks: what its discriminators say of a real pair, and how well its
+Stage-II draws the photograph of a real mask.
+
+A run's discriminators are in its checkpoints alone, as lists of variables; these are read without any training code.
+"""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf import artifact, layers
+from synthmed_tf.config import Config, config_from_json
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation.pairs import Block
+from synthmed_tf.models import factory
+
+DRAWS = 8
+"""Styles that are tried for each mask; the nearest photograph counts."""
+
+_BATCH = 16
+_DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image_discriminator}
+
+
+def logits(run: Path, stage: str, block: Block) -> np.ndarray:
+    """What a stage's discriminator says of real pairs, `(n,)`; higher is more real, and so more likely a member.
+
+    Each pair is judged alone, with the statistics of inference: the score of one picture must not depend on others.
+
+    Args:
+        run: the run's folder, with its checkpoints.
+        stage: `stage1` or `stage2`.
+        block: n pairs of the run's size.
+
+    Raises:
+        SynthMedError: the run has no configuration or checkpoint that can be read, or is of another size.
+    """
+    config = _config(run)
+    if block.masks.shape[1] != config.size:
+        raise SynthMedError(f"{run} is of {config.size} pixels, but the set has {block.masks.shape[1]}.")
+    model = _DISCRIMINATORS[stage](config)
+    _restore(model, Path(run) / stage / "checkpoints")
+    masks = np.where(block.masks, np.float32(1), np.float32(-1))[..., None]
+    photographs = block.photographs.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    fields = np.where(block.fields, np.float32(1), np.float32(-1))[..., None]
+    conditions = np.concatenate([masks, fields], axis=-1) if config.stage2.use_fov else masks
+
+    @tf.function
+    def one(mask, condition, photograph):
+        said = model(mask) if stage == "stage1" else model(condition, photograph)[0]
+        return tf.reduce_mean(said)
+
+    rows = range(len(masks))
+    return np.array([one(*(part[row : row + 1] for part in (masks, conditions, photographs))).numpy() for row in rows])
+
+
+def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
+    """How well Stage-II draws the photographs of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
+
+    One mask has many photographs; the nearest of `DRAWS` counts.
+
+    Args:
+        folder: the artifact's, with a SavedModel.
+        block: n pairs of its size.
+        seed: of the styles.
+
+    Raises:
+        SynthMedError: there is no SavedModel that can be opened, or it is of another size.
+    """
+    model = artifact.open_artifact(folder, "savedmodel")
+    if block.masks.shape[1] != model.card["size"]:
+        raise SynthMedError(f"{folder} is of {model.card['size']} pixels, but the set has {block.masks.shape[1]}.")
+    best = np.full(len(block.masks), np.inf)
+    for start in range(0, len(best), _BATCH):
+        rows = slice(start, start + _BATCH)
+        masks = np.where(block.masks[rows], np.uint8(255), np.uint8(0))[..., None]
+        for draw in range(DRAWS):
+            index = np.arange(start, start + len(masks)) * DRAWS + draw
+            drawn = model.translate(masks, np.full(len(masks), seed), index)
+            inside = block.fields[rows] & drawn.any(axis=-1)
+            away = np.abs(drawn.astype(np.float32) - block.photographs[rows]).mean(axis=-1)
+            mean = (away * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
+            best[rows] = np.minimum(best[rows], mean)
+    return -best
+
+
+def _config(run: Path) -> Config:
+    file = Path(run) / "config.json"
+    try:
+        return config_from_json(file.read_text(encoding="utf-8"), str(file))
+    except OSError as error:
+        raise SynthMedError(f"{file} cannot be read ({error.strerror}); name the folder of synthmed train.") from error
+
+
+def _restore(model: keras.Model, folder: Path) -> None:
+    """Reads the discriminator of the newest checkpoint that has all of it."""
+    steps = sorted((int(file.stem[len("ckpt-") :]) for file in folder.glob("ckpt-*.index")), reverse=True)
+    if not steps:
+        raise SynthMedError(f"{folder} holds no checkpoint; the discriminator is kept nowhere else.")
+    variables = layers.plain_variables(model)
+    try:
+        reader = tf.train.load_checkpoint(str(folder / f"ckpt-{steps[0]}"))
+        values = [
+            reader.get_tensor(f"discriminator/{number}/.ATTRIBUTES/VARIABLE_VALUE") for number in range(len(variables))
+        ]
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
+    except Exception as error:  # TensorFlow meets damage with errors of many classes
+        reason = " ".join(str(error).split())[:120]
+        raise SynthMedError(f"{folder}/ckpt-{steps[0]} holds no discriminator of this run ({reason}).") from error
