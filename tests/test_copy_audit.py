@@ -13,7 +13,7 @@ from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.transforms import Transform
 
 SIDE, COPIED, COUNT = 96, 2, 10
-MASK, PHOTOGRAPH = slice(0, 3), slice(6, 8)
+MASK, WHOLE_PHOTOGRAPH = slice(0, 3), SEARCHES.index("photograph whole")
 
 
 @pytest.fixture(scope="module")
@@ -71,8 +71,8 @@ def _jpeg(block):
 )
 def test_a_copy_is_found_with_its_original_however_it_was_moved(transform, real, reals, limits):
     found, above = _above(_moved(real, transform), reals, limits)
-    assert (above[0, MASK] > 0).all() and (above[0, PHOTOGRAPH] > 0).all()
-    assert (found["real"][0, MASK] == COPIED).all()
+    assert (above[0, MASK] > 0).all() and above[0, WHOLE_PHOTOGRAPH] > 0
+    assert (found["real"][0, MASK] == COPIED).all() and found["real"][0, WHOLE_PHOTOGRAPH] == COPIED
     assert copy_audit.transform_of(found["transform"][0, 0]).flips == transform.flips
 
 
@@ -80,7 +80,7 @@ def test_a_copy_is_found_by_its_mask_whatever_photograph_it_has(real, reals, lim
     """As when Stage-II draws a training mask again."""
     field = real.fields[COPIED]
     found, above = _above(_one(other.photographs[0], real.masks[COPIED], field), reals, limits)
-    assert (above[0, MASK] > 0).all() and (above[0, PHOTOGRAPH] < 0).all()
+    assert (above[0, MASK] > 0).all() and above[0, WHOLE_PHOTOGRAPH] < 0
 
 
 def test_a_compressed_and_recoloured_copy_is_found(real, reals, limits):
@@ -102,10 +102,9 @@ def test_half_a_tree_is_found_by_its_window(real, reals, limits, other):
 def test_a_copied_photograph_under_another_mask_is_found_by_what_is_seen_in_it(real, reals, limits, other):
     block = _one(real.photographs[COPIED], other.masks[0], other.fields[0])
     found = copy_audit.hunt(block, real.masks[COPIED][None], reals)
-    above = found["score"][0] - copy_audit.thresholds(np.tile(limits, (2, 1)) / 2, 500)
-    whole, photograph = SEARCHES.index("segmented whole"), SEARCHES.index("photograph whole")
-    assert above[whole] > 0 and found["real"][0, whole] == COPIED
-    assert found["score"][0, photograph] > 0.99 and found["real"][0, photograph] == COPIED
+    whole = SEARCHES.index("segmented whole")
+    assert found["score"][0, whole] > 0.9 and found["real"][0, whole] == COPIED
+    assert found["score"][0, WHOLE_PHOTOGRAPH] > 0.99 and found["real"][0, WHOLE_PHOTOGRAPH] == COPIED
     assert found["score"][0, 0] < limits[0]
 
 

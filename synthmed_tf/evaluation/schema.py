@@ -1,6 +1,6 @@
 """The JSON Schema of `report.json`, and the same for people.
 
-    python -m synthmed_tf.evaluation.schema > docs/report.md
+python -m synthmed_tf.evaluation.schema > docs/report.md
 """
 
 import re

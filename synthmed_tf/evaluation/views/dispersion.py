@@ -31,8 +31,8 @@ def view(page: Page) -> list[Part]:
     drawn = plots.histograms(outcome.arrays["real"], outcome.arrays["synthetic"])
     return [
         Note(
-            f"Grey levels alone: {figures.label}, and no verdict rests on it. {figures.synthetic_photographs:,} synthetic "
-            f"photographs against {figures.real_photographs} real ones of {figures.real_patients} patients; a ratio of "
+            f"Grey levels alone: {figures.label}, and no verdict rests on it. {figures.synthetic_photographs:,} "
+            f"synthetic photographs against {figures.real_photographs} real ones of {figures.real_patients} patients; a ratio of "
             "about 1 is as good as it gets."
         ),
         Table("Divergences of the mean histograms", head, rows),

@@ -31,7 +31,14 @@ def view(page: Page) -> list[Part]:
         ),
         Table(
             "Various as real pairs of as many patients, and how often pairs repeat",
-            ("detector", "Vendi score, ratio to real (interval)", "real", "synthetic", "repeated", "different pictures (interval)"),
+            (
+                "detector",
+                "Vendi score, ratio to real (interval)",
+                "real",
+                "synthetic",
+                "repeated",
+                "different pictures (interval)",
+            ),
             [(name, *_variety(detector)) for name, detector in named.items()],
         ),
         Table(
@@ -81,7 +88,17 @@ def _neighbourhoods(around) -> Table:
         )
         for name, one in around.items()
     ]
-    head = ("detector", "precision", "recall", "density", "coverage", "coverage expected", "excess", "neighbours", "rows")
+    head = (
+        "detector",
+        "precision",
+        "recall",
+        "density",
+        "coverage",
+        "coverage expected",
+        "excess",
+        "neighbours",
+        "rows",
+    )
     return Table("Precision, recall, density and coverage, at equal size", head, rows)
 
 

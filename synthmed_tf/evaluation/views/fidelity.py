@@ -27,8 +27,8 @@ def view(page: Page) -> list[Part]:
     difference = interval(figures.mean, figures.low, figures.high, signed=True)
     parts: list[Part] = [
         Note(
-            f"A segmenter trained on the real pairs for {figures.steps:,} steps finds vessels in each photograph; what it "
-            "finds is held against the photograph's own mask. Pairs that it was trained on are shown to see how much "
+            f"A segmenter trained on the real pairs for {figures.steps:,} steps finds vessels in each photograph; what "
+            "it finds is held against the photograph's own mask. Pairs that it was trained on are shown to see how much "
             "is memory."
         ),
         Table("Vessels found against the own mask", head, rows),

@@ -1,7 +1,18 @@
 """Whether the vessel trees are like real ones."""
 
 from synthmed_tf.evaluation import plots
-from synthmed_tf.evaluation.views.parts import Note, Page, Part, Plots, Table, interval, number, percent, probability, rough
+from synthmed_tf.evaluation.views.parts import (
+    Note,
+    Page,
+    Part,
+    Plots,
+    Table,
+    interval,
+    number,
+    percent,
+    probability,
+    rough,
+)
 
 TITLE = "Vessel trees"
 
@@ -42,8 +53,8 @@ def view(page: Page) -> list[Part]:
     return [
         Note(
             f"{figures.synthetic_masks:,} synthetic masks against {figures.real_masks} real ones of "
-            f"{figures.real_patients} patients, all trained on. The distance is Wasserstein's, in standard deviations of "
-            "the real values; by chance: the distance expected without any difference."
+            f"{figures.real_patients} patients, all trained on. The distance is Wasserstein's, in standard deviations "
+            "of the real values; by chance: the distance expected without any difference."
         ),
         Table("Figures of the vessel trees", head, rows),
         Note(_together(figures)),
@@ -58,6 +69,7 @@ def _together(figures) -> str:
         f"p = {probability(energy.p)}"
     )
     if beside is not None:
-        text += f"; the holdout's is {rough(beside.distance)} (by chance {rough(beside.chance)}), p = {probability(beside.p)}"
+        text += f"; the holdout's is {rough(beside.distance)} (by chance {rough(beside.chance)}), "
+        text += f"p = {probability(beside.p)}"
     text += f". {percent(figures.atypical)} of the synthetic masks are more unusual than the most atypical real one"
     return text + (f" ({percent(figures.atypical_holdout)} of the holdout's)." if beside is not None else ".")

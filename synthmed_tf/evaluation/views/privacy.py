@@ -46,12 +46,13 @@ def _copies(page: Page) -> list[Part]:
         for one in figures.searches
     ]
     head = ("search", "copies", "threshold", "highest of strangers", "disguised found", "works", "needed to pass")
+    share = f"{percent(figures.most_copies, 2)} (95 percent confidence)"
+    excluded = "" if figures.copies else f" So many pairs without a copy do not exclude a share of {share}."
     parts: list[Part] = [
         Note(
-            f"Each of {figures.synthetic:,} synthetic pairs was held against each of {figures.train + figures.holdout:,} "
-            "real ones, turned, scaled, shifted and flipped. A score that no two real pairs of different patients "
-            "reach speaks of a copy. What a search is worth is measured on disguised real pairs. So many pairs without "
-            f"a copy do not exclude a share of {percent(figures.most_copies, 2)} (95 percent confidence)."
+            f"Each of {figures.synthetic:,} synthetic pairs was held against each of "
+            f"{figures.train + figures.holdout:,} real ones, turned, scaled, shifted and flipped. A score that no two real pairs of different patients "
+            "reach speaks of a copy. What a search is worth is measured on disguised real pairs." + excluded
         ),
         Table("Searches for copies", head, rows),
     ]
@@ -94,7 +95,9 @@ def _nearest(page: Page) -> list[Part]:
 def _group(page: Page, entry) -> tuple[str, list[Picture]]:
     is_copy = entry["score"] >= entry["threshold"]
     names = f"{entry['synthetic']} and {entry['real']} of patient {entry['patient']} ({entry['real_set']})"
-    found = f"{entry['search']}, {entry['place']}: score {number(entry['score'])}, threshold {number(entry['threshold'])}"
+    found = (
+        f"{entry['search']}, {entry['place']}: score {number(entry['score'])}, threshold {number(entry['threshold'])}"
+    )
     title = f"{names}. {found}{': a copy' if is_copy else ''}"
     if not page.shows(entry["row"]):
         return title, [Picture("", "left out", "the pair is left out: it copies a real one")]

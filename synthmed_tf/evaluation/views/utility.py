@@ -25,8 +25,8 @@ def view(page: Page) -> list[Part]:
     figures = outcome.figures
     parts: list[Part] = [
         Note(
-            f"Segmenters of {figures.steps:,} steps, {figures.seeds} a row, were trained on each kind of pairs and find "
-            "vessels inside the field of view of photographs that none of them saw. Intervals are of 95 percent over "
+            f"Segmenters of {figures.steps:,} steps, {figures.seeds} a row, were trained on each kind of pairs and "
+            "find vessels inside the field of view of photographs that none of them saw. Intervals are of 95 percent over "
             "patients."
         )
     ]
@@ -54,7 +54,16 @@ def _results(figures, test: str, words: str) -> Table:
     ]
     some = next(row for row in figures.results if row.test == test)
     caption = f"Found in {some.images} photographs of {some.patients} patients ({words})"
-    head = ("arm", "mean Dice", "SD over seeds", "clDice", "AUC", "MCC", "pooled Dice", "macro F1, comparable to the paper")
+    head = (
+        "arm",
+        "mean Dice",
+        "SD over seeds",
+        "clDice",
+        "AUC",
+        "MCC",
+        "pooled Dice",
+        "macro F1, comparable to the paper",
+    )
     return Table(caption, head, rows)
 
 
