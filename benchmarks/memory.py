@@ -6,10 +6,9 @@
 The real step is traced and not run. A tensor takes memory from the operation that makes it to the last one that reads
 it, in the order of tracing; none where its operation can write over an input that nobody reads later, or hands one on.
 Variables (weights, averages, optimizers) and the batch come on top. What is not in the graph is not counted: workspaces
-of convolutions, CUDA's own memory, copies for sums over replicas, what XLA makes of it.
+of convolutions, CUDA's own memory, copies for sums over replicas, what XLA makes of it. A process for each network.
 
 `--check` takes steps on the CPU as well, with the allocator that TensorFlow has for GPUs, and compares with its peak.
-Each network has a process of its own.
 """
 
 import argparse
@@ -36,8 +35,7 @@ NETWORKS = {
 }
 SIZES, CHECKED = (64, 128, 256, 512, 1024), (64, 128)
 PRECISIONS = ("float32", "mixed_float16")
-CARDS = (8, 12, 16, 24, 40, 80)
-GIB = 1 << 30
+CARDS, GIB = (8, 12, 16, 24, 40, 80), 1 << 30
 Row = dict[str, Any]
 
 # Left free on a card: a guess for CUDA's context, and a margin for what the allocator takes beyond the computed.
@@ -95,7 +93,7 @@ class Trace:
 
     Attributes:
         batch: images a step.
-        variables: bytes of all that a checkpoint holds.
+        variables: bytes of all that a checkpoint holds, and of the increments of RMSprop's kernel, which it does not.
         profile: `(operations,)` int64, bytes of all other tensors, the batch among them, while each operation runs.
     """
 
@@ -120,7 +118,9 @@ class Trace:
         self._batch["index"] = tf.TensorSpec((self.batch,), tf.int64)
         traced = tf.function(lambda batch, step: self._strategy.run(self._step.replica_step, args=(batch, step)))
         graph = traced.get_concrete_function(self._batch, tf.TensorSpec((), tf.int64)).graph
-        self.variables = sum(map(_bytes, (v for part in self._step.state().values() for v in part)))
+        optimizers = (getattr(part, "optimizer", None) for part in vars(self._step).values())
+        beside = (getattr(optimizer, "_increments", ()) for optimizer in optimizers)
+        self.variables = sum(_bytes(v) for part in (*self._step.state().values(), *beside) for v in part)
         self.profile = np.array(profile(graph)) + sum(map(_bytes, self._batch.values()))
 
     def reported(self) -> int:
