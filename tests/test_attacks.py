@@ -93,7 +93,7 @@ def test_a_weak_leak_among_20_and_8_patients_cannot_be_told():
     states = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        judged, near = _judged(rng, *_leaky(rng, 1.5))
+        judged, near = _judged(rng, *_leaky(rng, 2.0))
         p_holm = attacks.corrected(judged, near)
         found = membership_verdict.verdict(judged, near, p_holm, attacks.leaks(judged, near, p_holm), QUIET)
         states.append(found.state)

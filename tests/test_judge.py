@@ -120,7 +120,7 @@ def test_pixels_that_are_no_numbers_are_refused(drawn, eyes, tmp_path):
     broken = shutil.copytree(eyes, tmp_path / "eyes")
     name = _names(eyes)[0]
     (broken / "images" / f"{name}.png").unlink()
-    tifffile.imwrite(broken / "images" / f"{name}.tif", np.full((64, 64, 3), np.nan, np.float32))
+    tifffile.imwrite(broken / "images" / f"{name}.tif", np.full((64, 64, 3), np.nan, np.float32), photometric="rgb")
     assert f"{name}.tif" in _refusal(_job(drawn, broken, tmp_path))
 
 

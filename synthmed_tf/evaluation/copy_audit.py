@@ -33,8 +33,10 @@ SEARCHES = (
 REQUIRED = ("mask whole", "mask half", "mask quarter", "segmented whole")
 """Searches that must work before a set can pass. The others find more than these promise."""
 LEAST_RECALL = 0.9
-LEVEL = 0.05
-"""How probable a false alarm is at the most, over all pairs and searches."""
+LEVEL, MARGIN = 0.05, 0.1
+"""How probable a false alarm is at the most, over all pairs and searches, and how far a copy must lie above the highest
+stranger. Measured with phantoms: of 300 draws of 22 real and 60 honest pairs, 13 had a false alarm with a margin of
+0.05 at 64 pixels, none with this one, nor at 128; of 8 real ones they had some in 6 percent."""
 
 _ROTATION, _ZOOM, _SHIFT, _COLOUR = 15.0, 0.1, 0.1, 0.2
 _TILES = tuple(f"tile {row + 1}.{column + 1}" for row, column in np.ndindex(3, 3))
@@ -149,11 +151,16 @@ def thresholds(strangers: np.ndarray, count: int) -> np.ndarray:
     Args:
         strangers: `(m, searches)`: scores of real pairs against those of other patients; NaN columns stay NaN.
         count: how many synthetic pairs there are.
+
+    Returns:
+        1 where fewer than two strangers could be compared, so that there is no telling.
     """
     used = np.isfinite(strangers).all(axis=0)
     limits = np.full(strangers.shape[1], np.nan)
     for column in np.flatnonzero(used):
-        limits[column] = threshold(np.maximum(strangers[:, column], 0), count, level=LEVEL / used.sum())
+        compared = strangers[strangers[:, column] > 0, column]  # 0 where a window held too little to be compared
+        level = LEVEL / used.sum()
+        limits[column] = threshold(compared, count, MARGIN, level) if len(compared) > 1 else 1.0
     return limits
 
 

@@ -1,4 +1,4 @@
-"""The report's plots: arrays in, SVG out. Each is small, for a page that sets several side by side or one below another.
+"""The report's plots: arrays in, SVG out. Each is small, for a page that sets them side by side or below each other.
 
 They are read without colour: lines differ in style, points in shape, areas in hatching. The same arrays give the same
 bytes.
@@ -20,7 +20,7 @@ from synthmed_tf.errors import SynthMedError
 Interval = tuple[float, float, float]
 """A figure with the lower and the upper end of its interval; NaN where there is none."""
 
-SMALL, LARGE = (3.0, 2.3), (4.8, 2.6)
+SMALL, LARGE = (3.0, 2.3), (4.2, 2.5)
 """Inches. On the page 96 pixels are an inch, in a narrow window fewer."""
 
 _LEVEL = 0.05
@@ -39,6 +39,7 @@ _STYLE = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "svg.fonttype": "none",
+    "text.parse_math": False,
     "svg.hashsalt": "synthmed",
     "path.simplify_threshold": 0.5,
 }
@@ -47,6 +48,7 @@ _SYNTHETIC = {"color": "black", "linestyle": "solid", "linewidth": 1.6}
 _GENUINE = {"color": "#a04000", "linestyle": (0, (1, 1.2)), "linewidth": 1.6}
 _CHANCE = {"color": "#555555", "linestyle": (0, (1, 2)), "linewidth": 1.0}
 _BAND = {"facecolor": "#dddddd", "edgecolor": "#888888", "linewidth": 0.0, "hatch": "////"}
+_PAPER = {"facecolor": "white", "linewidth": 0, "pad": 0.8}
 _LIMIT = {"color": "black", "linestyle": (0, (6, 2, 1, 2)), "linewidth": 1.0}
 
 
@@ -106,7 +108,10 @@ def distributions(
     def draw(axes):
         ours, theirs = (values[np.isfinite(values)] for values in (real, synthetic))
         edges = np.histogram_bin_edges(np.concatenate([ours, theirs]), _BINS) if ours.size + theirs.size else [0, 1]
-        for values, label, gid, style in ((theirs, labels[1], "synthetic", _SYNTHETIC), (ours, labels[0], "real", _REAL)):
+        for values, label, gid, style in (
+            (theirs, labels[1], "synthetic", _SYNTHETIC),
+            (ours, labels[0], "real", _REAL),
+        ):
             share = np.histogram(values, edges)[0] / max(values.size, 1)
             if gid == "synthetic":
                 axes.stairs(share, edges, fill=True, facecolor="#e4e4e4", linewidth=0)
@@ -141,11 +146,14 @@ def intervals(rows: Mapping[str, Interval], name: str, limit: float | None = Non
             axes.plot([value], [place], "D", color="black", ms=5, gid=f"value {label}")
         if limit is not None:
             axes.axvline(limit, gid="limit", **_LIMIT)
-            axes.annotate("limit", (limit, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7.5)
+            axes.annotate(
+                "limit", (limit, 1), xycoords=("data", "axes fraction"), ha="center", va="bottom", fontsize=7.5
+            )
         axes.set_yticks(places, list(rows))
         axes.set(xlabel=name, ylim=(-0.6, len(rows) - 0.4))
         axes.grid(axis="x", color="#dddddd", linewidth=0.6)
         axes.set_axisbelow(True)
+        axes.locator_params(axis="x", nbins=5)
 
     return _drawn((LARGE[0], 0.9 + 0.36 * len(rows)), name, draw)
 
@@ -167,7 +175,9 @@ def neighbourhoods(rows: Mapping[str, Sequence[float]], expected: Mapping[str, f
             for kind, bar in zip(("precision", "recall", "density", "coverage"), bars, strict=True):
                 bar.set_gid(f"{kind} {detector}")
             for place, value in zip(places, values, strict=True):
-                axes.annotate(f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7)
+                axes.annotate(
+                    f"{value:.2f}", (value, place), (3, 0), textcoords="offset points", va="center", fontsize=7
+                )
             if detector in expected:
                 label = "expected coverage" if number == 0 else None
                 axes.plot(expected[detector], places[3], "|k", ms=11, mew=2, label=label, gid=f"expected {detector}")
@@ -206,7 +216,7 @@ def _roc(axes, fpr: np.ndarray, tpr: np.ndarray, members: int) -> None:
     axes.fill_between(fpr, low, high, step="post", gid="interval", **_BAND)
     axes.plot([0, 1], [0, 1], gid="chance", **_CHANCE)
     axes.step(fpr, tpr, where="post", gid="curve", **_SYNTHETIC)
-    axes.annotate("a guess", (0.62, 0.62), (4, -3), textcoords="offset points", va="top", fontsize=7.5)
+    axes.annotate("a guess", (0.62, 0.62), (4, -3), textcoords="offset points", va="top", fontsize=7.5, bbox=_PAPER)
     axes.set(xlabel="unseen patients taken for members", ylabel="members found", xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     axes.set_xticks([0, 0.5, 1])
     axes.set_yticks([0, 0.5, 1])

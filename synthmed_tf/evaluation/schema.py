@@ -111,7 +111,7 @@ def _parted(docstring: str) -> tuple[str, dict[str, str]]:
     meanings: dict[str, str] = {}
     for entry in entries:
         names, meaning = entry.split(": ", 1)
-        meanings |= dict.fromkeys(names.split(", "), meaning.strip())
+        meanings |= dict.fromkeys(names.split(", "), re.sub(r"\b(None|NaN)\b", "null", meaning.strip()))
     return " ".join(before.split()), meanings
 
 

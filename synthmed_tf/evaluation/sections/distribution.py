@@ -48,7 +48,8 @@ class Neighbourhoods(Figures):
 
     Attributes:
         precision, recall, density, coverage: means over the draws.
-        coverage_null: the coverage expected of two sets of one distribution, and coverage_excess: coverage minus that.
+        coverage_null: the coverage expected of two sets of one distribution.
+        coverage_excess: coverage minus that.
         k: neighbours.
         count: rows of each set in a draw.
     """
@@ -67,7 +68,7 @@ class Variety(Figures):
     """The ratio of the Vendi scores; the figures of `evaluation.diversity.Diversity`.
 
     Attributes:
-        ratio: synthetic to real at equal size, with its interval of 95 percent, low to high.
+        ratio, low, high: synthetic to real at equal size, with its interval of 95 percent.
         real, synthetic: the scores.
         count: rows of each set in a draw, one of each patient.
     """
@@ -86,8 +87,8 @@ class Repeated(Figures):
     Attributes:
         couples: of synthetic rows that are alike.
         repeated: share of synthetic rows that are alike with another one.
-        pictures: how many different ones the generator can draw, with its interval of 95 percent, low to high;
-            infinite (null in JSON) where no rows are alike.
+        pictures, low, high: how many different ones the generator can draw, with its interval of 95 percent; infinite
+            (null in JSON) where no rows are alike.
     """
 
     couples: int
@@ -98,7 +99,12 @@ class Repeated(Figures):
 
 
 class Frechet(Figures):
-    """The Frechet distance, with the note that it is not a verdict, and why."""
+    """The Frechet distance.
+
+    Attributes:
+        value: the distance.
+        note: that it is not a verdict, and why.
+    """
 
     value: float
     note: str

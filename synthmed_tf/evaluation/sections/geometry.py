@@ -83,7 +83,14 @@ class Feature(Figures):
 
 
 class Energy(Figures):
-    """One test of all figures together; the figures of `evaluation.samples.EnergyTest`, and how many masks it saw."""
+    """One test of all figures together; the figures of `evaluation.samples.EnergyTest`.
+
+    Attributes:
+        distance: the energy distance of the robust z-scores.
+        chance: the distance expected without any difference.
+        p: by permutation of patients.
+        count: masks that it saw beside the real ones.
+    """
 
     distance: float
     chance: float
@@ -97,9 +104,10 @@ class Geometry(Figures):
     Attributes:
         real_masks, real_patients, synthetic_masks: how many were compared; the real ones are those trained on.
         features: a row for each figure.
-        energy: of the synthetic masks; `energy_holdout` of the holdout's, for comparison, or None.
-        atypical: share of the synthetic masks that are more unusual than the most atypical real mask;
-            `atypical_holdout` of the holdout's, NaN without one.
+        energy: of the synthetic masks.
+        energy_holdout: of the holdout's, for comparison, or None.
+        atypical: share of the synthetic masks that are more unusual than the most atypical real mask.
+        atypical_holdout: share of the holdout's, NaN without one.
     """
 
     real_masks: int

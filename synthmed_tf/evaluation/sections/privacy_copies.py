@@ -47,6 +47,13 @@ class SearchFigures(Figures):
     """What one way of searching is worth, and what it found; the figures of `evaluation.copy_audit.Search`.
 
     Attributes:
+        name: what is compared.
+        threshold: the score from which on a pair is a copy.
+        strangers: how many real pairs were held against those of other patients.
+        highest_stranger: the highest score among them.
+        disguised: how many real pairs were searched for in disguise.
+        recall, recall_low: share of them found at their own original, with the lower end of its 95 percent interval.
+        copies: synthetic pairs that reach the threshold.
         works: whether it finds nine disguised copies in ten.
         required: whether a set can pass without.
     """

@@ -20,10 +20,17 @@ VERSION = 1
 
 
 class NearnessFigures(Figures):
-    """Whether the set is nearer to train than to the holdout, by `what` is compared.
+    """Whether the set is nearer to train than to the holdout; the figures of `evaluation.closeness.Closeness` and C_T.
 
-    `dcr_train` to `p` are those of `evaluation.closeness.Closeness`; `z` is C_T, far below 0 where the set copies;
-    `p_holm` is p adjusted for all attacks and distances.
+    Attributes:
+        what: what is compared, `mask` or `photograph`.
+        dcr_train, dcr_holdout: median distance from a synthetic picture to the closest record.
+        nndr_train, nndr_holdout: median of the ratio of the two least distances, in [0, 1].
+        share: of synthetic pictures nearer to train than to holdout, at equal sizes; 0.5 where nothing leaks.
+        null_low, null_high: the central 95 percent of the shares with train and holdout drawn anew from all patients.
+        p: how probable so large a share is then, one-sided.
+        p_holm: p adjusted for all attacks and distances.
+        z: C_T, far below 0 where the set copies.
     """
 
     what: str
@@ -40,8 +47,17 @@ class NearnessFigures(Figures):
 
 
 class AttackFigures(Figures):
-    """An attack by `name`; the other figures are those of `evaluation.membership.Attack`, and `p_holm` is p adjusted
-    for all attacks and distances."""
+    """What an attack came to, over patients; the figures of `evaluation.membership.Attack`.
+
+    Attributes:
+        name: of the attack.
+        members, others: patients in train, and not.
+        auc, auc_low, auc_high: area under the ROC curve with its interval, in [0, 1]; 0.5 is a guess.
+        p: how probable so large an AUC is where membership is drawn anew, one-sided.
+        p_holm: p adjusted for all attacks and distances.
+        fpr, fpr_low, fpr_high: share of the others that the attack takes for members, with its interval.
+        tpr, tpr_low, tpr_high: share of the members that it finds then, with its interval.
+    """
 
     name: str
     members: int
@@ -60,8 +76,13 @@ class AttackFigures(Figures):
 
 
 class ControlFigures(Figures):
-    """Can train be told from holdout without the generator: `auc` and `p` of `evaluation.attacks.Control`, and whether
-    it `fired`, so that the attacks mean nothing."""
+    """Can train be told from holdout without the generator; the figures of `evaluation.attacks.Control`.
+
+    Attributes:
+        auc: of a classifier of patients that was trained on the others; about one half where they are alike.
+        p: how probable so large an AUC is where train and holdout are drawn anew from all patients.
+        fired: whether the two differ by themselves, so that the attacks mean nothing.
+    """
 
     auc: float
     p: float

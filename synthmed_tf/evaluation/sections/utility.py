@@ -104,7 +104,8 @@ class Compared(Figures):
         units: how many.
         mean, low, high: of the differences, with its interval of 95 percent; NaN for one unit.
         sd: standard deviation of the units' differences; NaN for one unit.
-        p: two-sided, of sign flips; least_p: the smallest that so many units can give.
+        p: two-sided, of sign flips.
+        least_p: the smallest p that so many units can give.
     """
 
     arm: str

@@ -32,8 +32,8 @@ def view(page: Page) -> list[Part]:
     return [
         Note(
             f"Grey levels alone: {figures.label}, and no verdict rests on it. {figures.synthetic_photographs:,} "
-            f"synthetic photographs against {figures.real_photographs} real ones of {figures.real_patients} patients; a ratio of "
-            "about 1 is as good as it gets."
+            f"synthetic photographs against {figures.real_photographs} real ones of {figures.real_patients} patients; "
+            "a ratio of about 1 is as good as it gets."
         ),
         Table("Divergences of the mean histograms", head, rows),
         Plots("Mean histograms inside the field of view.", [("", drawn)], large=True),

@@ -28,13 +28,13 @@ def view(page: Page) -> list[Part]:
     parts: list[Part] = [
         Note(
             f"A segmenter trained on the real pairs for {figures.steps:,} steps finds vessels in each photograph; what "
-            "it finds is held against the photograph's own mask. Pairs that it was trained on are shown to see how much "
-            "is memory."
+            "it finds is held against the photograph's own mask. Pairs that it was trained on are shown to see how "
+            "much is memory."
         ),
         Table("Vessels found against the own mask", head, rows),
-        Note(f"Mean Dice of the set minus that of unseen patients: {difference}."),
     ]
     if figures.unseen is not None:
+        parts.append(Note(f"Mean Dice of the set minus that of unseen patients: {difference}."))
         drawn = plots.distributions(
             outcome.arrays["unseen"], outcome.scores["dice"], "Dice", ("unseen real", "synthetic"), plots.LARGE
         )

@@ -21,6 +21,23 @@ def view(page: Page) -> list[Part]:
     """All figures in a table, their distributions, and the test of all together."""
     outcome = page.outcomes["geometry"]
     figures, arrays = outcome.figures, outcome.arrays
+    drawn = [
+        (feature.words, plots.distributions(arrays["real"][:, i], arrays["synthetic"][:, i], feature.words))
+        for i, feature in enumerate(figures.features)
+    ]
+    return [
+        Note(
+            f"{figures.synthetic_masks:,} synthetic masks against {figures.real_masks} real ones of "
+            f"{figures.real_patients} patients, all trained on. The distance is Wasserstein's, in standard deviations "
+            "of the real values; by chance: the distance expected without any difference."
+        ),
+        _table(figures),
+        Note(_together(figures)),
+        Plots("Distributions: shares of the masks.", drawn),
+    ]
+
+
+def _table(figures) -> Table:
     rows = [
         (
             feature.words,
@@ -46,20 +63,7 @@ def view(page: Page) -> list[Part]:
         "KS",
         "p (Holm)",
     )
-    drawn = [
-        (feature.words, plots.distributions(arrays["real"][:, i], arrays["synthetic"][:, i], feature.words))
-        for i, feature in enumerate(figures.features)
-    ]
-    return [
-        Note(
-            f"{figures.synthetic_masks:,} synthetic masks against {figures.real_masks} real ones of "
-            f"{figures.real_patients} patients, all trained on. The distance is Wasserstein's, in standard deviations "
-            "of the real values; by chance: the distance expected without any difference."
-        ),
-        Table("Figures of the vessel trees", head, rows),
-        Note(_together(figures)),
-        Plots("Distributions: shares of the masks.", drawn),
-    ]
+    return Table("Figures of the vessel trees", head, rows)
 
 
 def _together(figures) -> str:

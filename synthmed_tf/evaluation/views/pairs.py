@@ -22,7 +22,13 @@ def view(page: Page) -> list[Part]:
             score = page.outcomes[section].scores[name]
             typical, worst = pictures.typical_and_worst(score, worst_is, _SHOWN)
             groups = [("typical", typical), ("worst first", worst)]
-            parts.append(Pictures(f"By {words}", [(title, _pairs(page, rows, score)) for title, rows in groups]))
+            parts.append(
+                Pictures(
+                    f"By {words}",
+                    [(title, _pairs(page, rows, score)) for title, rows in groups if len(rows)],
+                    even=True,
+                )
+            )
     if not page.real_pictures and parts:
         parts.insert(0, Note("Pairs that copy a real one, or were not searched for copies, are left out."))
     return parts
@@ -33,7 +39,7 @@ def _pairs(page: Page, rows, score) -> list[Picture]:
     for row in rows:
         name, label = page.case.synthetic.names[row], number(float(score[row]))
         if not page.shows(row):
-            drawn.append(Picture("", "left out", f"{name}: {label}, left out"))
+            drawn += [Picture("", "left out", f"{name}: {label}"), Picture("", "left out", "its mask")]
             continue
         block = page.case.synthetic.read([row])
         drawn.append(Picture(pictures.data_uri(block.photographs[0]), f"photograph of pair {name}", f"{name}: {label}"))

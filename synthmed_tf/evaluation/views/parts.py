@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import ClassVar
 
 from synthmed_tf.evaluation.case import Case, Outcome
@@ -71,11 +71,12 @@ class Picture:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Groups of pictures that belong together, each under its title."""
+    """Groups of pictures that belong together, each under its title; `even` keeps two and two in a row."""
 
     kind: ClassVar[str] = "pictures"
     caption: str
-    groups: Sequence[tuple[str, Sequence[Picture]]] = field(default_factory=tuple)
+    groups: Sequence[tuple[str, Sequence[Picture]]]
+    even: bool = False
 
 
 Part = Note | Table | Plots | Pictures

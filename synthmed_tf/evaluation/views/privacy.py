@@ -51,8 +51,9 @@ def _copies(page: Page) -> list[Part]:
     parts: list[Part] = [
         Note(
             f"Each of {figures.synthetic:,} synthetic pairs was held against each of "
-            f"{figures.train + figures.holdout:,} real ones, turned, scaled, shifted and flipped. A score that no two real pairs of different patients "
-            "reach speaks of a copy. What a search is worth is measured on disguised real pairs." + excluded
+            f"{figures.train + figures.holdout:,} real ones, turned, scaled, shifted and flipped. A score that no two "
+            "real pairs of different patients reach speaks of a copy. What a search is worth is measured on disguised "
+            "real pairs." + excluded
         ),
         Table("Searches for copies", head, rows),
     ]
@@ -73,7 +74,7 @@ def _listed(copies) -> Table:
             copy.real,
             copy.patient,
             copy.real_set,
-            f"{copy.search}, {copy.place}",
+            _found_by(copy.search, copy.place),
             number(copy.score),
             number(copy.threshold),
         )
@@ -92,13 +93,15 @@ def _nearest(page: Page) -> list[Part]:
     return [Pictures(caption, [_group(page, entry) for entry in near])]
 
 
+def _found_by(search: str, place: str) -> str:
+    return search if search.endswith(place) else f"{search}, {place}"
+
+
 def _group(page: Page, entry) -> tuple[str, list[Picture]]:
     is_copy = entry["score"] >= entry["threshold"]
     names = f"{entry['synthetic']} and {entry['real']} of patient {entry['patient']} ({entry['real_set']})"
-    found = (
-        f"{entry['search']}, {entry['place']}: score {number(entry['score'])}, threshold {number(entry['threshold'])}"
-    )
-    title = f"{names}. {found}{': a copy' if is_copy else ''}"
+    scores = f"score {number(entry['score'])}, threshold {number(entry['threshold'])}"
+    title = f"{names}. {_found_by(entry['search'], entry['place'])}: {scores}{': a copy' if is_copy else ''}"
     if not page.shows(entry["row"]):
         return title, [Picture("", "left out", "the pair is left out: it copies a real one")]
     block = page.case.synthetic.read([entry["row"]])
@@ -116,7 +119,7 @@ def _membership(page: Page) -> list[Part]:
     outcome = page.outcomes["privacy"]
     figures = outcome.figures
     if figures.control is None:
-        return []
+        return [Note("Attacks on membership need real pairs of unseen patients, and none were given.")]
     control = figures.control
     means = "so the attacks mean nothing" if control.fired else "so the attacks can be read"
     parts: list[Part] = [

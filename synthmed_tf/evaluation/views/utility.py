@@ -23,18 +23,21 @@ def view(page: Page) -> list[Part]:
     """Dice by arm and the differences between arms, for each test set."""
     outcome = page.outcomes["utility"]
     figures = outcome.figures
+    if not figures.arms:
+        return [Note("No segmenter was trained, since there are no real pairs to test it on.")]
     parts: list[Part] = [
         Note(
             f"Segmenters of {figures.steps:,} steps, {figures.seeds} a row, were trained on each kind of pairs and "
-            "find vessels inside the field of view of photographs that none of them saw. Intervals are of 95 percent over "
-            "patients."
+            "find vessels inside the field of view of photographs that none of them saw. Intervals are of 95 percent "
+            "over patients."
         )
     ]
     for test, words in _TESTS.items():
         if test in outcome.arrays["dice"]:
             parts += [_results(figures, test, words), *_plots(page, test, words), _compared(figures, test, words)]
     arms = [(_WORDS[arm.name], arm.meaning, f"{arm.pairs:,}") for arm in figures.arms]
-    return [*parts, Table("Trained on", ("arm", "meaning", "pairs"), arms), *reasons(figures.left_out, "Arms")]
+    left_out = {_WORDS[name]: reason for name, reason in figures.left_out.items()}
+    return [*parts, Table("Trained on", ("arm", "meaning", "pairs"), arms), *reasons(left_out, "Arms")]
 
 
 def _results(figures, test: str, words: str) -> Table:
@@ -87,6 +90,7 @@ def _plots(page: Page, test: str, words: str) -> list[Part]:
 
 
 def _compared(figures, test: str, words: str) -> Table:
+    patients = next(row.patients for row in figures.results if row.test == test)
     rows = [
         (
             f"{_WORDS[row.arm]} minus {_WORDS[row.reference]}",
@@ -96,7 +100,7 @@ def _compared(figures, test: str, words: str) -> Table:
             probability(row.least_p),
         )
         for row in figures.compared
-        if row.test == test
+        if row.test == test and (row.unit == "patient" or row.units > patients)
     ]
     head = ("arms", "over", "difference in mean Dice (interval)", "p", "least p possible")
     return Table(f"Differences between arms ({words})", head, rows)

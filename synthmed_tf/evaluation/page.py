@@ -1,0 +1,96 @@
+"""`report.html`: the report for people, in one file that needs no network and no script."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation.case import Case, Outcome
+from synthmed_tf.evaluation.report import Report
+from synthmed_tf.evaluation.verdict import QUESTIONS, State
+from synthmed_tf.evaluation.views import (
+    compared,
+    dispersion,
+    distribution,
+    fidelity,
+    geometry,
+    pairs,
+    privacy,
+    utility,
+)
+from synthmed_tf.evaluation.views.parts import Page
+
+_VIEWS = {
+    "compared": compared,
+    "utility": utility,
+    "fidelity": fidelity,
+    "geometry": geometry,
+    "distribution": distribution,
+    "dispersion": dispersion,
+    "privacy": privacy,
+}
+_SYMBOLS = {State.PASS: "\N{CHECK MARK}", State.FAIL: "\N{BALLOT X}", State.CANNOT_TELL: "?"}
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
+    """The page.
+
+    Args:
+        report: what was found.
+        outcomes: of the sections that ran, by name: figures, and the arrays that plots show.
+        case: whose pairs are shown; real ones only where `report.real_pictures` says so.
+
+    Returns:
+        HTML with all that it shows in it.
+
+    Raises:
+        SynthMedError: the package Jinja2 or matplotlib is missing.
+    """
+    jinja2 = _jinja2()
+    page = Page(case, outcomes, report.real_pictures)
+    shown = {name: (view.TITLE, view.view(page)) for name, view in _VIEWS.items() if name in outcomes}
+    shown["pairs"] = (pairs.TITLE, pairs.view(page))
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2").render(
+        report=report,
+        headline=_headline(report),
+        questions=QUESTIONS,
+        symbols=_SYMBOLS,
+        sections={name: parts for name, parts in shown.items() if parts[1]},
+        answers={name: outcome.verdicts for name, outcome in outcomes.items()},
+    )
+
+
+def _headline(report: Report) -> str:
+    """The verdict over all in a sentence."""
+    asked = len(report.verdicts)
+    of_state = [answer for answer in report.verdicts if answer.state is report.verdict]
+    if not asked:
+        return "No question was asked, so nothing can be told."
+    if report.verdict is State.PASS:
+        return f"{_questions(asked)} asked, and each figure lies inside its limit with its whole interval."
+    named = "; ".join(QUESTIONS[answer.question].rstrip("?").lower() for answer in of_state)
+    if report.verdict is State.FAIL:
+        return f"Harm is established in {len(of_state)} of {asked} questions: {named}."
+    return f"No harm is established, but {len(of_state)} of {asked} questions cannot be answered: {named}."
+
+
+def _questions(count: int) -> str:
+    return "One question was" if count == 1 else f"{count} questions were"
+
+
+def _jinja2() -> ModuleType:
+    try:
+        import jinja2
+    except ImportError as error:
+        raise SynthMedError(
+            'The report needs the package Jinja2, which is missing; run pip install "synthmed-tf[evaluate]".'
+        ) from error
+    return jinja2
