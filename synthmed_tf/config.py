@@ -174,6 +174,8 @@ class Stage2Config(StageConfig):
         upsampling: `transposed`, as in the paper, or `nearest`.
         dropout: rate on the first three decoder levels while training.
         style_dim: length of the style latent; 0 for one photograph a mask.
+        calibrate_styles: whether styles are drawn as those of the training photographs are distributed, rather than
+            from a standard normal distribution.
         use_fov: whether the field of view is a second condition.
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a drawn style back.
@@ -186,6 +188,7 @@ class Stage2Config(StageConfig):
     upsampling: Literal["transposed", "nearest"] = "nearest"
     dropout: Share = 0.0
     style_dim: Annotated[int, Field(ge=0, le=256)] = 8
+    calibrate_styles: bool = True
     use_fov: bool = True
     adversarial_weight: Weight = 1.0
     l1_weight: Weight = 100.0

@@ -85,7 +85,7 @@ def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Pa
     snapshot.restore(mask_generator, masks, run / "stage1" / "snapshot")
     snapshot.restore(image_generator, photographs, run / "stage2" / "snapshot")
     config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
-    return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov)
+    return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
 
 
 def write_onnx(chain: Chain, file: Path, card: dict[str, Any]) -> None:
@@ -154,14 +154,15 @@ def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: st
 
 
 def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
-    """SHA-256 over all that decides the pictures: both configurations, all weights, threshold and field of view."""
+    """SHA-256 over all that decides the pictures: configurations, weights, threshold, styles and field of view."""
     digest = hashlib.sha256()
     for part in (masks, photographs):
         section = getattr(part.config, part.stage)
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
         digest.update(json.dumps(facts, sort_keys=True).encode())
-        for weight in part.weights:
-            digest.update(np.ascontiguousarray(weight, np.float32))
+        styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
+        for array in [*part.weights, *styles]:
+            digest.update(np.ascontiguousarray(array, np.float32))
     digest.update(np.ascontiguousarray(masks.fov))
     return digest.hexdigest()
 

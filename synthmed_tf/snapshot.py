@@ -4,7 +4,7 @@ The latest is in `<stage>/snapshot`, the best by the measure on the validation p
 
     <stage>/snapshot/weights.npz     arrays in the order of the network's weights
     <stage>/snapshot/fov.png         the field of view that pictures are drawn for
-    <stage>/snapshot/snapshot.json   configuration, step, threshold, training data
+    <stage>/snapshot/snapshot.json   configuration, step, threshold, styles, training data
 
 It does not depend on the stack: a run of one TensorFlow can be exported by the other.
 """
@@ -19,6 +19,7 @@ import numpy as np
 from synthmed_tf import files, images
 from synthmed_tf.config import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.styles import StylePrior
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Snapshot:
         threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
         measure: by the validation patients, less is better; None where it was not judged.
+        styles: what Stage-II's styles are drawn from; None for a standard normal distribution.
     """
 
     stage: str
@@ -44,6 +46,7 @@ class Snapshot:
     threshold: float
     data: dict[str, Any]
     measure: float | None = None
+    styles: StylePrior | None = None
 
 
 def save(snapshot: Snapshot, folder: Path) -> None:
@@ -56,6 +59,7 @@ def save(snapshot: Snapshot, folder: Path) -> None:
             "step": snapshot.step,
             "threshold": snapshot.threshold,
             "measure": snapshot.measure,
+            "styles": None if snapshot.styles is None else _as_lists(snapshot.styles),
             "data": snapshot.data,
             "config": snapshot.config.model_dump(mode="json"),
         }
@@ -108,8 +112,16 @@ def _read(folder: Path) -> Snapshot:
         weights = [archive[name] for name in archive.files]
     config = config_from_json(json.dumps(facts["config"]), "snapshot.json")
     fov = images.read_image(folder / "fov.png")[..., :1]
-    measure = facts.get("measure")
-    return Snapshot(facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"], measure)
+    measure, styles = facts.get("measure"), facts.get("styles")
+    if styles is not None:
+        styles = StylePrior(*(np.array(styles[name], np.float32) for name in ("mean", "factor")))
+    return Snapshot(
+        facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"], measure, styles
+    )
+
+
+def _as_lists(styles: StylePrior) -> dict[str, list]:
+    return {"mean": styles.mean.tolist(), "factor": styles.factor.tolist()}
 
 
 def _check(snapshot: Snapshot) -> None:
@@ -118,6 +130,12 @@ def _check(snapshot: Snapshot) -> None:
         raise ValueError(f"fov.png has {snapshot.fov.shape[1]}x{snapshot.fov.shape[0]} pixels, not {size}x{size}")
     if not -1 <= snapshot.threshold <= 1:
         raise ValueError(f"the threshold is {snapshot.threshold}, not from -1 to 1")
+    dim = snapshot.config.stage2.style_dim
+    if snapshot.styles is not None and (snapshot.styles.mean.shape, snapshot.styles.factor.shape) != (
+        (dim,),
+        (dim, dim),
+    ):
+        raise ValueError(f"the styles are not of {dim} numbers")
     if not all(np.isfinite(weight).all() for weight in snapshot.weights):
         raise ValueError("weights.npz holds a value that is not finite")
 

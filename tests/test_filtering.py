@@ -20,7 +20,7 @@ SCORES = {
     "atypicality": np.array([0.5, 0.5, 1.6, 9.0, 1.5, np.nan]),
     "dice": np.array([0.8, 0.8, 0.8, 0.1, 0.5, 0.49]),
 }
-"""Of pairs 0 to 5: fine, a copy at the limit, an implausible tree, all at once, fine at the limits, vessels not seen."""
+"""Of pairs 0 to 5: fine, a copy at the limit, an implausible tree, all at once, fine at the limits, not seen."""
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
+from synthmed_tf.data.sources import find_pairs
 from synthmed_tf.evaluation import attacks, copy_audit, membership_verdict, shortlist
 from synthmed_tf.evaluation.appearance import appearance
 from synthmed_tf.evaluation.case import Settings
 from synthmed_tf.evaluation.closeness import vector_distances
-from synthmed_tf.evaluation.pairs import Block
+from synthmed_tf.evaluation.pairs import Block, load_real
 from synthmed_tf.evaluation.samples import robust_scores
 from synthmed_tf.evaluation.sections import privacy
 from synthmed_tf.evaluation.transforms import Transform
@@ -106,6 +107,26 @@ def test_a_holdout_of_another_camera_without_a_leak_is_invalid_and_no_failure(ju
     assert copies.state is not State.FAIL
     assert (membership.state, membership.invalid) == (State.CANNOT_TELL, True)
     assert outcome.figures.control.fired
+
+
+@pytest.mark.parametrize("size", [64, 128])
+def test_no_child_is_a_copy_of_another_and_disguised_children_are_found(real_data, size):
+    found = load_real(find_pairs(real_data / "chase_db1").pairs, size)
+    block, patients = found.all(), np.array(found.patients)
+    seen = patients < "11"
+    reals = copy_audit.Reals(judging.picked(block, seen))
+    strangers = copy_audit.hunt(
+        judging.picked(block, seen), None, reals, patients[seen][:, None] == patients[seen][None]
+    )
+    limits = copy_audit.thresholds(strangers["score"], 1000)
+    unseen = copy_audit.hunt(judging.picked(block, ~seen), None, reals)
+    assert (np.nan_to_num(unseen["score"]) < np.nan_to_num(limits, nan=1)).all()
+    disguised = copy_audit.hunt(copy_audit.hidden(judging.picked(block, seen), np.random.default_rng(0)), None, reals)
+    own = disguised["real"] == np.arange(seen.sum())[:, None]
+    assert all(
+        search.recall == 1
+        for search in copy_audit.searches(unseen["score"], strangers["score"], disguised["score"], own, limits)
+    )
 
 
 POOL, SYNTHETIC, DRAWS = 140, 60, 200

@@ -1,12 +1,11 @@
 """Finds copies: every synthetic mask against every real one, whole, by halves and by quarters.
 
 `shortlist` correlates all with all, coarsely. Of each kind of window the five likeliest real masks of every synthetic
-one are placed by FFT correlation at 128 x 128, aligned along the centre lines to a fraction of a degree and of a pixel,
+one are placed by FFT correlation at 64 x 64, aligned along the centre lines to a fraction of a degree and of a pixel,
 and scored at full size (`overlap`). Photographs segmented again can be searched like masks.
 
-Cost, measured on one core with AVX-512 and masks of 512 x 512: 80 microseconds of each pair for each of `flips`, and a
-third of a second of each synthetic mask at full size. By these, 10,000 against 500 with two flips take 1 h 10 min.
-Memory grows with the number of real masks times the batch, not with the synthetic set, apart from the result.
+Time grows with the pairs of masks times `flips`, and with the synthetic masks for what is done at full size. Memory
+grows with the real masks (86 kB each for each of the flips) and the batch; of the synthetic set only with the result.
 
 Of 24 moved copies, 24 spliced halves and 24 spliced quarters of real masks and phantoms all were found among 100, with
 scores of 0.97 or more; pairs of different patients reached 0.33 whole, 0.39 in a half and 0.41 in a quarter.

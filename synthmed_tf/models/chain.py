@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from synthmed_tf import latents, layers
 from synthmed_tf.config import Config
+from synthmed_tf.styles import StylePrior
 
 
 class Chain(tf.Module):
@@ -30,6 +31,7 @@ class Chain(tf.Module):
         image_generator: keras.Model,
         threshold: float,
         fov: np.ndarray,
+        styles: StylePrior | None = None,
     ):
         """Makes the functions; nothing is traced yet.
 
@@ -38,6 +40,8 @@ class Chain(tf.Module):
             mask_generator, image_generator: with their averaged weights.
             threshold: coverage in [-1, 1] above which a pixel is vessel.
             fov: `(size, size, 1)` uint8 in {0, 255}.
+            styles: what styles are drawn from; a standard normal distribution where None. Whoever gives a style gives
+                standard normal numbers in any case.
         """
         super().__init__(name="synthmed")
         self.config = config
@@ -46,6 +50,7 @@ class Chain(tf.Module):
         self._weights = layers.plain_variables(mask_generator) + layers.plain_variables(image_generator)
         self.threshold = threshold
         self._inside = np.asarray(fov) >= 128
+        self._styles = styles
         seed, index = tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")
         latent = tf.TensorSpec((None, config.stage1.latent_dim), tf.float32, "latent")
         style = [tf.TensorSpec((None, config.stage2.style_dim), tf.float32, "style")] if config.stage2.style_dim else []
@@ -92,6 +97,8 @@ class Chain(tf.Module):
         if self.config.stage2.use_fov:
             fov = tf.constant(np.where(self._inside, 1.0, -1.0)[None], tf.float32)
             condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
+        if self._styles is not None:
+            style = self._styles.style(style)
         photograph = self._networks.image(condition, style, training=False)
         levels = tf.round((photograph + 1.0) * 127.5)
         return {"image": tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)}

@@ -10,7 +10,7 @@ from synthmed_tf.config import Config
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
 from synthmed_tf.snapshot import Snapshot
-from synthmed_tf.training.drawing import draw_coverage, draw_photographs, find_vessels, mask_latents
+from synthmed_tf.training.drawing import draw_coverage, draw_photographs, find_vessels, fit_styles, mask_latents
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
@@ -19,13 +19,16 @@ _SHOWN = 8
 
 
 def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> Snapshot:
-    """The averaged network as it is now; Stage-I's with its threshold."""
-    threshold = 0.0
+    """The averaged network as it is now; Stage-I's with its threshold, Stage-II's with its styles."""
+    threshold, styles = 0.0, None
     if isinstance(stage, MaskStage):
         refresh_statistics(stage, config)
         threshold = calibrate(stage, config, dataset)
+    if isinstance(stage, ImageStage):
+        styles = fit_styles(stage, config, dataset.pairs)
     network = stage.network_ema if isinstance(stage, SegmenterStage) else stage.generator_ema
-    return Snapshot(stage.name, config, step, network.get_weights(), dataset.fov, threshold, dataset.facts)
+    weights = network.get_weights()
+    return Snapshot(stage.name, config, step, weights, dataset.fov, threshold, dataset.facts, styles=styles)
 
 
 def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
@@ -75,7 +78,8 @@ def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
 def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
     pairs = _shown_pairs(dataset)
     rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., PHOTOGRAPH]]
-    rows += [draw_photographs(stage, config, pairs, repeat * _SHOWN) for repeat in range(2)]
+    prior = fit_styles(stage, config, dataset.pairs)
+    rows += [draw_photographs(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 

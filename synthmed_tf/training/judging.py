@@ -15,7 +15,7 @@ from synthmed_tf.data import pipeline
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
 from synthmed_tf.training import alarms
-from synthmed_tf.training.drawing import draw_coverage, draw_photographs, find_vessels
+from synthmed_tf.training.drawing import draw_coverage, draw_photographs, find_vessels, fit_styles
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
@@ -65,7 +65,8 @@ class Judge:
         if self.dataset.validation is None:
             return {}
         pairs = self.dataset.validation[:_PHOTOGRAPHS]
-        drawn = [draw_photographs(stage, self.config, pairs, first) for first in (0, len(pairs))]
+        prior = fit_styles(stage, self.config, self.dataset.pairs)
+        drawn = [draw_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
         fov = pairs[..., FOV] >= 128
         return {VALIDATION: distance.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(drawn))}
 

@@ -181,10 +181,7 @@ def answer(figures: Distribution) -> Verdict:
     repeats = between(fewest.repeats.low, fewest.repeats.high, LIMITS.diversity * pairs, "below")
     states = [between(one.low, one.high, LIMITS.diversity, "below") for one in various]
     state = worst([repeats, *states])
-    sentence = (
-        f"Masks are {_ratio(various[0])} and photographs {_ratio(various[1])} times as various as those of as many "
-        f"patients. {_different(fewest)}{_covered(found[PAIRS].prdc)}"
-    )
+    sentence = f"{_various(*various)} {_different(fewest)}{_covered(found[PAIRS].prdc)}"
     needed = _needed(figures.real_patients, various, repeats) if state is State.CANNOT_TELL else None
     return Verdict(question="diversity", state=state, sentence=sentence, limit=_LIMIT, needed=needed)
 
@@ -231,6 +228,13 @@ def _vendi(real: np.ndarray, synthetic: np.ndarray, patients: tuple[str, ...], r
 
 def _repeats(found: Repeats) -> Repeated:
     return Repeated(**{name: value for name, value in asdict(found).items() if name != "radius"})
+
+
+def _various(masks: Variety, photographs: Variety) -> str:
+    if math.isnan(masks.ratio):
+        return "So few pairs cannot show how various they are."
+    both = f"Masks are {_ratio(masks)} and photographs {_ratio(photographs)}"
+    return f"{both} times as various as those of as many patients."
 
 
 def _ratio(found: Variety) -> str:

@@ -6,12 +6,10 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import attacks, closeness, copies, membership, membership_verdict, shortlist
-from synthmed_tf.evaluation.appearance import appearance
+from synthmed_tf.evaluation import attacks, closeness, copies, features, membership, membership_verdict, shortlist
 from synthmed_tf.evaluation.cache import Arrays
 from synthmed_tf.evaluation.case import Case, Figures
 from synthmed_tf.evaluation.copy_audit import FLIPS
-from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.samples import robust_scores
 from synthmed_tf.evaluation.sections.privacy_copies import Audit, Real
 from synthmed_tf.evaluation.verdict import LIMITS, Verdict
@@ -146,24 +144,16 @@ class _Looks:
     """
 
     def __init__(self, case: Case, real: Real):
-        synthetic = _features(case, case.synthetic)
-        ours = np.concatenate([_features(case, pairs) for pairs in (case.train, case.holdout)])
+        synthetic = features.photographs(case, case.synthetic)
+        ours = np.concatenate([features.photographs(case, pairs) for pairs in (case.train, case.holdout)])
         scaled, drawn = robust_scores(ours, synthetic)
         self.to_real = closeness.vector_distances(drawn, scaled)
         self.among_real = closeness.vector_distances(scaled, scaled)
         self.to_other = None
         if case.other is not None:
-            self.to_other = closeness.vector_distances(*robust_scores(ours, _features(case, case.other)))
+            self.to_other = closeness.vector_distances(*robust_scores(ours, features.photographs(case, case.other)))
         vessels = real.block.masks.sum(axis=(1, 2)) / real.block.fields.sum(axis=(1, 2))
         self.control_features = np.column_stack([ours, vessels])
-
-
-def _features(case: Case, pairs: Pairs) -> np.ndarray:
-    def measure(block: Block) -> Arrays:
-        rows = zip(block.photographs, block.fields, strict=True)
-        return {"features": np.array([list(appearance(*row).values()) for row in rows])}
-
-    return case.measured(pairs, "appearance", {"version": VERSION}, measure)["features"]
 
 
 def _away(likeness: np.ndarray) -> np.ndarray:

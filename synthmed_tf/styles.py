@@ -1,0 +1,38 @@
+"""What styles are drawn from once Stage-II is trained: a normal distribution fitted to the training photographs.
+
+In training the encoder's styles are pulled towards a standard normal distribution, weakly, and end elsewhere; between
+them the generator has seen no photograph. So, as Stage-I's threshold, the distribution is measured on the training
+pairs and belongs to the snapshot (the aggregate posterior of Makhzani et al. 2016, here with one Gaussian).
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class StylePrior:
+    """A normal distribution of styles.
+
+    Attributes:
+        mean: `(dim,)`, float32.
+        factor: `(dim, dim)`, float32, lower triangular: the covariance is factor times its transpose.
+    """
+
+    mean: np.ndarray
+    factor: np.ndarray
+
+    def style(self, normal):
+        """Styles `(batch, dim)` from standard normal numbers of that shape; arrays or tensors, float32."""
+        return normal @ self.factor.T + self.mean
+
+
+def fit(means: np.ndarray, log_variances: np.ndarray) -> StylePrior:
+    """The distribution with the mean and the covariance of all photographs' styles together.
+
+    Args:
+        means, log_variances: `(photographs, dim)`: of each photograph's posterior; two photographs or more.
+    """
+    covariance = np.atleast_2d(np.cov(means, rowvar=False, dtype=np.float64))
+    covariance += np.diag(np.exp(log_variances.astype(np.float64)).mean(axis=0))
+    return StylePrior(means.mean(axis=0).astype(np.float32), np.linalg.cholesky(covariance).astype(np.float32))
