@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from synthmed_tf.evaluation import features, repeats
-from synthmed_tf.evaluation.diversity import compare_diversity
+from synthmed_tf.evaluation.diversity import compare_diversity, in_real_spreads
 from synthmed_tf.evaluation.groups import numbered
 from synthmed_tf.evaluation.plausibility import atypicality
 from synthmed_tf.evaluation.variety import vendi_score, with_constant
@@ -125,3 +125,20 @@ def test_missing_figures_are_the_median_and_a_column_of_their_own():
     assert ours[1, 1] == 0
     # quartiles 2 and 4 about the median 3
     np.testing.assert_allclose(theirs[:, 0], np.array([0, 1, 2]) / 2 * 1.3489795003921634, rtol=1e-12)
+
+
+@pytest.mark.parametrize("spread", [0.2, 1.0])
+def test_a_set_that_lies_far_away_is_as_various_as_its_spread(spread):
+    rng = np.random.default_rng(3)
+    real, synthetic = rng.normal(size=(40, 12)), 20 + spread * rng.normal(size=(600, 12))
+    near = compare_diversity(*in_real_spreads(real, synthetic - 20), range(40), np.random.default_rng(4))
+    far = compare_diversity(*in_real_spreads(real, synthetic), range(40), np.random.default_rng(4))
+    np.testing.assert_allclose([far.ratio, far.low, far.high], [near.ratio, near.low, near.high], rtol=1e-6)
+    assert far.high < 0.8 if spread < 1 else far.low < 1 < far.high
+
+
+def test_one_figure_that_runs_wild_is_no_variety():
+    rng = np.random.default_rng(5)
+    real, alike = rng.normal(size=(40, 12)), 0.1 * rng.normal(size=(600, 12))
+    alike[:, 0] *= 1000
+    assert compare_diversity(*in_real_spreads(real, alike), range(40), rng).high < 0.8

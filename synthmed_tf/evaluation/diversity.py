@@ -11,6 +11,9 @@ from synthmed_tf.evaluation.groups import numbered
 from synthmed_tf.evaluation.variety import vendi_score, with_constant
 
 _PARTS = 20
+_NORMAL_IQR = 1.349
+_FAR = 3.0
+"""Spreads of the real set beyond which a row is as far as it can be: one figure that runs wild is no variety."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,26 @@ class Diversity:
     count: int
 
 
+def in_real_spreads(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Centres each set on its own median and measures it in the spread of the real one, so that variety alone counts.
+
+    In a common scale of both, a set that lies far away would make the real rows look alike and its own, however alike,
+    various. The spread is the interquartile range as that of a Gaussian, or else the standard deviation, or 1.
+
+    Args:
+        real: `(n, d)`, floating point, finite.
+        synthetic: `(m, d)`, in the same units.
+
+    Returns:
+        Both, float64, in [-3, 3].
+    """
+    real, synthetic = checked(real, synthetic)
+    lower, upper = np.percentile(real, [25, 75], axis=0)
+    deviation = np.where(np.ptp(real, axis=0) > 0, real.std(axis=0), 1.0)
+    unit = np.where(upper > lower, (upper - lower) / _NORMAL_IQR, deviation)
+    return tuple(np.clip((rows - np.median(rows, axis=0)) / unit, -_FAR, _FAR) for rows in (real, synthetic))
+
+
 def compare_diversity(
     real: np.ndarray,
     synthetic: np.ndarray,
@@ -51,7 +74,7 @@ def compare_diversity(
     counts k / m times, the bound of Hoeffding (1948, theorem 5.2).
 
     Args:
-        real: `(n, d)`, from `distribution.standardize`.
+        real: `(n, d)`, from `in_real_spreads`.
         synthetic: `(m, d)`, from there.
         patients: n labels, three different ones or more: whose each real row is.
         rng: chooses the rows.

@@ -11,7 +11,7 @@ import numpy as np
 
 from synthmed_tf.evaluation import distribution, features, variety
 from synthmed_tf.evaluation.case import Case, Figures, Outcome
-from synthmed_tf.evaluation.diversity import Diversity, compare_diversity
+from synthmed_tf.evaluation.diversity import Diversity, compare_diversity, in_real_spreads
 from synthmed_tf.evaluation.repeats import Repeats, find_repeats
 from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between, worst
 
@@ -223,7 +223,7 @@ def _prdc(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator) -> 
 def _vendi(real: np.ndarray, synthetic: np.ndarray, patients: tuple[str, ...], rng: np.random.Generator) -> Diversity:
     if len(synthetic) < LEAST_PAIRS:
         return Diversity(*(math.nan,) * 5, 0)
-    return compare_diversity(real, synthetic, patients, rng)
+    return compare_diversity(*in_real_spreads(real, synthetic), patients, rng)
 
 
 def _repeats(found: Repeats) -> Repeated:
