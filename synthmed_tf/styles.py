@@ -9,6 +9,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+_LEAST_VARIANCE = 1e-6
+"""So that a few photographs whose styles have no spread of their own still give a distribution."""
+
 
 @dataclass(frozen=True)
 class StylePrior:
@@ -34,5 +37,5 @@ def fit(means: np.ndarray, log_variances: np.ndarray) -> StylePrior:
         means, log_variances: `(photographs, dim)`: of each photograph's posterior; two photographs or more.
     """
     covariance = np.atleast_2d(np.cov(means, rowvar=False, dtype=np.float64))
-    covariance += np.diag(np.exp(log_variances.astype(np.float64)).mean(axis=0))
+    covariance += np.diag(np.exp(log_variances.astype(np.float64)).mean(axis=0) + _LEAST_VARIANCE)
     return StylePrior(means.mean(axis=0).astype(np.float32), np.linalg.cholesky(covariance).astype(np.float32))

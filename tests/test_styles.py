@@ -45,6 +45,11 @@ def test_the_covariance_is_that_of_the_means_plus_the_mean_variance():
     assert fitted.factor[0, 1] == 0
 
 
+def test_styles_without_a_spread_of_their_own_have_a_distribution_too():
+    fitted = styles.fit(np.float32([[0, 0, 0], [2, 2, 2]]), np.full((2, 3), -80, np.float32))
+    np.testing.assert_allclose(fitted.factor @ fitted.factor.T, np.full((3, 3), 2), atol=1e-5)
+
+
 def test_one_number_is_a_style_too():
     fitted = styles.fit(np.float32([[1], [3]]), np.zeros((2, 1), np.float32))
     np.testing.assert_allclose((fitted.mean, fitted.factor[0]), [[2], [np.sqrt(3)]], rtol=1e-6)
