@@ -21,7 +21,7 @@ import record
 from growth import slope
 
 SIZE = 256
-REALS, SYNTHETIC = (25, 50, 100, 200), (64, 128, 256, 512)
+REALS, SYNTHETIC = (25, 50, 100), (16, 32, 64, 128)
 QUICK_REALS, QUICK_SYNTHETIC = (8, 16), (16, 32)
 GOAL = (10_000, 500)
 _DRAWN, _CHUNK = 24, 128
