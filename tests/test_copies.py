@@ -168,18 +168,36 @@ def test_the_coarse_likeness_is_the_highest_correlation_over_the_places(real):
     np.testing.assert_allclose(found[:, 0, 1], expected, atol=1e-5)
 
 
-def test_the_limit_is_the_largest_score_and_a_margin_where_all_are_alike():
-    assert copies.threshold([0.4, 0.4, 0.4], count=10, margin=0.07) == pytest.approx(0.47)
+def test_the_limit_is_above_the_largest_score_where_all_are_alike():
+    assert copies.threshold([0.4, 0.4, 0.4], count=10) == pytest.approx(0.45)
 
 
-def test_the_limit_is_a_quantile_of_the_largest_of_all_honest_scores():
-    scores = np.random.default_rng(0).uniform(0.2, 0.4, 30)
+def test_the_limit_of_many_scores_is_a_quantile_of_the_largest_of_all_honest_ones():
+    scores = np.tanh(np.random.default_rng(0).gumbel(0.3, 0.03, 5_000))
     z = np.arctanh(scores)
     scale = np.std(z, ddof=1) * np.sqrt(6) / np.pi
     gumbel = stats.gumbel_r(np.mean(z) - np.euler_gamma * scale, scale)
-    expected = np.tanh(gumbel.ppf(0.95 ** (1 / 500)))
+    expected = np.tanh(gumbel.ppf(0.95 ** (1 / 100_000)))
     assert expected > scores.max() + 0.05
-    assert copies.threshold(scores, count=500) == pytest.approx(expected)
+    assert copies.threshold(scores, count=100_000) == pytest.approx(expected, rel=0.01)
+
+
+@pytest.mark.parametrize("strangers", [4, 8, 30])
+def test_a_false_alarm_is_as_rare_as_promised_however_few_the_strangers(strangers):
+    rng, alarms, draws = np.random.default_rng(1), 0, 4_000
+    for _ in range(draws):
+        z = rng.gumbel(0.3, 0.1, strangers + 60)
+        scores = np.tanh(z)
+        limit = copies.threshold(scores[:strangers], count=60, level=0.05)
+        assert limit >= scores[:strangers].max() + 0.05
+        alarms += (scores[strangers:] >= limit).any()
+    assert stats.binomtest(alarms, draws, 0.05).pvalue > 0.001
+
+
+def test_scores_of_one_patient_count_for_one():
+    scores = np.random.default_rng(0).uniform(0.2, 0.4, 12)
+    few, many = copies.threshold(scores, 60, units=6), copies.threshold(scores, 60)
+    assert few > many == copies.threshold(scores, 60, units=12)
 
 
 def test_a_limit_needs_scores():

@@ -13,7 +13,7 @@ from synthmed_tf.evaluation.copy_audit import SEARCHES
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.transforms import Transform
 
-SIDE, COPIED, COUNT = 96, 2, 10
+SIDE, COPIED, COUNT = 96, 2, 18
 MASK, WHOLE_PHOTOGRAPH = slice(0, 3), SEARCHES.index("photograph whole")
 
 
@@ -144,14 +144,14 @@ def test_the_level_is_shared_by_the_searches():
     scores[:, 3:6] = np.nan
     found = copy_audit.thresholds(scores, 1000)
     assert np.isnan(found[3:6]).all()
-    assert found[7] == threshold(scores[:, 7], 1000, margin=0.1, level=0.01)
+    assert found[7] == threshold(scores[:, 7], 1000, level=0.01)
 
 
 def test_windows_that_held_too_little_say_nothing_of_strangers():
     scores = np.random.default_rng(0).uniform(0.2, 0.4, (30, 8))
     scores[:5, 2], scores[1:, 1] = 0, 0
     found = copy_audit.thresholds(scores, 1000)
-    assert found[2] == threshold(scores[5:, 2], 1000, margin=0.1, level=0.05 / 8)
+    assert found[2] == threshold(scores[5:, 2], 1000, level=0.05 / 8)
     assert found[1] == 1.0
 
 

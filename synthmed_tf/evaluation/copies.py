@@ -18,6 +18,7 @@ from itertools import product
 
 import numpy as np
 from scipy import fft
+from scipy.optimize import brentq
 
 from synthmed_tf.data.alignment import correlation
 from synthmed_tf.evaluation.overlap import Tree, agreement, refined, tree_of
@@ -25,7 +26,8 @@ from synthmed_tf.evaluation.shortlist import KINDS, REACH, WINDOWS, halved, like
 from synthmed_tf.evaluation.transforms import Transform
 
 _KEPT = 256
-_GUMBEL_SPREAD = np.sqrt(6) / np.pi
+_MARGIN = 0.05
+_SAMPLES, _BATCH = 20_000, 1_000
 _ANGLES, _ZOOMS = (0.0, -5 / 3, 5 / 3), (0.0, -0.1 / 3, 0.1 / 3)
 
 
@@ -136,20 +138,21 @@ def search(
     return Found(matches, alike)
 
 
-def threshold(scores: Sequence[float], count: int, margin: float = 0.05, level: float = 0.05) -> float:
+def threshold(scores: Sequence[float], count: int, level: float = 0.05, units: int | None = None) -> float:
     """The score from which on a synthetic mask is a copy, from real masks of different patients.
 
     The largest of a few real scores is not enough: one in m + 1 honest masks exceeds the largest of m, and there are
-    many synthetic ones. So it is the larger of that maximum plus a margin and of the score that `count` honest masks
-    all stay below with probability 1 - level. Their nearest scores are maxima, so they are taken for a Gumbel variable
-    (by moments), after Fisher's z = artanh(score), which has no upper end.
+    many synthetic ones. So it is the score that `count` more honest masks all stay below with probability 1 - level,
+    the upper end of a prediction interval, which is the wider the fewer scores it rests on. Nearest scores are maxima,
+    so they are taken for a Gumbel variable, after Fisher's z = artanh(score), which has no upper end. It lies 0.05
+    above the largest score at least.
 
     Args:
         scores: for each real mask, the score of its nearest match among other patients (`search` with `skip`), of one
             kind of window; two or more.
         count: how many synthetic masks there are.
-        margin: added to the largest score.
         level: probability of a false alarm over all of them, in (0, 1).
+        units: how many of the scores are independent, such as the number of patients; all where None.
 
     Returns:
         A score. At 1 or more not even an exact copy could be told.
@@ -158,9 +161,31 @@ def threshold(scores: Sequence[float], count: int, margin: float = 0.05, level: 
     if values.ndim != 1 or len(values) < 2 or count < 1:
         raise ValueError(f"Expected two scores and one mask at least. Received: shape={values.shape}, count={count}")
     z = np.arctanh(np.clip(values, 0, 1 - 1e-6))
-    spread = z.std(ddof=1) * _GUMBEL_SPREAD
-    extreme = z.mean() - np.euler_gamma * spread + spread * (np.log(count) - np.log(-np.log1p(-level)))
-    return float(max(values.max() + margin, np.tanh(extreme)))
+    reach = _reach(min(units or len(z), len(z)), count, level)
+    return float(max(values.max() + _MARGIN, np.tanh(z.mean() + reach * z.std(ddof=1))))
+
+
+@lru_cache(_KEPT)
+def _reach(units: int, count: int, level: float) -> float:
+    """How many standard deviations above the mean of `units` Gumbel numbers the largest of `count` further ones stays
+    with probability 1 - level.
+
+    Mean and deviation of the sample are drawn; given these, the probability is in closed form.
+    """
+    rng, mean, deviation = np.random.default_rng(0), [], []
+    for _ in range(_SAMPLES // _BATCH):
+        sample = rng.gumbel(size=(_BATCH, max(2, units)))
+        mean.append(sample.mean(axis=1))
+        deviation.append(sample.std(axis=1, ddof=1))
+    mean, deviation = np.concatenate(mean), np.concatenate(deviation)
+
+    def excess(reach: float) -> float:
+        return float(np.mean(-np.expm1(-count * np.exp(-(mean + reach * deviation))))) - level
+
+    high = 2.0
+    while excess(high) > 0:
+        high *= 2
+    return brentq(excess, 0.0, high) if excess(0.0) > 0 else 0.0
 
 
 @dataclass(frozen=True)

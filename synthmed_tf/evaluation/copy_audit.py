@@ -33,11 +33,8 @@ SEARCHES = (
 REQUIRED = ("mask whole", "mask half", "mask quarter", "segmented whole")
 """Searches that must work before a set can pass. The others find more than these promise."""
 LEAST_RECALL = 0.9
-LEVEL, MARGIN = 0.05, 0.1
-"""How probable a false alarm is meant to be over all pairs and searches, and how far a copy must lie above the highest
-stranger. The margin was chosen on phantoms of 64 pixels, where one of 0.05 gave false alarms in 13 of 300 draws (22
-strangers, 60 honest pairs). On other phantoms, drawn after that, it gave one in 600 draws at 64 pixels and none in 300
-at 128. With 8 strangers the level is not kept: 70 in 600 draws at 64 pixels, 22 in 300 at 128."""
+LEVEL = 0.05
+"""How probable a false alarm is meant to be over all pairs and searches."""
 
 _ROTATION, _ZOOM, _SHIFT, _COLOUR = 15.0, 0.1, 0.1, 0.2
 _TILES = tuple(f"tile {row + 1}.{column + 1}" for row, column in np.ndindex(3, 3))
@@ -146,12 +143,13 @@ class Search:
         return self.recall >= LEAST_RECALL
 
 
-def thresholds(strangers: np.ndarray, count: int) -> np.ndarray:
+def thresholds(strangers: np.ndarray, count: int, patients: int | None = None) -> np.ndarray:
     """The scores from which on a pair is a copy, `(searches,)`, with one chance in 20 of a false alarm over all.
 
     Args:
         strangers: `(m, searches)`: scores of real pairs against those of other patients; NaN columns stay NaN.
         count: how many synthetic pairs there are.
+        patients: of how many patients the real pairs are; each of its own where None.
 
     Returns:
         1 where fewer than two strangers could be compared, so that there is no telling.
@@ -161,7 +159,7 @@ def thresholds(strangers: np.ndarray, count: int) -> np.ndarray:
     for column in np.flatnonzero(used):
         compared = strangers[strangers[:, column] > 0, column]  # 0 where a window held too little to be compared
         level = LEVEL / used.sum()
-        limits[column] = threshold(compared, count, MARGIN, level) if len(compared) > 1 else 1.0
+        limits[column] = threshold(compared, count, level, patients) if len(compared) > 1 else 1.0
     return limits
 
 

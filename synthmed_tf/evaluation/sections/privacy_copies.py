@@ -142,7 +142,8 @@ def audit(case: Case, real: Real) -> Audit:
     hunter = _Hunter(case, real)
     strangers, disguised = hunter.strangers(), hunter.disguised()
     found = case.measured(case.synthetic, "searching for copies", hunter.key, hunter.hunt)
-    limits = copy_audit.thresholds(strangers["score"], len(case.synthetic))
+    patients = len(np.unique(real.patients))
+    limits = copy_audit.thresholds(strangers["score"], len(case.synthetic), patients)
     own = disguised["real"] == disguised["origin"][:, None]
     made = list(copy_audit.searches(found["score"], strangers["score"], disguised["score"], own, limits))
     above = found["score"] - limits
