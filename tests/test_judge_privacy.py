@@ -6,6 +6,7 @@ import io
 import judging
 import numpy as np
 import pytest
+import tiny
 from PIL import Image
 from scipy import ndimage
 
@@ -19,6 +20,8 @@ from synthmed_tf.evaluation.samples import robust_scores
 from synthmed_tf.evaluation.sections import privacy
 from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.models import factory
+from synthmed_tf.models.chain import Chain
 
 pytestmark = pytest.mark.slow
 
@@ -66,13 +69,24 @@ def _spliced(block, into):
     return Block(photographs, masks, into.fields)
 
 
+def _rendered_again(block):
+    """Photographs of these masks by a Stage-II."""
+    config = tiny.make_config("recommended", f"size={SIDE}")
+    generators = (factory.mask_generator(config), factory.image_generator(config))
+    for generator in generators:
+        generator.set_weights(tiny.random_weights(generator, 0))
+    chain = Chain(config, *generators, 0.0, 255 * block.fields[0, ..., None].astype(np.uint8))
+    index = np.arange(len(block.masks), dtype=np.int64)
+    photographs = chain.translate(255 * block.masks[..., None].astype(np.uint8), 0 * index, index)["image"].numpy()
+    return Block(photographs * block.fields[..., None], block.masks, block.fields)
+
+
 def test_copies_of_every_sort_fail_with_the_names_of_their_originals(judged, train):
     others = judging.drawn(SIDE, range(12), seed=9)
-    rendered_again = Block(others.photographs[10:11], train.masks[3:4], train.fields[3:4])
     copies = (
         _disguised(judging.picked(train, [1])),
         _spliced(judging.picked(train, [2]), judging.picked(others, [11])),
-        rendered_again,
+        _rendered_again(judging.picked(train, [3])),
     )
     outcome = judged(judging.joined(judging.picked(others, range(10)), *copies))
     assert outcome.verdicts[0].state is State.FAIL

@@ -28,7 +28,7 @@ def make_run(folder: Path, preset: str, *overrides: str, seed: int = 0) -> Path:
     config = make_config(preset, *overrides)
     for stage, make in (("stage1", factory.mask_generator), ("stage2", factory.image_generator)):
         generator = make(config)
-        weights = _random_weights(generator, seed)
+        weights = random_weights(generator, seed)
         generator.set_weights(weights)
         threshold = _tenth(generator, config) if stage == "stage1" and config.stage1.calibrate else 0.0
         made = snapshot.Snapshot(stage, config, 7, weights, FOV, threshold, FACTS)
@@ -36,7 +36,7 @@ def make_run(folder: Path, preset: str, *overrides: str, seed: int = 0) -> Path:
     return folder
 
 
-def _random_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
+def random_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
     """Kernels wide enough that latent, mask and style all show in the picture."""
     rng = np.random.default_rng(seed)
     return [

@@ -17,7 +17,7 @@ import numpy as np
 from synthmed_tf.evaluation.groups import numbered
 
 _BLOCK = 2**22
-_IQR_OF_GAUSSIAN = 1.3489795003921634
+IQR_OF_GAUSSIAN = 1.3489795003921634
 _TIE = 1e-12
 
 
@@ -80,7 +80,7 @@ def standardize(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np
     real, synthetic = checked(real, synthetic)
     rows = np.vstack([real, synthetic])
     lower, median, upper = np.percentile(rows, [25, 50, 75], axis=0)
-    unit = np.where(upper > lower, (upper - lower) / _IQR_OF_GAUSSIAN, rows.std(axis=0))
+    unit = np.where(upper > lower, (upper - lower) / IQR_OF_GAUSSIAN, rows.std(axis=0))
     unit[rows.min(axis=0) == rows.max(axis=0)] = 1
     return (real - median) / unit, (synthetic - median) / unit
 

@@ -6,12 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from synthmed_tf.evaluation.distribution import checked
+from synthmed_tf.evaluation.distribution import IQR_OF_GAUSSIAN, checked
 from synthmed_tf.evaluation.groups import numbered
 from synthmed_tf.evaluation.variety import vendi_score, with_constant
 
 _PARTS = 20
-_NORMAL_IQR = 1.349
 _FAR = 3.0
 """Spreads of the real set beyond which a row is as far as it can be: one figure that runs wild is no variety."""
 
@@ -51,7 +50,7 @@ def in_real_spreads(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray
     real, synthetic = checked(real, synthetic)
     lower, upper = np.percentile(real, [25, 75], axis=0)
     deviation = np.where(np.ptp(real, axis=0) > 0, real.std(axis=0), 1.0)
-    unit = np.where(upper > lower, (upper - lower) / _NORMAL_IQR, deviation)
+    unit = np.where(upper > lower, (upper - lower) / IQR_OF_GAUSSIAN, deviation)
     return tuple(np.clip((rows - np.median(rows, axis=0)) / unit, -_FAR, _FAR) for rows in (real, synthetic))
 
 

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
+from synthmed_tf.evaluation.distribution import IQR_OF_GAUSSIAN
 from synthmed_tf.evaluation.groups import numbered
 
 _CHUNK = 100
 _TIES = 1e-9
-_NORMAL_IQR = 1.349
 """The distance between the quartiles of a normal distribution, in standard deviations."""
 
 
@@ -150,7 +150,7 @@ def robust_scores(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, 
         if known.size:
             low, middle, high = np.percentile(known, (25, 50, 75))
             spread = high - low if high - low > _TIES * max(abs(low), abs(high)) else 0.0
-            scores[:] = (column - middle) / (spread / _NORMAL_IQR or known.std() or 1.0)
+            scores[:] = (column - middle) / (spread / IQR_OF_GAUSSIAN or known.std() or 1.0)
     missing = np.isnan(pooled)
     scored = np.hstack([np.where(missing, 0.0, scored), missing[:, missing.any(axis=0)]])
     return scored[: len(real)], scored[len(real) :]
