@@ -93,6 +93,19 @@ def write_text(path: Path, text: str) -> None:
     write_bytes(path, text.encode("utf-8"))
 
 
+def create_text(path: Path, text: str) -> bool:
+    """Writes a file where there is none, whole or not at all. Returns False where there is one, and leaves it."""
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink(missing_ok=True)
+    return True
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, as hexadecimal digits."""
     digest = hashlib.sha256()
