@@ -37,7 +37,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """Gives a new file beside `path` to write into, and lets it take its place if all goes well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
     try:
         with open(beside, "wb") as file:
             yield file

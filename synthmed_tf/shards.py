@@ -114,8 +114,9 @@ def finish(plan: Plan, out: Path) -> bool:
     """
     if not all(record_path(out, plan, shard).is_file() for shard in range(plan.shards)):
         return False
-    for name, content in formats.writer(plan.format).describe(plan, read_records(plan, out)).items():
-        files.write_bytes(out / name, content)
+    for name, parts in formats.writer(plan.format).describe(plan, read_records(plan, out)):
+        with files.replaced_file(out / name) as file:
+            file.writelines(parts)
     with files.replaced_file(out / MANIFEST) as merged:
         for shard in range(plan.shards):
             with open(record_path(out, plan, shard), "rb") as record:

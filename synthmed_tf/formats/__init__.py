@@ -1,4 +1,4 @@
-"""The formats that sets are written in: a module each, with a class `Writer`. Each imports what it needs when it writes."""
+"""The formats of sets: a module each, with a class `Writer`, which imports what it needs when it writes."""
 
 import importlib
 

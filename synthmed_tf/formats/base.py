@@ -66,8 +66,8 @@ class ShardWriter(abc.ABC):
         """Ends the shard, after the last pair. Returns lines for the manifest."""
         return ()
 
-    def abandon(self) -> None:  # noqa: B027: most have nothing open
-        """Lets go of open files where `close` will not be called."""
+    def abandon(self) -> None:  # noqa: B027
+        """Lets go of open files where `close` will not be called. Most formats have none."""
 
     def save(self, name: str, content: bytes) -> Line:
         """Writes a file at its place in the set. Returns its line."""
@@ -94,14 +94,17 @@ class ShardWriter(abc.ABC):
                 ) from error
 
     @classmethod
-    def describe(cls, plan: Plan, lines: Iterable[Line]) -> dict[str, bytes]:
-        """What stands beside the shards, by its place in the set. Needs no package and depends on its arguments alone.
+    def describe(cls, plan: Plan, lines: Iterable[Line]) -> Iterator[tuple[str, Iterable[bytes]]]:
+        """What stands beside the shards. Needs no package, and depends on its arguments alone.
 
         Args:
             plan: of the set.
             lines: of all shards, in their order; a shard begins with its `{"shard", "first_index", "count", ...}`.
+
+        Yields:
+            Files: the place in the set, and the content in parts.
         """
-        return {}
+        yield from ()
 
 
 @contextlib.contextmanager

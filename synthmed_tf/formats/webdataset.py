@@ -20,7 +20,7 @@ class Writer(ShardWriter):
     def __init__(self, folder: Path, plan, shard: int):
         super().__init__(folder, plan, shard)
         self._name = f"pairs-{shard:05d}.tar"
-        self._tar = tarfile.open(folder / self._name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115: closed below
+        self._tar = tarfile.open(folder / self._name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def encode(self, pair: Pair) -> Members:
         facts = {"index": pair.index, "seed": self.plan.seed, "model_sha256": self.plan.model_sha256}
