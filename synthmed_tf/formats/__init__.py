@@ -4,7 +4,7 @@ import importlib
 
 from synthmed_tf.formats.base import Line, Pair, ShardWriter
 
-NAMES = ("png", "webdataset")
+NAMES = ("png", "tfrecord", "webdataset", "imagefolder", "nnunet")
 
 __all__ = ["NAMES", "Line", "Pair", "ShardWriter", "writer"]
 
