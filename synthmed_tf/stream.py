@@ -12,7 +12,8 @@ import numpy as np
 from synthmed_tf.artifact import Artifact
 from synthmed_tf.formats.base import Pair
 
-Encoded = TypeVar("Encoded")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 WORKERS = max(1, os.cpu_count() or 1)
 _BATCHES_AHEAD = 4
 
@@ -21,10 +22,10 @@ def encoded(
     opened: Artifact,
     seed: int,
     indices: Iterable[int],
-    encode: Callable[[Pair], Encoded],
+    encode: Callable[[Pair], Result],
     batch_size: int = 16,
     workers: int = WORKERS,
-) -> Iterator[Encoded]:
+) -> Iterator[Result]:
     """Draws pairs, and encodes them in threads meanwhile.
 
     The pictures in memory are a few batches, however many pairs there are and however slow the disk is.
@@ -40,15 +41,28 @@ def encoded(
     Yields:
         What `encode` gave, in the order of the indices.
     """
-    indices, waiting = iter(indices), deque()
-    pool = ThreadPoolExecutor(workers)
-    try:
-        while batch := list(itertools.islice(indices, batch_size)):
-            drawn = opened.pixels(np.full(len(batch), seed, np.int64), np.array(batch, np.int64))
-            waiting.extend(pool.submit(encode, Pair(*row)) for row in zip(batch, *drawn, strict=True))
-            while len(waiting) > _BATCHES_AHEAD * batch_size:
+    return parallel(encode, _drawn(opened, seed, indices, batch_size), workers, _BATCHES_AHEAD * batch_size)
+
+
+def parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS, ahead: int = 64
+) -> Iterator[Result]:
+    """Calls a function in threads; at the most `ahead` results wait. Yields them in the order of the items.
+
+    When it ends early, what was begun is brought to an end.
+    """
+    waiting = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
-    finally:
-        pool.shutdown()  # what is drawn is finished: a resumed set goes on after it
+
+
+def _drawn(opened: Artifact, seed: int, indices: Iterable[int], batch_size: int) -> Iterator[Pair]:
+    indices = iter(indices)
+    while batch := list(itertools.islice(indices, batch_size)):
+        drawn = opened.pixels(np.full(len(batch), seed, np.int64), np.array(batch, np.int64))
+        yield from map(Pair, batch, *drawn)

@@ -1,8 +1,8 @@
 """nnU-Net v2's raw data, where the set's folder is called `DatasetNNN_Name` and lies in `nnUNet_raw`.
 
-    imagesTr/pair_00000042_0000.png    RGB
-    labelsTr/pair_00000042.png         0 or 1
-    dataset.json
+imagesTr/pair_00000042_0000.png    RGB
+labelsTr/pair_00000042.png         0 or 1
+dataset.json
 """
 
 import json

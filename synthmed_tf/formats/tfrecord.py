@@ -1,7 +1,7 @@
 """TFRecord, as TensorFlow Datasets reads it: `tfds.builder_from_directory(<set>)`.
 
-    synthmed-train.tfrecord-00003-of-00008    an Example a pair: image, mask (PNG), index, seed
-    features.json  dataset_info.json
+synthmed-train.tfrecord-00003-of-00008    an Example a pair: image, mask (PNG), index, seed
+features.json  dataset_info.json
 """
 
 import json
