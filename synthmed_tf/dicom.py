@@ -10,13 +10,13 @@ The numbers in comments are the sections and tables of DICOM PS3.3.
 import hashlib
 import json
 import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from io import BytesIO
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from synthmed_tf import __version__
 from synthmed_tf.errors import SynthMedError
@@ -45,7 +45,9 @@ class Facts(BaseModel):
         laterality: the eye that the pictures stand for: R, L, or B where a picture shows both.
         device: the kind of camera that they look like they are from (context group 4202).
         burned_in_annotation: whether the pictures have text in them that would name a patient.
-        created: when they are said to be made. Drawn again with the same time, the files are the same.
+        created: when they are said to be made, such as 2026-11-25T12:00:00. Drawn again with the same time, the files
+            are the same.
+        pixel_spacing: nominal mm in the retina from pixel to pixel. Demanded for a fundus camera.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -56,6 +58,13 @@ class Facts(BaseModel):
     ]
     burned_in_annotation: Literal["YES", "NO"]
     created: datetime
+    pixel_spacing: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _spaced(self) -> "Facts":
+        if self.device == "FundusCamera" and self.pixel_spacing is None:
+            raise ValueError("pixel_spacing is missing, which the standard demands for a fundus camera")
+        return self
 
 
 class Source(NamedTuple):
@@ -85,24 +94,26 @@ def facts_from_json(text: str) -> Facts:
     return _validated(lambda: Facts.model_validate_json(text or "{}"))
 
 
-def _validated(make) -> Facts:
+def _validated(make: Callable[[], Facts]) -> Facts:
     try:
         return make()
     except ValidationError as error:
-        said = "; ".join(_sentence(fault) for fault in error.errors())
+        said = "; ".join(map(_sentence, error.errors()))
         raise SynthMedError(
-            f"DICOM demands what a generator cannot know, and it is not made up here: {said}. Say it with --dicom "
-            "NAME=VALUE for each of laterality, device, burned_in_annotation and created."
+            f"DICOM demands facts that no generator knows, and none is made up: {said}. Give each as --dicom NAME=VALUE "
+            "(laterality, device, burned_in_annotation, created, pixel_spacing; see docs/dicom.md)."
         ) from None
 
 
-def _sentence(fault) -> str:
-    name = ".".join(map(str, fault["loc"])) or "facts"
+def _sentence(fault: dict[str, Any]) -> str:
+    name, message = ".".join(map(str, fault["loc"])), fault["msg"]
     if fault["type"] == "missing":
         return f"{name} is missing"
     if fault["type"] == "extra_forbidden":
-        return f"there is no fact {name!r}"
-    return f"{name} is {fault['input']!r} ({fault['msg'][0].lower()}{fault['msg'][1:]})"
+        return f"there is no {name!r}"
+    if not name:
+        return message.removeprefix("Value error, ")
+    return f"{name} is {fault['input']!r} ({message[0].lower()}{message[1:]})"
 
 
 def encode(source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts) -> tuple[bytes, bytes]:
@@ -155,8 +166,11 @@ def _photograph(source: Source, pixels: np.ndarray, facts: Facts, identity: _Ide
     # C.7.4.2: nothing was acquired, so nothing was triggered or synchronized.
     data.SynchronizationTrigger, data.AcquisitionTimeSynchronized = "NO TRIGGER", "N"
     data.SynchronizationFrameOfReferenceUID = identity.uid("synchronization")
-    # C.8.17.2: not from a patient, hence not ORIGINAL, for which there had to be a time of acquisition.
-    data.ImageType = ["DERIVED", "SECONDARY"]
+    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the one term that is
+    # defined for value 3, would be untrue.
+    data.ImageType = ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
+    if facts.pixel_spacing is not None:
+        data.PixelSpacing = [facts.pixel_spacing] * 2
     data.BurnedInAnnotation = facts.burned_in_annotation
     data.LossyImageCompression = "00"
     data.ImageLaterality = facts.laterality
@@ -217,6 +231,7 @@ def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, id
     # highdicom takes these from the clock and at random.
     for name in ("InstanceCreationDate", "InstanceCreationTime"):
         delattr(data, name)
+    data.PatientOrientation = None  # C.7.6.1: type 2C without an Image Orientation (Patient)
     organization = identity.uid("dimensions")
     for item in (*data.DimensionOrganizationSequence, *data.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
@@ -230,8 +245,8 @@ def _as_single_frame(photograph):
     """
     from pydicom.dataset import Dataset
 
-    source = Dataset()
-    source.update({element.tag: element for element in photograph if element.keyword != "PixelData"})
+    source, left_out = Dataset(), ("PixelData", "PixelSpacing")
+    source.update({element.tag: element for element in photograph if element.keyword not in left_out})
     source.SOPClassUID = _VL_PHOTOGRAPH
     return source
 

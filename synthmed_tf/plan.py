@@ -25,6 +25,7 @@ class Plan:
         size: pixels a side.
         runtime: `savedmodel` or `onnx`; they may differ by one grey level.
         batch_size: pairs drawn at once, counted from the shard's first; so may batches of different sizes.
+        options: of the format, as JSON; most have none.
     """
 
     model_sha256: str
@@ -36,6 +37,7 @@ class Plan:
     size: int
     runtime: str
     batch_size: int = 16
+    options: str = ""
 
     def indices(self, shard: int) -> range:
         """The pairs of a shard.
