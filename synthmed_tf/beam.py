@@ -93,8 +93,8 @@ def draw(
         missing = shards.missing(plan, out)
         if missing:
             raise SynthMedError(
-                f"Shard {missing[0]} and {len(missing) - 1} more of {plan.shards} are not in {out} on this machine; the "
-                "workers need that folder under the same path. Run the same command again for what is missing."
+                f"{len(missing)} shards, the first of them {missing[0]}, are not in {out} on this machine; the workers "
+                "need that folder under the same path. Run the same command again for what is missing."
             )
         shards.finish(plan, out)
     return sum(len(plan.indices(shard)) for shard in needed)

@@ -54,7 +54,11 @@ class Facts(BaseModel):
 
     laterality: Literal["R", "L", "B"]
     device: Literal[
-        "FundusCamera", "ScanningLaserOphthalmoscope", "DirectOphthalmoscope", "IndirectOphthalmoscope", "ExternalCamera"
+        "FundusCamera",
+        "ScanningLaserOphthalmoscope",
+        "DirectOphthalmoscope",
+        "IndirectOphthalmoscope",
+        "ExternalCamera",
     ]
     burned_in_annotation: Literal["YES", "NO"]
     created: datetime
@@ -100,8 +104,8 @@ def _validated(make: Callable[[], Facts]) -> Facts:
     except ValidationError as error:
         said = "; ".join(map(_sentence, error.errors()))
         raise SynthMedError(
-            f"DICOM demands facts that no generator knows, and none is made up: {said}. Give each as --dicom NAME=VALUE "
-            "(laterality, device, burned_in_annotation, created, pixel_spacing; see docs/dicom.md)."
+            f"DICOM demands facts that no generator knows, and none is made up: {said}. Give each as --dicom "
+            "NAME=VALUE (laterality, device, burned_in_annotation, created, pixel_spacing; see docs/dicom.md)."
         ) from None
 
 
@@ -166,8 +170,8 @@ def _photograph(source: Source, pixels: np.ndarray, facts: Facts, identity: _Ide
     # C.7.4.2: nothing was acquired, so nothing was triggered or synchronized.
     data.SynchronizationTrigger, data.AcquisitionTimeSynchronized = "NO TRIGGER", "N"
     data.SynchronizationFrameOfReferenceUID = identity.uid("synchronization")
-    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the one term that is
-    # defined for value 3, would be untrue.
+    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the one term that
+    # is defined for value 3, would be untrue.
     data.ImageType = ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
     if facts.pixel_spacing is not None:
         data.PixelSpacing = [facts.pixel_spacing] * 2
