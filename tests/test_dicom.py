@@ -22,11 +22,11 @@ GIVEN = (
 FACTS = dicom.parse_facts(GIVEN)
 SOURCE = dicom.Source("0123456789abcdef" * 4, -7, 42)
 # What a validator of 2022 does not know (Synthetic Data), and where it takes the Source Image Sequence for that of
-# General Reference (C.12.4, optional, an item or more) and not of the photograph's own module (C.8.17.2, empty allowed).
+# General Reference (C.12.4, an item or more) and not of the photograph's own module (C.8.17.2, which may be empty).
 KNOWN = {
     "Error - </(0008,001c)> - Attribute with an even group number is not a recognized standard attribute",
-    "Error - </SourceImageSequence(0008,2112)> - Bad Sequence number of Items = <0> (1-n Required by Module definition) - "
-    "Module=<GeneralReference>",
+    "Error - </SourceImageSequence(0008,2112)> - Bad Sequence number of Items = <0> (1-n Required by Module "
+    "definition) - Module=<GeneralReference>",
     "Error - </SourceImageSequence(0008,2112)> - Bad attribute Value Multiplicity for Type 3 Optional - "
     "Module=<GeneralReference>",
 }
