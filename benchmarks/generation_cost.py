@@ -69,9 +69,10 @@ def png_bytes(folder: Path, size: int) -> dict[str, float]:
     pairs = find_pairs(folder).pairs
     for pair in pairs:
         photograph = tf.image.resize(images.read_image(pair.photograph)[..., :3], (size, size), "area").numpy()
-        mask = tf.image.resize(images.read_image(pair.mask)[..., :1] > 0, (size, size), "nearest").numpy()
+        vessels = (images.read_image(pair.mask)[..., :1] > 0).astype(np.uint8) * 255
+        mask = tf.image.resize(vessels, (size, size), "nearest").numpy()
         totals["image_png_bytes"] += len(images.encode_png(np.round(photograph).astype(np.uint8)))
-        totals["mask_png_bytes"] += len(images.encode_png(mask.astype(np.uint8) * 255))
+        totals["mask_png_bytes"] += len(images.encode_png(mask))
     return {name: round(total / len(pairs)) for name, total in totals.items()}
 
 

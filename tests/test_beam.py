@@ -1,8 +1,10 @@
 """Sets through Apache Beam on its DirectRunner: the same files as without Beam, in whatever order."""
 
 import pytest
+from click.testing import CliRunner
 
 from synthmed_tf import artifact, shard_job, shards
+from synthmed_tf.cli import main
 from synthmed_tf.errors import SynthMedError
 
 pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
@@ -57,3 +59,11 @@ def test_an_unknown_runner_is_said_in_a_sentence(tiny_artifact, single, tmp_path
     plan, _ = single
     with pytest.raises(SynthMedError, match="The pipeline failed on NoRunner"):
         beam.run(beam.ShardHandler(tiny_artifact, plan, tmp_path), [0], "NoRunner")
+
+
+def test_generate_takes_a_runner_and_its_options(tiny_artifact, tmp_path):
+    command = ["generate", "--model", str(tiny_artifact), "-n", "3", "--shards", "2", "--out", str(tmp_path / "set")]
+    beam_options = ["--runner", "DirectRunner", "--runner-option", "--direct_num_workers=1"]
+    done = CliRunner().invoke(main, command + beam_options)
+    assert (done.exit_code, "3 pairs in" in done.output) == (0, True)
+    assert len(list((tmp_path / "set" / "images").iterdir())) == 3

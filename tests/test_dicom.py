@@ -7,8 +7,10 @@ import subprocess
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from synthmed_tf import artifact, dicom, shard_job, shards
+from synthmed_tf.cli import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.formats.dicom import FOLDERS
 
@@ -201,3 +203,25 @@ def test_a_plan_without_facts_is_refused(tiny_artifact, tmp_path):
     with pytest.raises(SynthMedError, match="laterality is missing"):
         shard_job.draw(opened, shards.make_plan(opened, 0, 0, 1, 1, "dicom"), tmp_path / "set")
     assert list((tmp_path / "set").rglob("*.dcm")) == []
+
+
+def test_generate_writes_dicom(tiny_artifact, tmp_path):
+    facts = [part for text in GIVEN for part in ("--dicom", text)]
+    command = [
+        "generate",
+        "--model",
+        str(tiny_artifact),
+        "-n",
+        "2",
+        "--format",
+        "dicom",
+        "--out",
+        str(tmp_path / "set"),
+    ]
+    refused = CliRunner().invoke(main, command)
+    assert (refused.exit_code, (tmp_path / "set").exists()) == (2, False)
+    assert "laterality is missing" in refused.output
+    assert CliRunner().invoke(main, command + facts).exit_code == 0
+    assert pydicom.dcmread(tmp_path / "set" / "images" / "00000001.dcm").ImageLaterality == "L"
+    again = CliRunner().invoke(main, [*command, *facts, "--dicom", "laterality=R"])
+    assert (again.exit_code, "holds a set with options" in again.output) == (2, True)
