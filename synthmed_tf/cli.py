@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf import __version__, cli_judge, terminal
+from synthmed_tf import __version__, cli_judge, cli_shards, terminal
 from synthmed_tf.errors import SynthMedError
 
 _FOLDER = click.Path(path_type=Path)
@@ -218,10 +218,16 @@ def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, l
 @click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
 @click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
-def generate(model: Path, count: int, seed: int, from_index: int, out: Path, runtime: str, batch_size: int) -> None:
+@cli_shards.options
+def generate(
+    model: Path, count: int, seed: int, from_index: int, out: Path, runtime: str, batch_size: int, **sharded
+) -> None:
     """Draws labelled pairs: photographs, masks, manifest and card."""
     from synthmed_tf import artifact, synthesis
 
+    if cli_shards.wanted(sharded):
+        cli_shards.generate(model, out, runtime, (seed, from_index, count, batch_size), **sharded)
+        return
     opened = artifact.open_artifact(model, runtime)
     job = synthesis.Job(count, seed, from_index, batch_size)
     with terminal.bar("pairs") as progress:

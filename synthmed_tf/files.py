@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from synthmed_tf.errors import SynthMedError
+
 PART = ".part"
 """Ends the name of a file that is being written; a process that was killed may leave one."""
 
@@ -37,7 +39,7 @@ def replaced_file(path: Path) -> Iterator[BinaryIO]:
     """Gives a new file beside `path` to write into, and lets it take its place if all goes well."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}{PART}")
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
     try:
         with open(beside, "wb") as file:
             yield file
@@ -91,6 +93,35 @@ def write_bytes(path: Path, content: bytes) -> None:
 def write_text(path: Path, text: str) -> None:
     """As `write_bytes`, in UTF-8."""
     write_bytes(path, text.encode("utf-8"))
+
+
+@contextlib.contextmanager
+def failing_clearly(out: Path) -> Iterator[None]:
+    """Turns an error of the disk into a sentence.
+
+    Raises:
+        SynthMedError: what cannot be written, why, and what to do.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise SynthMedError(
+            f"{error.filename or out} cannot be written ({error.strerror or error}); free space or choose another "
+            "--out, and run the same command again: what is finished is kept."
+        ) from error
+
+
+def create_text(path: Path, text: str) -> bool:
+    """Writes a file where there is none, whole or not at all. Returns False where there is one, and leaves it."""
+    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        os.link(beside, path)
+    except FileExistsError:
+        return False
+    finally:
+        beside.unlink(missing_ok=True)
+    return True
 
 
 def sha256(path: Path) -> str:

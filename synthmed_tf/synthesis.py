@@ -9,29 +9,29 @@ Drawing, encoding and writing overlap, and pictures in memory do not grow with t
 manifest once both of its files are whole; the same call goes on where it was.
 """
 
-import hashlib
+import contextlib
 import itertools
 import json
-import os
 from array import array
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import BinaryIO
 
 import numpy as np
 
-from synthmed_tf import __version__, files, images
+from synthmed_tf import files, images, manifest, setcard, stream
 from synthmed_tf.artifact import Artifact
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.formats import png
+from synthmed_tf.formats.base import Line, Pair
+from synthmed_tf.formats.png import FOLDERS, file_name
+from synthmed_tf.plan import LARGEST_INDEX, check_pairs
 
-MANIFEST = "manifest.jsonl"
-KIND = "synthetic set"
-FOLDERS = ("images", "masks")
+MANIFEST = manifest.FILE
+KIND = setcard.KIND
+_LOCK = ".lock"
 _PREVIEW_PAIRS = 8
-_LARGEST_INDEX = 2**63 - 1
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,15 @@ class Job:
         first_index: where in that set they begin.
         batch_size: pairs drawn at once; the pictures do not depend on it.
         workers: threads that encode and write.
+        repair: whether to read what is there, and to draw again what has changed; otherwise sizes are looked at alone.
     """
 
     count: int
     seed: int
     first_index: int = 0
     batch_size: int = 16
-    workers: int = max(1, os.cpu_count() or 1)
+    workers: int = stream.WORKERS
+    repair: bool = False
 
 
 def generate(
@@ -71,22 +73,19 @@ def generate(
         SynthMedError: the folder holds something else or a set of another model or seed, or cannot be written.
     """
     out = Path(out)
-    _check(job)
-    try:
-        _prepare(opened, job, out)
-        finished = _tidy_manifest(out)
-        drawn = _draw_missing(opened, job, out, finished, progress)
-        _tidy_manifest(out)
-        write_preview(out, range(job.first_index, job.first_index + job.count))
-    except OSError as error:
-        raise SynthMedError(
-            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out, "
-            "and run the same command again: what is finished is kept."
-        ) from error
+    check_pairs(job.count, job.first_index, job.seed)
+    with files.failing_clearly(out):
+        setcard.place(setcard.make(opened, job.seed), out)
+        with _alone(out):
+            _clear(out)
+            finished = _tidy_manifest(out, job.repair)
+            drawn = _draw_missing(opened, job, out, finished, progress)
+            _tidy_manifest(out)
+            write_preview(out, range(job.first_index, job.first_index + job.count))
     return drawn
 
 
-def read_manifest(folder: Path) -> Iterator[dict[str, Any]]:
+def read_manifest(folder: Path) -> Iterator[Line]:
     """The lines of a set's manifest in the order of the indices.
 
     One that a crash cut short is passed over, and so are the pairs that `synthmed filter` dropped.
@@ -95,60 +94,29 @@ def read_manifest(folder: Path) -> Iterator[dict[str, Any]]:
         yield from (line for line in map(_parse_line, lines) if line and "dropped" not in line)
 
 
-def _check(job: Job) -> None:
-    if job.count < 1:
-        raise SynthMedError(f"The number of pairs is {job.count}; it must be at least 1.")
-    if job.first_index < 0 or job.first_index + job.count - 1 > _LARGEST_INDEX:
+@contextlib.contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other jobs off a set whose manifest is one file."""
+    try:
+        with files.exclusive(out / _LOCK):
+            yield
+    except BlockingIOError as error:
         raise SynthMedError(
-            f"Indices {job.first_index} to {job.first_index + job.count - 1} are not all from 0 to {_LARGEST_INDEX}; "
-            "choose another --from-index."
-        )
-    if not -(2**63) <= job.seed < 2**63:
-        raise SynthMedError(f"The seed is {job.seed}; it must fit into 64 bits.")
+            f"{out} is being drawn by {error.strerror}; wait for it, or draw in --shards, which several jobs can share."
+        ) from error
 
 
-def _prepare(opened: Artifact, job: Job, out: Path) -> None:
-    """Makes the folders and the card, and removes what a killed process was writing."""
-    card = {
-        "kind": KIND,
-        "model_sha256": opened.model_sha256,
-        "seed": job.seed,
-        "size": opened.card["size"],
-        "synthetic": True,
-        "licence": opened.card["licence"],
-        "data": opened.card["data"],
-        "evaluation": "not evaluated",
-        "made_with": f"synthmed_tf {__version__}",
-    }
-    if out.exists() and any(out.iterdir()):
-        _check_same_set(out, card)
+def _clear(out: Path) -> None:
+    """Makes the folders, and removes what a killed process was writing."""
     for folder in FOLDERS:
         (out / folder).mkdir(parents=True, exist_ok=True)
         for part in (out / folder).glob(f".*{files.PART}"):
             part.unlink()
-    files.write_text(out / "card.json", json.dumps(card, indent=2) + "\n")
 
 
-def _check_same_set(out: Path, card: dict[str, Any]) -> None:
-    try:
-        there = json.loads((out / "card.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        there = None
-    except ValueError as error:
-        raise SynthMedError(f"{out / 'card.json'} is damaged ({error}); choose another --out.") from error
-    if not isinstance(there, dict) or there.get("kind") != KIND:
-        raise SynthMedError(f"{out} is there and is not a synthetic set; choose another --out or empty it.")
-    if "filtered" in there:
-        raise SynthMedError(f"{out} is a filtered set, to which nothing can be added; choose another --out.")
-    for name in ("model_sha256", "seed"):
-        if there.get(name) != card[name]:
-            raise SynthMedError(
-                f"{out} holds a set with {name} {there.get(name)}, not {card[name]}; choose another --out."
-            )
-
-
-def _tidy_manifest(out: Path) -> np.ndarray:
-    """Puts the manifest in the order of the indices, each once, without lines whose files are not there.
+def _tidy_manifest(out: Path, repair: bool = False) -> np.ndarray:
+    """Puts the manifest in the order of the indices, each once, without lines whose files are missing or of
+    another size or, to repair, of another content.
 
     A set is the same bytes however often it was interrupted, and in whatever order its parts were drawn. Two integers
     a pair are kept in memory, not the lines.
@@ -156,31 +124,45 @@ def _tidy_manifest(out: Path) -> np.ndarray:
     Returns:
         The indices of the finished pairs, `(n,)` int64, ascending.
     """
-    manifest = out / MANIFEST
-    manifest.touch()
+    path = out / MANIFEST
+    path.touch()
     indices, offsets = array("q"), array("q")
-    with open(manifest, "rb") as old:
-        position = 0
-        for text in old:
-            line = _parse_line(text)
-            if line and all((out / folder / file_name(line["index"])).is_file() for folder in FOLDERS):
-                indices.append(line["index"])
-                offsets.append(position)
-            position += len(text)
+    with open(path, "rb") as old:
+        for line, offset in _whole_lines(old, out, repair):
+            indices.append(line["index"])
+            offsets.append(offset)
     finished, first = np.unique(np.array(indices, np.int64), return_index=True)
-    with open(manifest, "rb") as old, files.replaced_file(manifest) as new:
+    with open(path, "rb") as old, files.replaced_file(path) as new:
         for i in first:
             old.seek(offsets[i])
             new.write(old.readline().rstrip() + b"\n")
     return finished
 
 
-def _parse_line(text: bytes) -> dict[str, Any] | None:
+def _whole_lines(lines: BinaryIO, out: Path, repair: bool) -> Iterator[tuple[Line, int]]:
+    """The lines of pairs whose files are as they say, each with its place in the manifest."""
+
+    def placed() -> Iterator[tuple[Line, int]]:
+        position = 0
+        for text in lines:
+            if line := _parse_line(text):
+                yield line, position
+            position += len(text)
+
+    def look(item: tuple[Line, int]) -> tuple[bool, tuple[Line, int]]:
+        listed = manifest.files_of(item[0])
+        return len(listed) == 2 and not any(manifest.fault(out, file, repair) for file in listed), item
+
+    looked = stream.parallel(look, placed()) if repair else map(look, placed())
+    yield from (item for whole, item in looked if whole)
+
+
+def _parse_line(text: bytes) -> Line | None:
     try:
         line = json.loads(text)
     except ValueError:
         return None
-    whole = isinstance(line, dict) and isinstance(line.get("index"), int) and 0 <= line["index"] <= _LARGEST_INDEX
+    whole = isinstance(line, dict) and isinstance(line.get("index"), int) and 0 <= line["index"] <= LARGEST_INDEX
     return line if whole else None
 
 
@@ -195,40 +177,29 @@ def _missing(job: Job, present: np.ndarray) -> Iterator[int]:
 def _draw_missing(
     opened: Artifact, job: Job, out: Path, finished: np.ndarray, progress: Callable[[int, int], None]
 ) -> int:
-    """Keeps a bounded number of pairs between drawing and the disk. Returns how many were drawn."""
-    waiting: deque[Future] = deque()
+    """Returns how many were drawn."""
     present = finished[(finished >= job.first_index) & (finished <= job.first_index + job.count - 1)]
-    missing, drawn = _missing(job, present), 0
+    drawn = 0
     progress(len(present), job.count)
-    with ThreadPoolExecutor(job.workers) as pool, open(out / MANIFEST, "a", encoding="utf-8") as manifest:
 
-        def settle(limit: int) -> None:
-            nonlocal drawn
-            while len(waiting) > limit:
-                manifest.write(json.dumps(waiting.popleft().result()) + "\n")
-                drawn += 1
-                progress(len(present) + drawn, job.count)
-            manifest.flush()
+    def write(pair: Pair) -> Line:
+        return _write_pair(out, pair, job.seed, opened.model_sha256)
 
-        while batch := list(itertools.islice(missing, job.batch_size)):
-            indices = np.array(batch, np.int64)
-            pairs = zip(batch, *opened.pixels(np.full_like(indices, job.seed), indices), strict=True)
-            for index, mask, photograph in pairs:
-                known = {"index": index, "seed": job.seed, "model_sha256": opened.model_sha256}
-                waiting.append(pool.submit(_write_pair, out, known, mask, photograph))
-            settle(4 * job.batch_size)
-        settle(0)
+    lines = stream.encoded(opened, job.seed, _missing(job, present), write, job.batch_size, job.workers)
+    with contextlib.closing(lines), open(out / MANIFEST, "a", encoding="utf-8") as written:
+        for drawn, line in enumerate(lines, start=1):
+            written.write(json.dumps(line) + "\n")
+            if drawn % job.batch_size == 0:
+                written.flush()
+            progress(len(present) + drawn, job.count)
     return drawn
 
 
-def _write_pair(out: Path, known: dict[str, Any], mask: np.ndarray, photograph: np.ndarray) -> dict[str, Any]:
-    """Writes both files, and returns the pair's line: what is known of it, and what its files are."""
-    line = dict(known)
-    for folder, pixels in zip(FOLDERS, (photograph, mask), strict=True):
-        content = images.encode_png(pixels)
-        files.write_bytes(out / folder / file_name(known["index"]), content)
-        line[f"{folder}_sha256"] = hashlib.sha256(content).hexdigest()
-    line["vessel_share"] = round(float(np.mean(mask >= 128)), 5)
+def _write_pair(out: Path, pair: Pair, seed: int, model_sha256: str) -> Line:
+    """Writes both files, and returns the pair's line."""
+    line, contents = png.encode(pair, seed, model_sha256)
+    for name, content in contents.items():
+        files.write_bytes(out / name, content)
     return line
 
 
@@ -238,8 +209,3 @@ def write_preview(out: Path, indices: Sequence[int]) -> None:
     masks = [np.repeat(images.read_image(out / "masks" / file_name(i))[..., :1], 3, axis=-1) for i in shown]
     photographs = [images.read_image(out / "images" / file_name(i)) for i in shown]
     images.write_png(out / "preview.png", images.grid(np.stack(photographs + masks), len(shown)))
-
-
-def file_name(index: int) -> str:
-    """Of a pair's photograph and of its mask, in `FOLDERS`."""
-    return f"{index:08d}.png"

@@ -8,7 +8,7 @@ import shutil
 import numpy as np
 import pytest
 
-from synthmed_tf import images, synthesis
+from synthmed_tf import images
 from synthmed_tf.artifact import open_artifact
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.synthesis import Job, generate, read_manifest
@@ -209,22 +209,19 @@ def test_a_place_that_cannot_be_written(opened, tmp_path):
         )
 
 
-def test_no_more_than_a_few_batches_wait_for_the_disk(opened, tmp_path, monkeypatch):
-    waiting, most = set(), 0
-    submit, write = synthesis.ThreadPoolExecutor.submit, synthesis._write_pair
+def test_two_jobs_do_not_draw_into_one_set_without_shards(opened, tmp_path):
+    out = tmp_path / "set"
+    with pytest.raises(SynthMedError, match=r"set is being drawn by pid \d+ on .*; wait for it, or draw in --shards"):
+        generate(opened, Job(4, seed=1), out, lambda done, total: generate(opened, Job(4, seed=1), out))
+    assert generate(opened, Job(4, seed=1), out) == 4
 
-    def counted_submit(pool, function, out, known, *pictures):
-        nonlocal most
-        waiting.add(known["index"])
-        most = max(most, len(waiting))
-        return submit(pool, function, out, known, *pictures)
 
-    def counted_write(out, known, *pictures):
-        line = write(out, known, *pictures)
-        waiting.discard(known["index"])
-        return line
-
-    monkeypatch.setattr(synthesis.ThreadPoolExecutor, "submit", counted_submit)
-    monkeypatch.setattr(synthesis, "_write_pair", counted_write)
-    generate(opened, Job(60, seed=1, batch_size=2, workers=1), tmp_path)
-    assert 2 <= most <= 10 and not waiting
+@pytest.mark.parametrize("harm", ["cut short", "another picture"])
+def test_a_changed_file_is_drawn_again(opened, whole, tmp_path, harm):
+    out = shutil.copytree(whole, tmp_path / "set")
+    harmed = out / "images" / "00000003.png"
+    content = harmed.read_bytes()
+    harmed.write_bytes(content[:-9] if harm == "cut short" else content[:-9] + b"x" + content[-8:])
+    assert generate(opened, Job(11, seed=4, batch_size=4), out) == (harm == "cut short")
+    assert generate(opened, Job(11, seed=4, batch_size=4, repair=True), out) == (harm != "cut short")
+    assert _contents(out) == _contents(whole)

@@ -1,0 +1,298 @@
+"""A pair as two DICOM files: the photograph as Ophthalmic Photography 8 Bit, its mask as a Segmentation of it.
+
+Both say that they are synthetic (Synthetic Data is YES) and by what (Contributing Equipment, Synthesizing Equipment).
+What a generator cannot know is said by the caller (`Facts`), left empty where the standard allows it, and never made
+up. Nothing in the files is random or of the clock: equal pairs and facts give equal bytes, and only these equal UIDs.
+
+The numbers in comments are the sections and tables of DICOM PS3.3.
+"""
+
+import hashlib
+import json
+import uuid
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from io import BytesIO
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from synthmed_tf import __version__
+from synthmed_tf.errors import SynthMedError
+
+PHOTOGRAPH = "1.2.840.10008.5.1.4.1.1.77.1.5.1"
+"""Ophthalmic Photography 8 Bit Image Storage."""
+_VL_PHOTOGRAPH = "1.2.840.10008.5.1.4.1.1.77.1.4"
+_EXPLICIT_LITTLE_ENDIAN = "1.2.840.10008.1.2.1"
+_NAMESPACE = uuid.UUID("6a1f6b52-3a0f-5e0c-9d0c-5d1a4a2f7c11")
+_MAKER, _PROGRAM = "SynthMed", "synthmed_tf"
+_EMPTY = (
+    *("PatientBirthDate", "PatientSex", "StudyDate", "StudyTime", "StudyID", "AccessionNumber"),
+    *("ReferringPhysicianName", "PatientOrientation", "PatientEyeMovementCommanded", "EmmetropicMagnification"),
+    *("IntraOcularPressure", "HorizontalFieldOfView", "PupilDilated", "DetectorType"),
+)
+_EMPTY_SEQUENCES = (
+    *("SourceImageSequence", "RefractiveStateSequence", "IlluminationTypeCodeSequence", "AcquisitionContextSequence"),
+    *("LightPathFilterTypeStackCodeSequence", "ImagePathFilterTypeStackCodeSequence", "LensesCodeSequence"),
+)
+
+
+class Facts(BaseModel):
+    """What the standard demands and a generator cannot know.
+
+    Attributes:
+        laterality: the eye that the pictures stand for: R, L, or B where a picture shows both.
+        device: the kind of camera that they look like they are from (context group 4202).
+        burned_in_annotation: whether the pictures have text in them that would name a patient.
+        created: when they are said to be made, such as 2026-11-25T12:00:00. Drawn again with the same time, the files
+            are the same.
+        pixel_spacing: nominal mm in the retina from pixel to pixel. Demanded for a fundus camera.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    laterality: Literal["R", "L", "B"]
+    device: Literal[
+        "FundusCamera",
+        "ScanningLaserOphthalmoscope",
+        "DirectOphthalmoscope",
+        "IndirectOphthalmoscope",
+        "ExternalCamera",
+    ]
+    burned_in_annotation: Literal["YES", "NO"]
+    created: datetime
+    pixel_spacing: float | None = Field(default=None, gt=0, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _spaced(self) -> "Facts":
+        if self.device == "FundusCamera" and self.pixel_spacing is None:
+            raise ValueError("pixel_spacing is missing, which the standard demands for a fundus camera")
+        return self
+
+
+class Source(NamedTuple):
+    """By what a pair was drawn: `model_sha256`, `seed` and `index`."""
+
+    model_sha256: str
+    seed: int
+    index: int
+
+
+def parse_facts(given: Sequence[str]) -> Facts:
+    """Facts from `NAME=VALUE` texts.
+
+    Raises:
+        SynthMedError: one is missing, unknown or not allowed.
+    """
+    named = dict(text.partition("=")[::2] for text in given)
+    return _validated(lambda: Facts.model_validate(named))
+
+
+def facts_from_json(text: str) -> Facts:
+    """Facts as `Facts.model_dump_json` wrote them.
+
+    Raises:
+        SynthMedError: one is missing, unknown or not allowed.
+    """
+    return _validated(lambda: Facts.model_validate_json(text or "{}"))
+
+
+def _validated(make: Callable[[], Facts]) -> Facts:
+    try:
+        return make()
+    except ValidationError as error:
+        said = "; ".join(map(_sentence, error.errors()))
+        raise SynthMedError(
+            f"DICOM demands facts that no generator knows, and none is made up: {said}. Give each as --dicom "
+            "NAME=VALUE (laterality, device, burned_in_annotation, created, pixel_spacing; see docs/dicom.md)."
+        ) from None
+
+
+def _sentence(fault: dict[str, Any]) -> str:
+    name, message = ".".join(map(str, fault["loc"])), fault["msg"]
+    if fault["type"] == "missing":
+        return f"{name} is missing"
+    if fault["type"] == "extra_forbidden":
+        return f"there is no {name!r}"
+    if not name:
+        return message.removeprefix("Value error, ")
+    return f"{name} is {fault['input']!r} ({message[0].lower()}{message[1:]})"
+
+
+def encode(source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts) -> tuple[bytes, bytes]:
+    """Both files of a pair.
+
+    Args:
+        source: by what it was drawn.
+        mask: `(height, width, 1)`, uint8 in {0, 255}.
+        photograph: `(height, width, 3)`, uint8, sRGB.
+        facts: what the caller knows.
+
+    Returns:
+        The photograph's file and the segmentation's, uncompressed.
+    """
+    identity = _Identity(source, mask, photograph, facts)
+    picture = _photograph(source, photograph, facts, identity)
+    return _file(picture), _file(_segmentation(source, mask, facts, picture, identity))
+
+
+class _Identity:
+    """Gives the UIDs of a pair. Another pixel or another fact makes other UIDs, since it makes other objects."""
+
+    def __init__(self, source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts):
+        said = json.dumps([__version__, *source, list(photograph.shape), facts.model_dump(mode="json")])
+        self._digest = hashlib.sha256(said.encode() + photograph.tobytes() + mask.tobytes()).hexdigest()
+
+    def uid(self, of: str) -> str:
+        """A UID below 2.25, which is for UUIDs (PS3.5, B.2)."""
+        return _uid(f"{self._digest} {of}")
+
+
+def _uid(name: str) -> str:
+    return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
+
+
+def _photograph(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity):
+    """The data set of an Ophthalmic Photography 8 Bit Image (A.41)."""
+    from pydicom.dataset import Dataset
+    from pydicom.sr.codedict import codes
+
+    data = Dataset()
+    for name in _EMPTY:
+        setattr(data, name, None)
+    for name in _EMPTY_SEQUENCES:
+        setattr(data, name, [])
+    _say_who(data, source, facts)
+    data.SOPClassUID, data.SOPInstanceUID = PHOTOGRAPH, identity.uid("photograph")
+    data.StudyInstanceUID, data.SeriesInstanceUID = identity.uid("study"), identity.uid("photograph series")
+    data.Modality, data.SeriesNumber, data.InstanceNumber = "OP", 1, 1
+    # C.7.4.2: nothing was acquired, so nothing was triggered or synchronized.
+    data.SynchronizationTrigger, data.AcquisitionTimeSynchronized = "NO TRIGGER", "N"
+    data.SynchronizationFrameOfReferenceUID = identity.uid("synchronization")
+    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the one term that
+    # is defined for value 3, would be untrue.
+    data.ImageType = ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
+    if facts.pixel_spacing is not None:
+        data.PixelSpacing = [facts.pixel_spacing] * 2
+    data.BurnedInAnnotation = facts.burned_in_annotation
+    data.LossyImageCompression = "00"
+    data.ImageLaterality = facts.laterality
+    data.AnatomicRegionSequence = [_code(codes.SCT.Retina)]
+    data.AcquisitionDeviceTypeCodeSequence = [_code(getattr(codes.cid4202, facts.device))]
+    _add_pixels(data, pixels)
+    return data
+
+
+def _add_pixels(data, pixels: np.ndarray) -> None:
+    data.Rows, data.Columns, data.SamplesPerPixel = pixels.shape
+    data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
+    data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
+    # C.7.6.6: the class is a multi-frame one.
+    data.NumberOfFrames = 1
+    data.FrameIncrementPointer, data.FrameTime = 0x00181063, 0
+    content = pixels.tobytes()
+    data.PixelData = content + b"\0" * (len(content) % 2)
+
+
+def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, identity: _Identity):
+    """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, as the photograph is in no space."""
+    import highdicom
+    from pydicom.sr.codedict import codes
+
+    program = {"name": _PROGRAM, "version": __version__, "family": codes.DCM.ArtificialIntelligence}
+    segment = highdicom.seg.SegmentDescription(
+        segment_number=1,
+        segment_label="vessels",
+        segmented_property_category=codes.SCT.AnatomicalStructure,
+        segmented_property_type=codes.SCT.BloodVessel,
+        algorithm_type="AUTOMATIC",
+        algorithm_identification=highdicom.AlgorithmIdentificationSequence(**program),
+        anatomic_regions=[codes.SCT.Retina],
+        tracking_uid=identity.uid("vessels"),
+        tracking_id="vessels",
+    )
+    data = highdicom.seg.Segmentation(
+        source_images=[_as_single_frame(photograph)],
+        pixel_array=mask[..., 0] >= 128,
+        segmentation_type="BINARY",
+        segment_descriptions=[segment],
+        series_instance_uid=identity.uid("segmentation series"),
+        series_number=2,
+        sop_instance_uid=identity.uid("segmentation"),
+        instance_number=1,
+        manufacturer=_MAKER,
+        manufacturer_model_name=_PROGRAM,
+        software_versions=__version__,
+        device_serial_number=source.model_sha256,
+        transfer_syntax_uid=_EXPLICIT_LITTLE_ENDIAN,
+        omit_empty_frames=False,
+        content_label="VESSELS",
+    )
+    for element in data.iterall():
+        if element.keyword == "ReferencedSOPClassUID":
+            element.value = PHOTOGRAPH
+    # highdicom takes these from the clock and at random.
+    for name in ("InstanceCreationDate", "InstanceCreationTime"):
+        delattr(data, name)
+    data.PatientOrientation = None  # C.7.6.1: type 2C without an Image Orientation (Patient)
+    organization = identity.uid("dimensions")
+    for item in (*data.DimensionOrganizationSequence, *data.DimensionIndexSequence):
+        item.DimensionOrganizationUID = organization
+    _say_who(data, source, facts)
+    return data
+
+
+def _as_single_frame(photograph):
+    """The photograph without pixels as highdicom takes it: of a multi-frame class it demands a pixel size, and that is
+    not known.
+    """
+    from pydicom.dataset import Dataset
+
+    source, left_out = Dataset(), ("PixelData", "PixelSpacing")
+    source.update({element.tag: element for element in photograph if element.keyword not in left_out})
+    source.SOPClassUID = _VL_PHOTOGRAPH
+    return source
+
+
+def _say_who(data, source: Source, facts: Facts) -> None:
+    """Patient, equipment, time, and that it is synthetic."""
+    from pydicom.dataset import Dataset
+    from pydicom.sr.codedict import codes
+
+    data.PatientName = f"SYNTHETIC^PAIR {source.index}"
+    data.PatientID = f"SYNTHETIC-{source.model_sha256[:12]}-{source.seed}-{source.index}"
+    data.ContentDate, data.ContentTime = facts.created.strftime("%Y%m%d"), facts.created.strftime("%H%M%S")
+    data.SyntheticData = "YES"
+    generator = Dataset()
+    for equipment in (data, generator):
+        equipment.Manufacturer, equipment.ManufacturerModelName = _MAKER, _PROGRAM
+        equipment.SoftwareVersions, equipment.DeviceSerialNumber = __version__, source.model_sha256
+    generator.PurposeOfReferenceCodeSequence = [_code(codes.DCM.SynthesizingEquipment)]
+    generator.ContributionDescription = (
+        f"Drawn by a generative adversarial network: model {source.model_sha256}, seed {source.seed}, "
+        f"index {source.index}."
+    )
+    data.ContributingEquipmentSequence = [generator]
+
+
+def _code(code):
+    from pydicom.dataset import Dataset
+
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = code.value, code.scheme_designator, code.meaning
+    return item
+
+
+def _file(data) -> bytes:
+    import pydicom
+    from pydicom.dataset import FileMetaDataset
+
+    meta = FileMetaDataset()
+    meta.MediaStorageSOPClassUID, meta.MediaStorageSOPInstanceUID = data.SOPClassUID, data.SOPInstanceUID
+    meta.TransferSyntaxUID = _EXPLICIT_LITTLE_ENDIAN
+    meta.ImplementationClassUID, meta.ImplementationVersionName = _uid(_PROGRAM), f"SYNTHMED_{__version__}"[:16]
+    data.file_meta = meta
+    written = BytesIO()
+    pydicom.dcmwrite(written, data, enforce_file_format=True)
+    return written.getvalue()

@@ -1,0 +1,98 @@
+"""What a set consists of: which pairs, in which format, in how many shards. Equal plans give equal files."""
+
+import dataclasses
+import math
+from dataclasses import dataclass
+from typing import Any
+
+from synthmed_tf.errors import SynthMedError
+
+LARGEST_INDEX = 2**63 - 1
+PAIRS_A_SHARD = 1000
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is drawn, and how it is cut. Small, frozen and picklable, so that it can be sent to other machines.
+
+    Attributes:
+        model_sha256: of the artifact.
+        seed: of the endless set that the pairs are a part of; fits into int64.
+        first_index: where in that set they begin, 0 or more.
+        count: how many pairs, 1 or more.
+        shards: into how many shards they are cut, 1 to `count`; their lengths differ by one at the most.
+        format: one of `formats.NAMES`.
+        size: pixels a side.
+        runtime: `savedmodel` or `onnx`; they may differ by one grey level.
+        batch_size: pairs drawn at once, counted from the shard's first; so may batches of different sizes.
+        options: of the format, as JSON; most have none.
+    """
+
+    model_sha256: str
+    seed: int
+    first_index: int
+    count: int
+    shards: int
+    format: str
+    size: int
+    runtime: str
+    batch_size: int = 16
+    options: str = ""
+
+    def indices(self, shard: int) -> range:
+        """The pairs of a shard.
+
+        Raises:
+            SynthMedError: there is no such shard.
+        """
+        if not 0 <= shard < self.shards:
+            raise SynthMedError(f"There is no shard {shard}: the plan has shards 0 to {self.shards - 1}.")
+        start, stop = (self.first_index + self.count * number // self.shards for number in (shard, shard + 1))
+        return range(start, stop)
+
+    def check(self) -> None:
+        """Raises SynthMedError where a number is out of its range."""
+        check_pairs(self.count, self.first_index, self.seed)
+        if not 1 <= self.shards <= self.count:
+            raise SynthMedError(
+                f"The number of shards is {self.shards}; it must be from 1 to the number of pairs, {self.count}."
+            )
+
+    def facts(self) -> dict[str, Any]:
+        """As JSON has it."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_facts(cls, facts: dict[str, Any]) -> "Plan":
+        """The plan that `facts` came from.
+
+        Raises:
+            SynthMedError: these are the facts of something else.
+        """
+        try:
+            plan = cls(**facts)
+            for field in dataclasses.fields(cls):
+                if type(getattr(plan, field.name)) is not field.type:
+                    raise TypeError(field.name)
+        except TypeError as error:
+            raise SynthMedError(f"The plan of the set is damaged ({error}); choose another --out.") from error
+        plan.check()
+        return plan
+
+
+def default_shards(count: int) -> int:
+    """One for each thousand pairs."""
+    return max(1, math.ceil(count / PAIRS_A_SHARD))
+
+
+def check_pairs(count: int, first_index: int, seed: int) -> None:
+    """Raises SynthMedError where a number is out of its range."""
+    if count < 1:
+        raise SynthMedError(f"The number of pairs is {count}; it must be at least 1.")
+    if first_index < 0 or first_index + count - 1 > LARGEST_INDEX:
+        raise SynthMedError(
+            f"Indices {first_index} to {first_index + count - 1} are not all from 0 to {LARGEST_INDEX}; "
+            "choose another --from-index."
+        )
+    if not -(2**63) <= seed < 2**63:
+        raise SynthMedError(f"The seed is {seed}; it must fit into 64 bits.")
