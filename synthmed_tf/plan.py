@@ -7,6 +7,7 @@ from typing import Any
 
 from synthmed_tf.errors import SynthMedError
 
+FORMATS = ("png", "tfrecord", "webdataset", "imagefolder", "nnunet", "dicom")
 LARGEST_INDEX = 2**63 - 1
 PAIRS_A_SHARD = 1000
 
@@ -21,7 +22,7 @@ class Plan:
         first_index: where in that set they begin, 0 or more.
         count: how many pairs, 1 or more.
         shards: into how many shards they are cut, 1 to `count`; their lengths differ by one at the most.
-        format: one of `formats.NAMES`.
+        format: one of `FORMATS`.
         size: pixels a side.
         runtime: `savedmodel` or `onnx`; they may differ by one grey level.
         batch_size: pairs drawn at once, counted from the shard's first; so may batches of different sizes.

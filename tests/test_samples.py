@@ -194,8 +194,9 @@ def test_robust_scores_by_hand():
     synthetic = np.array([[6.0, 7.0, 9.0, np.nan]])
     ours, theirs = samples.robust_scores(real, synthetic)
     # medians 2, 5, 7, 2; quartiles 1 and 3; equal, so the deviation of 2; alike, so 1; 1.5 and 2.5; one column of gaps
-    np.testing.assert_allclose(theirs, [[4 / 2 * 1.3489795003921634, 1.0, 2.0, 0.0, 1.0]], rtol=1e-12)
-    np.testing.assert_allclose(ours[3:], [[1.3489795003921634 / 2, 0, 0, 0, 1], [1.3489795003921634, 2.5, 0, 0, 1]], rtol=1e-12)
+    iqr = 1.3489795003921634  # of a standard normal distribution
+    np.testing.assert_allclose(theirs, [[4 / 2 * iqr, 1.0, 2.0, 0.0, 1.0]], rtol=1e-12)
+    np.testing.assert_allclose(ours[3:], [[iqr / 2, 0, 0, 0, 1], [iqr, 2.5, 0, 0, 1]], rtol=1e-12)
 
 
 def test_a_set_in_which_figures_are_missing_differs():

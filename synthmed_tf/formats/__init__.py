@@ -4,9 +4,7 @@ import importlib
 
 from synthmed_tf.formats.base import Line, Pair, ShardWriter
 
-NAMES = ("png", "tfrecord", "webdataset", "imagefolder", "nnunet", "dicom")
-
-__all__ = ["NAMES", "Line", "Pair", "ShardWriter", "writer"]
+__all__ = ["Line", "Pair", "ShardWriter", "writer"]
 
 
 def writer(name: str) -> type[ShardWriter]:
