@@ -148,7 +148,8 @@ def is_whole(plan: Plan, shard: int, out: Path, read: bool = False) -> bool:
         read: whether to read the files, or to look at their sizes alone.
     """
     try:
-        listed = (file for line in read_record(plan, shard, out) for file in manifest.files_of(line))
+        lines = list(read_record(plan, shard, out))  # all of them: that they are true is known at the end
+        listed = (file for line in lines for file in manifest.files_of(line))
         faults = (manifest.fault(out, file, read) for file in listed)
         return not any(faults)
     except (SynthMedError, FileNotFoundError):

@@ -34,7 +34,7 @@ class Found:
     Attributes:
         pairs: that the manifest tells of.
         files: that it announces.
-        faults: in the order of the manifest, then what it does not announce.
+        faults: in the order of the manifest; then, where all shards could be read, what they do not announce.
         cure: what to do about them.
     """
 
@@ -66,6 +66,7 @@ def verify_set(folder: Path, progress: Callable[[int, int], None] = lambda done,
         announced = list(_of_shards(folder, plan, found.faults))
     else:
         announced = list(_of_pairs(folder, card, found))
+    unread = bool(found.faults)
     found.files = len(announced)
     looked = stream.parallel(lambda line: (line, manifest.fault(folder, line, read=True)), announced)
     for done, (line, what) in enumerate(looked, start=1):
@@ -73,6 +74,8 @@ def verify_set(folder: Path, progress: Callable[[int, int], None] = lambda done,
         if what:
             found.faults.append(Fault(line["file"], what))
     if "plan" in card:
+        if unread:
+            return found  # what these shards hold is not known
         found.faults += _beside(folder, plan)
     found.faults += _strangers(folder, {line["file"] for line in announced}, card)
     return found
@@ -103,12 +106,14 @@ def _of_shards(folder: Path, plan: Plan, faults: list[Fault]) -> Iterator[Line]:
     """The files of all shards, with those that hold their manifests."""
     for shard in range(plan.shards):
         try:
-            for line in shards.read_record(plan, shard, folder):
-                yield from manifest.files_of(line)
+            lines = list(shards.read_record(plan, shard, folder))  # all: that they are true is known at the end
         except FileNotFoundError:
             faults.append(Fault(f"shard {shard}", "is missing"))
         except (SynthMedError, OSError):
             faults.append(Fault(_place(folder, plan, shard), "is damaged or of another set"))
+        else:
+            for line in lines:
+                yield from manifest.files_of(line)
 
 
 def _beside(folder: Path, plan: Plan) -> Iterator[Fault]:
