@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf import __version__, cli_judge, terminal
+from synthmed_tf import __version__, cli_generate, cli_judge, terminal
 from synthmed_tf.errors import SynthMedError
 
 _FOLDER = click.Path(path_type=Path)
@@ -210,25 +210,6 @@ def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, l
     click.echo(f"the artifact is in {out}")
 
 
-@main.command()
-@click.option("--model", required=True, type=_FOLDER, help="An artifact, or its generator.onnx.")
-@click.option("-n", "--count", required=True, type=int, help="How many pairs.")
-@click.option("--seed", type=int, default=0, show_default=True)
-@click.option("--from-index", type=int, default=0, show_default=True, help="Where in the endless set to begin.")
-@click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
-@click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
-def generate(model: Path, count: int, seed: int, from_index: int, out: Path, runtime: str, batch_size: int) -> None:
-    """Draws labelled pairs: photographs, masks, manifest and card."""
-    from synthmed_tf import artifact, synthesis
-
-    opened = artifact.open_artifact(model, runtime)
-    job = synthesis.Job(count, seed, from_index, batch_size)
-    with terminal.bar("pairs") as progress:
-        drawn = synthesis.generate(opened, job, out, progress)
-    click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
-
-
 def _say(line: str) -> None:
     click.echo(line, err=True)
 
@@ -248,6 +229,8 @@ def _use_logical_cpus(count: int) -> None:
         tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * count)
 
 
+main.add_command(cli_generate.generate)
+main.add_command(cli_generate.verify)
 main.add_command(cli_judge.evaluate)
 main.add_command(cli_judge.filter_set)
 
