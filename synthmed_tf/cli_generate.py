@@ -1,4 +1,4 @@
-"""The commands that draw sets and look after them: `synthmed generate` and `synthmed verify`."""
+"""The commands that draw synthetic sets and check them."""
 
 import dataclasses
 import sys
@@ -11,6 +11,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.plan import FORMATS
 
 _FOLDER = click.Path(path_type=Path)
+_SHOWN = 20
 
 
 @click.command()
@@ -18,96 +19,108 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("-n", "--count", type=int, help="How many pairs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from-index", type=int, help="Where in the endless set to begin; 0 if left.")
-@click.option("--index-range", metavar="A:B", help="Pairs A to B - 1, in place of -n and --from-index.")
+@click.option("--index-range", metavar="A:B", help="The pairs from A to B - 1, instead of -n and --from-index.")
 @click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
-@click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
-@click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True)
+@click.option("--shards", type=int, help="Cut into so many parts. One a thousand pairs if left; png: not cut.")
+@click.option("--shard", "only", type=int, multiple=True, help="Draw this one of them alone, from 0; may be repeated.")
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode and write; one a core if left.")
 @click.option("--repair", is_flag=True, help="Read what is there, and draw again what has changed.")
-@click.option("--format", "format_name", type=click.Choice(FORMATS), default="png", show_default=True)
-@click.option("--shards", type=int, help="Cut into so many; if left, png is not cut, others for each 1,000 pairs.")
-@click.option("--shard", "only", type=int, multiple=True, help="This one alone, from 0; for arrays of jobs.")
 @click.option("--dicom", "facts", multiple=True, metavar="NAME=VALUE", help="A fact for --format dicom.")
 @click.option("--runner", help="Apache Beam's: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.")
 @click.option("--runner-option", "runner_options", multiple=True, help="Such as --flink_master=HOST:8081.")
-def generate(model, count, seed, from_index, index_range, out, runtime, batch_size, workers, repair, **sharded):
+@click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
+@click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
+def generate(model, count, seed, from_index, index_range, out, form, runtime, batch_size, workers, repair, **sharded):
     """Draws labelled pairs: photographs, masks, manifest and card.
 
-    Several processes or machines may draw one set in --shards at once: each takes what no other has.
+    Several jobs may draw one set in shards: give all of them the same command, or each its own --shard.
     """
-    from synthmed_tf import artifact, stream, synthesis
-
     first, count = _range(count, from_index, index_range)
+
+    from synthmed_tf import artifact, plan, stream, synthesis
+
+    plan.check_pairs(count, first, seed)
     opened = artifact.open_artifact(model, runtime)
     workers = workers or stream.WORKERS
-    if sharded["format_name"] != "png" or any(sharded[name] for name in ("shards", "only", "facts", "runner")):
-        numbers = {"seed": seed, "first_index": first, "count": count, "batch_size": batch_size}
-        _in_shards(opened, model, out, numbers, workers, repair, **sharded)
+    if form == "png" and sharded["shards"] is None and not any(sharded[name] for name in ("only", "facts", "runner")):
+        job = synthesis.Job(count, seed, first, batch_size, workers, repair)
+        with terminal.bar("pairs") as progress:
+            drawn = synthesis.generate(opened, job, out, progress)
+        click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
         return
-    job = synthesis.Job(count, seed, first, batch_size, workers, repair)
-    with terminal.bar("pairs") as progress:
-        drawn = synthesis.generate(opened, job, out, progress)
-    click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
+    numbers = {"seed": seed, "first_index": first, "count": count, "format": form, "batch_size": batch_size}
+    _in_shards(opened, model, out, numbers, workers, repair, **sharded)
 
 
-@click.command()
-@click.argument("folder", type=_FOLDER)
-def verify(folder: Path) -> None:
-    """Checks every file of a synthetic set against its manifest.
-
-    Ends with 0, or with 2 where a file is missing, changed, half-written or not announced.
-    """
-    from synthmed_tf.verify import verify_set
-
-    with terminal.bar("files") as progress:
-        found = verify_set(folder, progress)
-    for fault in found.faults:
-        click.echo(f"{fault.place}: {fault.what}")
-    if found.faults:
-        click.echo(f"synthmed: {len(found.faults)} fault(s) in {folder}; {found.cure}", err=True)
-        sys.exit(2)
-    click.echo(f"{found.pairs} pairs in {found.files} files of {folder} are as the manifest says")
-
-
-def _range(count: int | None, from_index: int | None, index_range: str | None) -> tuple[int, int]:
-    """The first index, and how many."""
-    if index_range is None:
-        if count is None:
-            raise SynthMedError("Option -n is missing: say how many pairs, or name them with --index-range A:B.")
-        return from_index or 0, count
-    if count is not None or from_index is not None:
-        raise SynthMedError("Option --index-range says all; leave -n and --from-index out.")
-    try:
-        start, stop = map(int, index_range.split(":"))
-    except ValueError:
-        raise SynthMedError(f"Option --index-range is {index_range!r}; write it as A:B, such as 0:1000.") from None
-    return start, stop - start
-
-
-def _in_shards(opened, model, out, numbers, workers, repair, format_name, shards, only, facts, runner, runner_options):
+def _in_shards(opened, model, out, numbers, workers, repair, shards, only, facts, runner, runner_options):
     from synthmed_tf import plan, shard_job
     from synthmed_tf.shards import make_plan
 
-    if facts and format_name != "dicom":
-        raise SynthMedError(f"Option --dicom says what {format_name} has no place for; add --format dicom.")
+    if facts and numbers["format"] != "dicom":
+        raise SynthMedError(f"Option --dicom says what {numbers['format']} has no place for; add --format dicom.")
     if only and runner:
         raise SynthMedError("Options --shard and --runner exclude each other: a runner draws all shards.")
-    made = make_plan(opened, shards=shards or plan.default_shards(numbers["count"]), format=format_name, **numbers)
-    if format_name == "dicom":
+    planned = make_plan(opened, shards=plan.default_shards(numbers["count"]) if shards is None else shards, **numbers)
+    if numbers["format"] == "dicom":
         from synthmed_tf import dicom
 
-        made = dataclasses.replace(made, options=dicom.parse_facts(facts).model_dump_json())
+        planned = dataclasses.replace(planned, options=dicom.parse_facts(facts).model_dump_json())
     if runner:
-        drawn = _import_beam().draw(model.absolute(), made, out.absolute(), runner, runner_options, repair, workers)
-        click.echo(f"{made.count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
-        return
-    with terminal.bar("pairs") as progress:
-        outcome = shard_job.draw(opened, made, out, only, repair, workers, progress)
-    if outcome.missing:
-        waiting = f", {len(outcome.elsewhere)} of them being drawn by others" if outcome.elsewhere else ""
-        click.echo(f"{outcome.drawn} pairs drawn now; {len(outcome.missing)} shards of {out} are missing yet{waiting}")
-        return
-    click.echo(f"{made.count} pairs in {out} ({outcome.drawn} drawn now); look at {out / 'preview.png'}")
+        drawn = _import_beam().draw(model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers)
+        outcome = shard_job.Outcome(drawn, (), ())
+    else:
+        with terminal.bar("pairs") as progress:
+            outcome = shard_job.draw(opened, planned, out, only, repair, workers, progress)
+    click.echo(_said(planned, out, outcome))
+
+
+@click.command()
+@click.argument("folder", metavar="SET", type=_FOLDER)
+@click.option("--all", "whole", is_flag=True, help=f"Name every file, not the first {_SHOWN} alone.")
+def verify(folder: Path, whole: bool) -> None:
+    """Checks every file of SET against its manifest, and says what is wrong and how to mend it.
+
+    Ends with 0 where all is well, with 2 where something is wrong.
+    """
+    from synthmed_tf import verification
+
+    with terminal.bar("files") as progress:
+        found = verification.verify(folder, progress)
+    for problem in found.problems if whole else found.problems[:_SHOWN]:
+        click.echo(str(problem))
+    if not whole and len(found.problems) > _SHOWN:
+        click.echo(f"and {len(found.problems) - _SHOWN} more; --all names them")
+    click.echo(f"{found.good} files of {folder} are as they should be, {len(found.problems)} are not")
+    sys.exit(2 if found.problems else 0)
+
+
+def _range(count: int | None, from_index: int | None, index_range: str | None) -> tuple[int, int]:
+    """The first index, and how many pairs."""
+    if index_range is None:
+        if count is None:
+            raise click.UsageError("Missing option '-n' / '--count' (or '--index-range').")
+        return from_index or 0, count
+    if count is not None or from_index is not None:
+        raise SynthMedError("Option --index-range says where to begin and to end; leave -n and --from-index out.")
+    try:
+        start, stop = map(int, index_range.split(":"))
+    except ValueError:
+        raise SynthMedError(f"Option --index-range is {index_range}; write it as 0:1000.") from None
+    if not 0 <= start < stop:
+        raise SynthMedError(f"Option --index-range is {index_range}; it must go from 0 or more to something larger.")
+    return start, stop - start
+
+
+def _said(planned, out: Path, outcome) -> str:
+    there = planned.shards - len(outcome.missing)
+    if there == planned.shards:
+        return f"{planned.count} pairs in {out} ({outcome.drawn} drawn now); check it with synthmed verify {out}"
+    elsewhere = f", {len(outcome.elsewhere)} of them being drawn by others" if outcome.elsewhere else ""
+    return (
+        f"{there} of {planned.shards} shards in {out} ({outcome.drawn} pairs drawn now); "
+        f"{len(outcome.missing)} are missing{elsewhere}"
+    )
 
 
 def _import_beam():

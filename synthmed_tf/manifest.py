@@ -11,6 +11,8 @@ from synthmed_tf.formats.base import Line
 from synthmed_tf.formats.png import FOLDERS, file_name
 
 FILE = "manifest.jsonl"
+MISSING = "is missing"
+CHANGED = "has changed"
 
 
 def files_of(line: Line) -> list[Line]:
@@ -42,8 +44,8 @@ def fault(folder: Path, file: Line, read: bool) -> str | None:
         size = path.stat().st_size
         if file["size"] not in (size, None):
             return f"has {size} bytes, not {file['size']}"
-        return "has changed" if read and files.sha256(path) != file["sha256"] else None
+        return CHANGED if read and files.sha256(path) != file["sha256"] else None
     except FileNotFoundError:
-        return "is missing"
+        return MISSING
     except OSError as error:
         return f"cannot be read ({error.strerror})"

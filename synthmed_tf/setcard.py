@@ -44,20 +44,24 @@ def place(card: dict[str, Any], out: Path) -> None:
         check_same_set(out, card)  # another job was quicker
 
 
-def read(folder: Path) -> dict[str, Any]:
+def read(folder: Path, otherwise: str = "choose another --out or empty it") -> dict[str, Any]:
     """The card of a set.
+
+    Args:
+        folder: the set.
+        otherwise: what to do where it is none.
 
     Raises:
         SynthMedError: the folder holds no set, or a damaged card.
     """
     try:
         card = json.loads((folder / FILE).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         card = None
     except ValueError as error:
-        raise SynthMedError(f"{folder / FILE} is damaged ({error}); choose another --out.") from error
+        raise SynthMedError(f"{folder / FILE} is damaged ({error}); {otherwise}.") from error
     if not isinstance(card, dict) or card.get("kind") != KIND:
-        raise SynthMedError(f"{folder} is there and is not a synthetic set; choose another --out or empty it.")
+        raise SynthMedError(f"{folder} is there and is not a synthetic set; {otherwise}.")
     return card
 
 

@@ -30,7 +30,7 @@ from synthmed_tf.plan import LARGEST_INDEX, check_pairs
 
 MANIFEST = manifest.FILE
 KIND = setcard.KIND
-_LOCK = ".lock"
+LOCK = ".lock"
 _PREVIEW_PAIRS = 8
 
 
@@ -91,14 +91,14 @@ def read_manifest(folder: Path) -> Iterator[Line]:
     One that a crash cut short is passed over, and so are the pairs that `synthmed filter` dropped.
     """
     with open(Path(folder) / MANIFEST, "rb") as lines:
-        yield from (line for line in map(_parse_line, lines) if line and "dropped" not in line)
+        yield from (line for line in map(parse_line, lines) if line and "dropped" not in line)
 
 
 @contextlib.contextmanager
 def _alone(out: Path) -> Iterator[None]:
     """Keeps other jobs off a set whose manifest is one file."""
     try:
-        with files.exclusive(out / _LOCK):
+        with files.exclusive(out / LOCK):
             yield
     except BlockingIOError as error:
         raise SynthMedError(
@@ -108,9 +108,9 @@ def _alone(out: Path) -> Iterator[None]:
 
 def _clear(out: Path) -> None:
     """Makes the folders, and removes what a killed process was writing."""
-    for folder in FOLDERS:
-        (out / folder).mkdir(parents=True, exist_ok=True)
-        for part in (out / folder).glob(f".*{files.PART}"):
+    for folder in (out, *(out / name for name in FOLDERS)):
+        folder.mkdir(exist_ok=True)
+        for part in folder.glob(f".*{files.PART}"):
             part.unlink()
 
 
@@ -145,7 +145,7 @@ def _whole_lines(lines: BinaryIO, out: Path, repair: bool) -> Iterator[tuple[Lin
     def placed() -> Iterator[tuple[Line, int]]:
         position = 0
         for text in lines:
-            if line := _parse_line(text):
+            if line := parse_line(text):
                 yield line, position
             position += len(text)
 
@@ -157,7 +157,8 @@ def _whole_lines(lines: BinaryIO, out: Path, repair: bool) -> Iterator[tuple[Lin
     yield from (item for whole, item in looked if whole)
 
 
-def _parse_line(text: bytes) -> Line | None:
+def parse_line(text: bytes) -> Line | None:
+    """A pair's line, or None where it is none."""
     try:
         line = json.loads(text)
     except ValueError:

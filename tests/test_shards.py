@@ -1,5 +1,6 @@
-"""Sets in shards: any shard anywhere and in any order, the same bytes; and every format opened by its own reader."""
+"""Sets in shards: the same bytes whoever draws them, opened by the readers that they are written for."""
 
+import dataclasses
 import json
 import os
 import shutil
@@ -11,14 +12,233 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from synthmed_tf import images, shard_job, shards, synthesis
+from synthmed_tf import images, shard_job, shards
 from synthmed_tf.artifact import open_artifact
 from synthmed_tf.cli import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.plan import FORMATS, Plan
-from synthmed_tf.verify import Found, verify_set
+from synthmed_tf.verification import verify
 
-COUNT, SEED, FIRST, SHARDS = 7, 3, 100, 3
+COUNT, FIRST = 11, 3
+_FORMATS = [name for name in FORMATS if name != "dicom"]  # which has tests of its own
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_artifact):
+    return open_artifact(tiny_artifact, "onnx")
+
+
+@pytest.fixture(scope="module")
+def drawn(opened):
+    """Masks and photographs of the plan, as the artifact draws them."""
+    return opened.pixels(np.full(COUNT, 4), np.arange(FIRST, FIRST + COUNT))
+
+
+@pytest.fixture(scope="module")
+def sets(opened, tmp_path_factory):
+    """A set of three shards in each format. Not to be changed."""
+    folder = tmp_path_factory.mktemp("shards")
+    for name in _FORMATS:
+        outcome = shard_job.draw(opened, _plan(opened, name), folder / name)
+        assert outcome == shard_job.Outcome(COUNT, (), ())
+    return folder
+
+
+def _plan(opened, name, shards_=3):
+    return shards.make_plan(opened, 4, FIRST, COUNT, shards_, name, batch_size=4)
+
+
+def _contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _close(picture, expected):
+    assert np.abs(np.asarray(picture).astype(int) - expected.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_shards_drawn_in_any_order_by_several_are_the_same_bytes(opened, sets, tmp_path, name):
+    plan, out = _plan(opened, name), tmp_path / "set"
+    assert shard_job.draw(opened, plan, out, only=[2], workers=1) == shard_job.Outcome(4, (0, 1), ())
+    shards.draw_shard(opened, plan, 0, out, workers=3)
+    assert shard_job.draw(opened, plan, out).drawn == len(plan.indices(1))
+    assert _contents(out) == _contents(sets / name)
+    assert shard_job.draw(opened, plan, out).drawn == 0
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, name):
+    plan, out = _plan(opened, name), shutil.copytree(sets / name, tmp_path / "set")
+    assert verify(out).problems == ()
+    listed = [line["file"] for line in shards.read_record(plan, 0, out) if "file" in line]
+    victim = out / (listed[0] if name != "png" else "images/00000003.png")
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    (out / "stray.txt").write_text("text")
+    (out / shards.DRAWING).mkdir()
+    (out / shards.DRAWING / "left").write_text("text")
+    (out / "manifest.jsonl").unlink()
+    shards.record_path(out, plan, 2).write_bytes(b"{}\n")
+    found = {problem.file: problem.what for problem in verify(out).problems}
+    place = victim.relative_to(out).as_posix()
+    assert found[place] == "has changed" and found["stray.txt"] == "does not belong to the set"
+    assert found[".drawing/left"] == "is left of a job"
+    assert found["shards/00002-of-00003.jsonl"] == "is damaged"
+    (out / "stray.txt").unlink()
+    assert shard_job.draw(opened, plan, out, repair=True).drawn == len(plan.indices(0)) + len(plan.indices(2))
+    assert verify(out).problems == () and _contents(out) == _contents(sets / name)
+
+
+@pytest.mark.parametrize("name", _FORMATS)
+def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, monkeypatch):
+    plan, out = _plan(opened, name), tmp_path / "set"
+    shard_job.draw(opened, plan, out, only=[0])
+    before = _contents(out)
+    whole = images.encode_png
+    calls = []
+
+    def full(picture):
+        calls.append(1)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return whole(picture)
+
+    monkeypatch.setattr(images, "encode_png", full)
+    with pytest.raises(SynthMedError, match=r"cannot be written \(No space left on device\); free space"):
+        shard_job.draw(opened, plan, out)
+    assert _contents(out) == before
+    monkeypatch.undo()
+    shard_job.draw(opened, plan, out)
+    assert _contents(out) == _contents(sets / name)
+
+
+def test_a_shard_that_another_draws_is_left_to_it(opened, tmp_path):
+    plan, out = _plan(opened, "webdataset"), tmp_path / "set"
+    others = []
+
+    def look(done, total):
+        if done == 1 and not others:
+            others.append(shard_job.draw(opened, plan, out))
+            with pytest.raises(SynthMedError, match=r"Shard 0 of .* is being drawn by pid"):
+                shard_job.draw(opened, plan, out, only=[0])
+
+    assert shard_job.draw(opened, plan, out, progress=look).drawn == len(plan.indices(0))
+    assert others == [shard_job.Outcome(COUNT - len(plan.indices(0)), (0,), (0,))]
+    assert verify(out).problems == ()
+
+
+def test_the_shards_are_the_range_once():
+    plan = Plan("ab", 1, 7, 23, 5, "png", 32, "onnx")
+    assert [index for shard in range(5) for index in plan.indices(shard)] == list(range(7, 30))
+    assert {len(plan.indices(shard)) for shard in range(5)} == {4, 5}
+    assert Plan.from_facts(json.loads(json.dumps(plan.facts()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shards": 12}, "The number of shards is 12; it must be from 1 to the number of pairs, 11."),
+        ({"shards": 0}, "The number of shards is 0;"),
+        ({"first_index": 2**63 - 5}, "are not all from 0 to 9223372036854775807"),
+    ],
+)
+def test_numbers_out_of_range(opened, change, said):
+    with pytest.raises(SynthMedError) as caught:
+        dataclasses.replace(_plan(opened, "png"), **change).check()
+    assert said in str(caught.value)
+
+
+def test_another_set_in_the_folder_is_refused(opened, sets, tmp_path):
+    before = _contents(sets / "png")
+    with pytest.raises(SynthMedError, match="holds a set with format png, not tfrecord; choose another --out"):
+        shard_job.draw(opened, _plan(opened, "tfrecord"), sets / "png")
+    with pytest.raises(SynthMedError, match="holds a set with shards 3, not 2"):
+        shard_job.draw(opened, _plan(opened, "png", 2), sets / "png")
+    with pytest.raises(SynthMedError, match="There is no shard 3"):
+        shard_job.draw(opened, _plan(opened, "png"), sets / "png", only=[3])
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(SynthMedError, match="is not a synthetic set"):
+        shard_job.draw(opened, _plan(opened, "png"), tmp_path)
+    assert _contents(sets / "png") == before and len(_contents(tmp_path)) == 1
+
+
+def test_the_commands(tiny_artifact, tmp_path):
+    run = CliRunner()
+    command = ["generate", f"--model={tiny_artifact}", "--runtime=onnx", "--index-range=3:9", f"--out={tmp_path / 's'}"]
+    done = run.invoke(main, [*command, "--format=nnunet", "--shards=2", "--shard=1"])
+    assert done.exit_code == 0 and "1 of 2 shards" in done.output
+    assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 2
+    assert "6 pairs in" in run.invoke(main, [*command, "--format=nnunet", "--shards=2"]).output
+    assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 0
+    assert "write it as 0:1000" in run.invoke(main, [*command[:3], "--index-range=7", command[-1]]).output
+
+
+def test_nnunet_has_the_layout_of_its_raw_data(sets, drawn):
+    facts = json.loads((sets / "nnunet" / "dataset.json").read_text())
+    assert facts["numTraining"] == COUNT and facts["labels"] == {"background": 0, "vessel": 1}
+    for row in range(COUNT):
+        case = f"pair_{FIRST + row:08d}"
+        label = images.decode_png((sets / "nnunet" / "labelsTr" / f"{case}.png").read_bytes())
+        np.testing.assert_array_equal(label, drawn[0][row] // 255)
+        _close(images.decode_png((sets / "nnunet" / "imagesTr" / f"{case}_0000.png").read_bytes()), drawn[1][row])
+
+
+def test_tensorflow_datasets_reads_the_records(sets, drawn):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
+    builder = tfds.builder_from_directory(sets / "tfrecord")
+    assert builder.info.splits["train"].num_examples == COUNT
+    examples = sorted(tfds.as_numpy(builder.as_dataset(split="train")), key=lambda example: example["index"])
+    assert [int(example["index"]) for example in examples] == list(range(FIRST, FIRST + COUNT))
+    for row, example in enumerate(examples):
+        np.testing.assert_array_equal(example["mask"], drawn[0][row])
+        _close(example["image"], drawn[1][row])
+        assert example["seed"] == 4
+
+
+def test_datasets_reads_the_image_folder(sets, drawn, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    folder = str(sets / "imagefolder")
+    rows = datasets.load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=str(tmp_path))
+    assert rows["index"][:] == list(range(FIRST, FIRST + COUNT))
+    for row, example in enumerate(rows):
+        np.testing.assert_array_equal(np.asarray(example["mask"])[..., None], drawn[0][row])
+        _close(example["image"], drawn[1][row])
+
+
+def test_webdataset_reads_the_tars(sets, drawn):
+    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
+    tars = [str(path) for path in sorted((sets / "webdataset").glob("*.tar"))]
+    read = webdataset.WebDataset(tars, shardshuffle=False).to_tuple("image.png", "mask.png", "json")
+    for row, (photograph, mask, facts) in enumerate(read):
+        assert json.loads(facts)["index"] == FIRST + row
+        np.testing.assert_array_equal(images.decode_png(mask), drawn[0][row])
+        _close(images.decode_png(photograph), drawn[1][row])
+    assert row == COUNT - 1
+
+
+def test_tensorflow_alone_opens_tfrecords(sets, drawn):
+    tf = pytest.importorskip("tensorflow")
+    masks, photographs = drawn
+    indices = []
+    for file in sorted((sets / "tfrecord").glob("*.tfrecord-*")):
+        for record in tf.data.TFRecordDataset(str(file)):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            index = features["index"].int64_list.value[0]
+            mask, photograph = (images.decode_png(features[name].bytes_list.value[0]) for name in ("mask", "image"))
+            np.testing.assert_array_equal(mask, masks[index - FIRST])
+            np.testing.assert_allclose(photograph.astype(int), photographs[index - FIRST], atol=1)
+            indices.append(index)
+    assert indices == list(range(FIRST, FIRST + COUNT))
+
+
+def test_a_shards_manifest_without_a_size_is_damaged(sets, tmp_path):
+    out = tmp_path / "set"
+    shutil.copytree(sets / "webdataset", out)
+    record = out / "shards" / "00000-of-00003.jsonl"
+    record.write_text(record.read_text().replace('"size"', '"length"'))
+    found = {problem.file: problem.what for problem in verify(out).problems}
+    assert found["shards/00000-of-00003.jsonl"] == "is damaged"
+
+
 _ON_A_FULL_DISK = """
 import json, resource, signal, sys
 from synthmed_tf import shard_job
@@ -33,180 +253,12 @@ try:
 except Exception as error:
     print(type(error).__name__, error)
 """
-PLAIN = [name for name in FORMATS if name != "dicom"]
-
-
-@pytest.fixture(scope="module")
-def opened(tiny_artifact):
-    return open_artifact(tiny_artifact, "onnx")
-
-
-@pytest.fixture(scope="module")
-def pictures(opened):
-    return opened.pixels(np.full(COUNT, SEED), np.arange(FIRST, FIRST + COUNT))
-
-
-@pytest.fixture(scope="module")
-def drawn(opened, tmp_path_factory):
-    """A set of each format, drawn in one go. Not to be changed."""
-    folder = tmp_path_factory.mktemp("formats")
-    for name in PLAIN:
-        outcome = shard_job.draw(opened, _plan(opened, name), folder / name)
-        assert outcome == shard_job.Outcome(COUNT, (), ())
-    return folder
-
-
-def _plan(opened, name):
-    return shards.make_plan(opened, SEED, FIRST, COUNT, SHARDS, name, batch_size=2)
-
-
-def _files(folder):
-    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def _same(photograph, mask, pictures, index):
-    """Whether a reader gave the pair of this index; batches of another size may differ by one grey level."""
-    masks, photographs = pictures
-    np.testing.assert_array_equal(np.asarray(mask).squeeze(), masks[index - FIRST].squeeze())
-    np.testing.assert_allclose(np.asarray(photograph).astype(int), photographs[index - FIRST], atol=1)
-
-
-def test_a_plan_cuts_its_range_without_gap_or_overlap():
-    plan = Plan("ab", 0, 5, 11, 4, "png", 32, "onnx")
-    assert [plan.indices(shard) for shard in range(4)] == [range(5, 7), range(7, 10), range(10, 13), range(13, 16)]
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_shards_in_any_order_and_by_two_jobs_are_the_same_bytes(name, opened, drawn, tmp_path):
-    plan, out = _plan(opened, name), tmp_path / "set"
-    assert shard_job.draw(opened, plan, out, only=[2]) == shard_job.Outcome(3, (0, 1), ())
-    assert not (out / "manifest.jsonl").exists()
-    assert shard_job.draw(opened, plan, out, only=[0]).missing == (1,)
-    assert shard_job.draw(opened, plan, out) == shard_job.Outcome(2, (), ())
-    assert _files(out) == _files(drawn / name)
-    assert shard_job.draw(opened, plan, out).drawn == 0
-
-
-def test_png_in_shards_has_the_files_of_the_plain_set(opened, drawn, pictures):
-    for index in range(FIRST, FIRST + COUNT):
-        name = f"{index:08d}.png"
-        photograph, mask = (images.read_image(drawn / "png" / folder / name) for folder in ("images", "masks"))
-        _same(photograph, mask[..., 0], pictures, index)
-
-
-def test_tensorflow_datasets_opens_tfrecords(drawn, pictures):
-    tfds = pytest.importorskip("tensorflow_datasets", reason="the extra [readers] is not installed")
-    builder = tfds.builder_from_directory(drawn / "tfrecord")
-    assert builder.info.splits["train"].shard_lengths == [2, 2, 3]
-    rows = list(tfds.as_numpy(builder.as_dataset(split="train")))
-    assert sorted(int(row["index"]) for row in rows) == list(range(FIRST, FIRST + COUNT))
-    for row in rows:
-        assert row["seed"] == SEED
-        _same(row["image"], row["mask"], pictures, int(row["index"]))
-
-
-def test_tensorflow_alone_opens_tfrecords(drawn, pictures):
-    import tensorflow as tf
-
-    seen = []
-    for file in sorted((drawn / "tfrecord").glob("*.tfrecord-*")):
-        for record in tf.data.TFRecordDataset(str(file)):
-            features = tf.train.Example.FromString(record.numpy()).features.feature
-            index = features["index"].int64_list.value[0]
-            pair = [images.decode_png(features[name].bytes_list.value[0]) for name in ("image", "mask")]
-            _same(*pair, pictures, index)
-            seen.append(index)
-    assert seen == list(range(FIRST, FIRST + COUNT))
-
-
-def test_hugging_face_datasets_opens_the_image_folder(drawn, pictures, tmp_path):
-    datasets = pytest.importorskip("datasets", reason="the extra [readers] is not installed")
-    folder, cache = str(drawn / "imagefolder"), str(tmp_path)
-    rows = datasets.load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=cache)
-    assert rows["index"] == list(range(FIRST, FIRST + COUNT))
-    for row in rows:
-        _same(row["image"], row["mask"], pictures, row["index"])
-
-
-def test_webdataset_opens_the_tars(drawn, pictures):
-    webdataset = pytest.importorskip("webdataset", reason="the extra [readers] is not installed")
-    tars = sorted(map(str, (drawn / "webdataset").glob("*.tar")))
-    rows = list(webdataset.WebDataset(tars, shardshuffle=False).decode("rgb8"))
-    assert [row["json"]["index"] for row in rows] == list(range(FIRST, FIRST + COUNT))
-    for row in rows:
-        _same(row["image.png"], row["mask.png"][..., 0], pictures, row["json"]["index"])
-
-
-def test_nnunet_has_labels_of_0_and_1_and_says_so(drawn, pictures):
-    facts = json.loads((drawn / "nnunet" / "dataset.json").read_text())
-    assert (facts["labels"], facts["numTraining"], facts["file_ending"]) == ({"background": 0, "vessel": 1}, 7, ".png")
-    for index in range(FIRST, FIRST + COUNT):
-        photograph = images.read_image(drawn / "nnunet" / "imagesTr" / f"pair_{index:08d}_0000.png")
-        label = images.read_image(drawn / "nnunet" / "labelsTr" / f"pair_{index:08d}.png")[..., 0]
-        assert set(np.unique(label)) <= {0, 1}
-        _same(photograph, 255 * label, pictures, index)
-
-
-@pytest.mark.parametrize("name", PLAIN)
-def test_an_untouched_set_is_verified(name, drawn):
-    found = verify_set(drawn / name)
-    assert found.faults == [] and found.pairs == COUNT
-    files = len(_files(drawn / name))
-    assert found.files >= {"tfrecord": SHARDS, "webdataset": SHARDS}.get(name, 2 * COUNT) and found.files < files
-
-
-def test_verify_names_what_is_wrong_and_repair_puts_it_right(opened, drawn, tmp_path):
-    out = tmp_path / "set"
-    shutil.copytree(drawn / "nnunet", out)
-    label = out / "labelsTr" / "pair_00000101.png"
-    content = bytearray(label.read_bytes())
-    content[-15] ^= 1
-    label.write_bytes(content)
-    (out / "imagesTr" / "pair_00000105_0000.png").unlink()
-    (out / "dataset.json").write_text("{}")
-    (out / "notes.txt").write_text("mine")
-    (out / "imagesTr" / ".x.part").write_text("")
-    assert set(verify_set(out).faults) == {
-        ("labelsTr/pair_00000101.png", "has changed"),
-        ("imagesTr/pair_00000105_0000.png", "is missing"),
-        ("dataset.json", "has changed"),
-        ("notes.txt", "is not of the set"),
-        ("imagesTr/.x.part", "is half-written"),
-    }
-    assert shard_job.draw(opened, _plan(opened, "nnunet"), out, repair=True).drawn == 5  # shards 0 and 2
-    assert {fault.place for fault in verify_set(out).faults} == {"notes.txt", "imagesTr/.x.part"}
-
-
-def test_verify_names_a_shard_that_is_missing_or_damaged(drawn, tmp_path):
-    out = tmp_path / "set"
-    shutil.copytree(drawn / "webdataset", out)
-    (out / "shards" / "00001-of-00003.jsonl").unlink()
-    with open(out / "shards" / "00002-of-00003.jsonl", "a") as record:
-        record.write("{}\n")
-    record = out / "shards" / "00000-of-00003.jsonl"
-    record.write_text(record.read_text().replace('"size"', '"size "'))
-    found = verify_set(out)
-    places = [("shards/00000-of-00003.jsonl", "is damaged or of another set"), ("shard 1", "is missing")]
-    assert found.faults[:2] == places
-    assert found.files == 1  # the tar of shard 2, whose manifest is followed by a line that it does not need
-
-
-def test_another_set_is_refused_and_named(opened, drawn, tmp_path):
-    out = tmp_path / "set"
-    shutil.copytree(drawn / "png", out)
-    before = _files(out)
-    other = shards.make_plan(opened, SEED, FIRST, COUNT, 2, "png", 2)
-    with pytest.raises(SynthMedError, match="holds a set with shards 3, not 2; choose another --out"):
-        shard_job.draw(opened, other, out)
-    with pytest.raises(SynthMedError, match="more than|from 1 to the number of pairs, 7"):
-        shards.make_plan(opened, SEED, FIRST, COUNT, 8, "png")
-    assert _files(out) == before
 
 
 def test_a_full_disk_leaves_whole_shards_alone(opened, tiny_artifact, tmp_path):
     plan, out = _plan(opened, "webdataset"), tmp_path / "set"
     shard_job.draw(opened, plan, out, only=[0])
-    before = _files(out)
+    before = _contents(out)
     told = subprocess.run(
         [sys.executable, "-c", _ON_A_FULL_DISK, str(tiny_artifact), str(out), json.dumps(plan.facts())],
         capture_output=True,
@@ -214,49 +266,7 @@ def test_a_full_disk_leaves_whole_shards_alone(opened, tiny_artifact, tmp_path):
         env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])},
     )
     assert told.stdout.startswith("SynthMedError ") and "cannot be written (File too large)" in told.stdout, told
-    after = {name: content for name, content in _files(out).items() if not name.startswith(".drawing")}
+    after = {name: content for name, content in _contents(out).items() if not name.startswith(".drawing")}
     assert after == before
-    assert shard_job.draw(opened, plan, out) == shard_job.Outcome(5, (), ())
-    assert verify_set(out).faults == []
-
-
-def test_a_plain_and_a_filtered_set_are_verified(opened, tmp_path):
-    out = tmp_path / "set"
-    synthesis.generate(opened, synthesis.Job(4, SEED), out)
-    assert verify_set(out) == Found(4, 8)
-    mask = out / "masks" / "00000002.png"
-    size = mask.stat().st_size
-    mask.write_bytes(b"half of it")
-    (out / "images" / "00000009.png").write_bytes(b"")
-    assert verify_set(out).faults == [
-        ("masks/00000002.png", f"has 10 bytes, not {size}"),
-        ("images/00000009.png", "is not of the set"),
-    ]
-    lines = [json.loads(line) for line in (out / "manifest.jsonl").read_text().splitlines()]
-    lines[2]["dropped"] = {"reason": "copy"}
-    (out / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    for name in ("masks/00000002.png", "images/00000002.png", "images/00000009.png"):
-        (out / name).unlink()
-    assert verify_set(out) == Found(3, 6)
-
-
-def test_the_commands_draw_verify_and_repair(tiny_artifact, tmp_path):
-    def run(*line):
-        result = CliRunner().invoke(main, [str(part) for part in line])
-        return result.exit_code, result.output
-
-    out = tmp_path / "set"
-    command = ("generate", "--model", tiny_artifact, "--index-range", "5:9", "--format", "tfrecord", "--shards", 2)
-    assert run(*command, "--out", out, "--shard", 1)[0] == 0
-    code, said = run("verify", out)
-    assert code == 2 and "shard 0: is missing" in said
-    assert "4 pairs in" in run(*command, "--out", out)[1]
-    assert run("verify", out)[0] == 0
-    (out / "features.json").unlink()
-    code, said = run("verify", out)
-    assert code == 2 and "features.json: is missing" in said and "--repair" in said
-    assert run(*command, "--out", out, "--repair")[0] == 0
-    assert run("verify", out)[0] == 0
-    assert run("generate", "--model", tiny_artifact, "--out", out, "--index-range", "5-9")[0] == 2
-    assert run("generate", "--model", tiny_artifact, "--out", out, "--index-range", "5:9", "-n", 3)[0] == 2
-    assert run("verify", tiny_artifact)[0] == 2
+    assert shard_job.draw(opened, plan, out).missing == ()
+    assert verify(out).problems == ()

@@ -64,8 +64,7 @@ def test_what_fails_in_a_thread_is_raised():
 
     got = []
     with pytest.raises(OSError, match="No space left"):
-        for index in stream.encoded(Drawer(), 1, range(9), fail, batch_size=2):
-            got.append(index)
+        got.extend(stream.encoded(Drawer(), 1, range(9), fail, batch_size=2))
     assert got == [0, 1, 2]
 
 

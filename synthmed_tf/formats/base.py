@@ -41,14 +41,12 @@ class ShardWriter(abc.ABC):
     Attributes:
         modules: what the format imports beside what the package requires.
         extra: of setup.cfg, that brings these.
-        beside: the files that `describe` gives.
         folder: to write into.
         plan: of the set.
         shard: its number.
     """
 
     modules: tuple[str, ...] = ()
-    beside: tuple[str, ...] = ()
     extra: str | None = None
 
     def __init__(self, folder: Path, plan: Plan, shard: int):

@@ -20,8 +20,6 @@ _SPLIT = "train"
 class Writer(ShardWriter):
     """A line of its manifest is a file."""
 
-    beside = (f"{_SPLIT}/metadata.jsonl",)
-
     def encode(self, pair: Pair) -> list[Line]:
         photograph, mask = _places(self.shard, pair.index)
         return [

@@ -18,8 +18,6 @@ from synthmed_tf.plan import Plan
 class Writer(ShardWriter):
     """A line of its manifest is a file."""
 
-    beside = ("dataset.json",)
-
     def encode(self, pair: Pair) -> list[Line]:
         case = f"pair_{pair.index:08d}"
         label = (pair.mask >= 128).astype(np.uint8)

@@ -20,8 +20,6 @@ _DESCRIPTION = "Labelled synthetic retinal photographs: images and their vessel 
 class Writer(ShardWriter):
     """Needs TensorFlow, and TensorFlow Datasets neither here nor in `describe`."""
 
-    beside = ("features.json", "dataset_info.json")
-
     def __init__(self, folder: Path, plan: Plan, shard: int):
         super().__init__(folder, plan, shard)
         import tensorflow as tf
