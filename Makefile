@@ -42,7 +42,7 @@ demo: $(VENV)/.test
 	@echo "Look at $(DEMO)/set/preview.png: the drawn vessel masks and their photographs."
 
 $(VENV)/.test: $(METADATA) $(RECHECK)
-	@.ci/environment $(VENV) 13 test
+	@.ci/environment $(VENV) 13 readers,test
 	@touch $@
 
 $(VENV)/.dev: $(METADATA) $(RECHECK)

@@ -63,10 +63,15 @@ def _jpeg(block):
     "transform",
     [
         Transform(),
-        Transform(rotation=10),
-        Transform(right=0.08, down=-0.05),
-        Transform((True, False)),
-        Transform((False, True)),
+        *(
+            pytest.param(one, marks=pytest.mark.slow)
+            for one in (
+                Transform(rotation=10),
+                Transform(right=0.08, down=-0.05),
+                Transform((True, False)),
+                Transform((False, True)),
+            )
+        ),
         Transform((True, True), -8, 1.06, 0.03, 0.02),
     ],
 )
