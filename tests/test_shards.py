@@ -2,7 +2,10 @@
 
 import dataclasses
 import json
+import shlex
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -104,6 +107,33 @@ def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, m
     monkeypatch.undo()
     shard_job.draw(opened, plan, out)
     assert _contents(out) == _contents(sets / name)
+
+
+@pytest.mark.parametrize("name", ["tfrecord", "webdataset"])
+def test_a_disk_that_takes_no_more_of_a_file(tiny_artifact, tmp_path, name):
+    """The system's own limit on the size of a file stands for a full disk: TensorFlow writes past Python."""
+    command = "ulimit -f 24; exec " + shlex.join(
+        [sys.executable, "-c", _LIMITED, str(tiny_artifact), name, str(tmp_path / "set")]
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("SynthMedError: ") and "cannot be written (" in done.stdout, done.stderr
+    assert _contents(tmp_path / "set").keys() == {"card.json"}
+
+
+_LIMITED = """
+import signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from pathlib import Path
+from synthmed_tf import shard_job, shards
+from synthmed_tf.artifact import open_artifact
+from synthmed_tf.errors import SynthMedError
+model, name, out = sys.argv[1:]
+opened = open_artifact(model, "onnx")
+try:
+    shard_job.draw(opened, shards.make_plan(opened, 4, 0, 40, 1, name), Path(out))
+except SynthMedError as error:
+    print("SynthMedError:", error)
+"""
 
 
 def test_a_shard_that_another_draws_is_left_to_it(opened, tmp_path):
