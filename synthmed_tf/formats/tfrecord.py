@@ -4,6 +4,8 @@ synthmed-train.tfrecord-00003-of-00008    an Example a pair: image, mask (PNG), 
 features.json  dataset_info.json
 """
 
+import contextlib
+import errno
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,7 +26,7 @@ class Writer(ShardWriter):
         super().__init__(folder, plan, shard)
         import tensorflow as tf
 
-        self._train = tf.train
+        self._train, self._failure = tf.train, tf.errors.OpError
         self._name = f"synthmed-train.tfrecord-{shard:05d}-of-{plan.shards:05d}"
         self._records = tf.io.TFRecordWriter(str(folder / self._name))
 
@@ -37,15 +39,25 @@ class Writer(ShardWriter):
         return example.SerializeToString(deterministic=True)
 
     def add(self, encoded: bytes) -> list[Line]:
-        self._records.write(encoded)
+        with self._as_errors_of_the_disk():
+            self._records.write(encoded)
         return []
 
     def close(self) -> list[Line]:
-        self._records.close()
+        with self._as_errors_of_the_disk():
+            self._records.close()
         return [self.line_of(self._name)]
 
     def abandon(self) -> None:
-        self._records.close()
+        with contextlib.suppress(self._failure):  # it would write what it still holds
+            self._records.close()
+
+    @contextlib.contextmanager
+    def _as_errors_of_the_disk(self) -> Iterator[None]:
+        try:
+            yield
+        except self._failure as error:
+            raise OSError(errno.EIO, error.message.rpartition("; ")[2], str(self.folder / self._name)) from error
 
     @classmethod
     def describe(cls, plan: Plan, lines: Iterable[Line]) -> Iterator[tuple[str, list[bytes]]]:
