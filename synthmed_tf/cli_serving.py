@@ -23,7 +23,9 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--max-body-mb", type=click.IntRange(1, 2047), default=64, show_default=True, help="Of a request.")
 @click.option("--timeout", type=click.FloatRange(0.01), default=30.0, show_default=True, help="Seconds a request.")
 @click.option("--no-batching", is_flag=True, help="Draw each request by itself.")
-def serve(model, host, rest_port, grpc_port, name, max_rows, max_queue, max_requests, max_body_mb, timeout, no_batching):
+def serve(
+    model, host, rest_port, grpc_port, name, max_rows, max_queue, max_requests, max_body_mb, timeout, no_batching
+):
     """Serves an artifact on this machine as TensorFlow Serving would, by REST and gRPC.
 
     For notebooks, tests and small teams; put TensorFlow Serving itself where many depend on it.
