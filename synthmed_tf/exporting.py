@@ -18,6 +18,7 @@ from synthmed_tf.card import write_card
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
 from synthmed_tf.models.chain import Chain
+from synthmed_tf.serving import warmup
 
 FORMATS = ("savedmodel", "onnx")
 OPSET = 18
@@ -121,6 +122,7 @@ def _write(
     if "savedmodel" in formats:
         say("writing the SavedModel")
         tf.saved_model.save(chain, str(folder / artifact.SAVEDMODEL), signatures=chain.signatures())
+        warmup.write(folder / artifact.SAVEDMODEL)
     if "onnx" in formats:
         say("writing the ONNX file")
         write_onnx(chain, folder / artifact.ONNX, card)

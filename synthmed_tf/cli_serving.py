@@ -1,0 +1,49 @@
+"""The command that serves an artifact: `synthmed serve`."""
+
+import signal
+import threading
+from pathlib import Path
+
+import click
+
+from synthmed_tf.errors import SynthMedError
+
+_PORT = click.IntRange(0, 65535)
+
+
+@click.command()
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="An artifact with a SavedModel.")
+@click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all that can reach this machine.")
+@click.option("--rest-port", type=_PORT, default=8501, show_default=True, help="0 for any that is free.")
+@click.option("--grpc-port", type=_PORT, default=8500, show_default=True, help="0 for any that is free.")
+@click.option("--name", default="synthmed", show_default=True, help="The model's name in requests.")
+@click.option("--max-rows", type=click.IntRange(1), default=32, show_default=True, help="Pairs a request and a batch.")
+@click.option("--max-queue", type=click.IntRange(1), default=1024, show_default=True, help="Pairs that may wait.")
+@click.option("--max-requests", type=click.IntRange(1), default=128, show_default=True, help="Worked on at once.")
+@click.option("--max-body-mb", type=click.IntRange(1, 2047), default=64, show_default=True, help="Of a request.")
+@click.option("--timeout", type=click.FloatRange(0.01), default=30.0, show_default=True, help="Seconds a request.")
+@click.option("--no-batching", is_flag=True, help="Draw each request by itself.")
+def serve(
+    model, host, rest_port, grpc_port, name, max_rows, max_queue, max_requests, max_body_mb, timeout, no_batching
+):
+    """Serves an artifact on this machine as TensorFlow Serving would, by REST and gRPC.
+
+    For notebooks, tests and small teams; put TensorFlow Serving itself where many depend on it.
+    """
+    try:
+        from synthmed_tf.serving.server import Server
+    except ImportError as error:
+        raise SynthMedError(f"{error.name} is missing; pip install 'synthmed-tf[serving]'.") from error
+    from synthmed_tf.serving.limits import Limits
+
+    limits = Limits(max_rows, max_queue, max_requests, max_body_mb * 2**20, timeout, not no_batching)
+    # Before the model is opened, so that a signal in between ends this command in the same way.
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    server = Server(model, host, rest_port, grpc_port, name, limits)
+    shown = f"[{host}]" if ":" in host else host
+    click.echo(f"REST on http://{shown}:{server.rest_port}/v1/models/{name}, gRPC on {shown}:{server.grpc_port}")
+    stop.wait()
+    click.echo("stopping: no new requests; those under way are answered", err=True)
+    server.stop()

@@ -1,0 +1,1 @@
+"""The prediction API: TensorFlow Serving's interface on one machine, and a client for both."""

@@ -1,0 +1,93 @@
+"""Both interfaces in one process, from start to a shutdown that finishes what it began."""
+
+import socket
+import threading
+from pathlib import Path
+
+import uvicorn
+
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.serving import grpc_api, rest_api
+from synthmed_tf.serving.limits import Limits
+from synthmed_tf.serving.model import Model
+from synthmed_tf.serving.service import Service
+
+
+class Server:
+    """A running server.
+
+    Attributes:
+        rest_port, grpc_port: that it listens on.
+        service: behind both.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        host: str = "127.0.0.1",
+        rest_port: int = 0,
+        grpc_port: int = 0,
+        name: str = "synthmed",
+        limits: Limits | None = None,
+    ):
+        """Opens the artifact and starts to serve; a port of 0 is any that is free.
+
+        Raises:
+            SynthMedError: the artifact cannot be opened, or a port not be listened on.
+        """
+        limits = limits or Limits()
+        listening = _listen(host, rest_port)
+        try:
+            self.service = Service(Model(name, folder), limits)
+            self._grpc, self.grpc_port = grpc_api.start(self.service, host, grpc_port)
+        except BaseException:
+            listening.close()
+            raise
+        self.rest_port = listening.getsockname()[1]
+        config = uvicorn.Config(
+            rest_api.make_app(self.service),
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            timeout_graceful_shutdown=int(limits.seconds) + 1,
+        )
+        self._rest = uvicorn.Server(config)
+        self._limits = limits
+        self._thread = threading.Thread(target=self._rest.run, args=([listening],), name="rest", daemon=True)
+        self._thread.start()
+        while not self._rest.started and self._thread.is_alive():
+            self._thread.join(0.01)
+
+    def stop(self) -> None:
+        """Refuses what is new, answers what has come, and ends."""
+        self._rest.should_exit = True
+        stopped = self._grpc.stop(self._limits.seconds)
+        self._thread.join()
+        stopped.wait()
+        self.service.stop()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listening = socket.socket(family, kind, protocol)
+    except (OSError, OverflowError) as error:
+        raise SynthMedError(f"Host {host} is not known ({error}); choose another --host.") from error
+    try:
+        # Else a server that was just stopped keeps its port for a minute.
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(2048)
+    except (OSError, OverflowError) as error:
+        listening.close()
+        why = getattr(error, "strerror", None) or error
+        raise SynthMedError(
+            f"Port {port} of {host} cannot be listened on ({why}); choose another --rest-port."
+        ) from error
+    return listening

@@ -1,0 +1,55 @@
+"""Tensors as protos, with typed fields as TensorFlow Serving writes them."""
+
+import numpy as np
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from synthmed_tf.serving.status import invalid
+
+_NUMPY = {
+    types_pb2.DT_INT64: np.dtype(np.int64),
+    types_pb2.DT_INT32: np.dtype(np.int32),
+    types_pb2.DT_UINT8: np.dtype(np.uint8),
+    types_pb2.DT_FLOAT: np.dtype(np.float32),
+    types_pb2.DT_DOUBLE: np.dtype(np.float64),
+    types_pb2.DT_BOOL: np.dtype(np.bool_),
+    types_pb2.DT_STRING: np.dtype(object),
+}
+
+
+def describe(name: str, proto: tensor_pb2.TensorProto) -> tuple[np.dtype, tuple[int, ...]]:
+    """Type and shape that a proto claims; no memory is taken for its values.
+
+    Raises:
+        Refused: there is no such type or shape.
+    """
+    if proto.dtype not in _NUMPY:
+        known = proto.dtype in types_pb2.DataType.values()
+        shown = types_pb2.DataType.Name(proto.dtype) if known else proto.dtype
+        raise invalid(f"Input {name} is of type {shown}, which no signature has.")
+    shape = tuple(dim.size for dim in proto.tensor_shape.dim)
+    if proto.tensor_shape.unknown_rank or any(size < 0 for size in shape):
+        raise invalid(f"tensor parsing error: {name} (its shape is not known)")
+    return _NUMPY[proto.dtype], shape
+
+
+def decode(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
+    """The values of a proto whose type and shape were checked.
+
+    Raises:
+        Refused: they do not fill the shape.
+    """
+    import tensorflow as tf
+
+    try:
+        return tf.make_ndarray(proto)
+    except Exception as error:
+        raise invalid(f"tensor parsing error: {name} ({str(error)[:200]})") from error
+
+
+def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
+    """A proto of uint8 or of bytes."""
+    proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING if array.dtype == object else types_pb2.DT_UINT8)
+    for size in array.shape:
+        proto.tensor_shape.dim.add(size=size)
+    (proto.string_val if array.dtype == object else proto.int_val).extend(array.ravel().tolist())
+    return proto
