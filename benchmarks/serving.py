@@ -1,0 +1,109 @@
+"""`synthmed serve` under load, with and without batching, beside bare inference of the same SavedModel in the same run.
+
+    python benchmarks/serving.py --model MODEL
+
+Clients ask for encoded pairs (`serving_default`) over REST and over gRPC, one request after the other, with 1 to 8 pairs
+each.
+The server and the clients share the machine.
+"""
+
+import argparse
+import re
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import record
+
+from synthmed_tf.artifact import SAVEDMODEL
+
+_MOST = 8
+
+
+def main() -> None:
+    """Measures, and writes JSON and table."""
+    options = _options()
+    bare = {batch: bare_inference(options.model, batch) for batch in (1, 32)}
+    rows = []
+    for transport in ("rest", "grpc"):
+        for batching in (False, True):
+            rows.append(measure(options, transport, batching, bare[32]))
+    header = list(rows[0])
+    table = record.table(header, [[row[name] for name in header] for row in rows])
+    table += f"\nBare inference: {bare[32]:.0f} pairs a second in batches of 32, {bare[1]:.0f} one by one.\n"
+    results = {"clients": options.clients, "requests": options.requests, "bare": bare, "rows": rows}
+    record.save("serving", results, table, options.out)
+
+
+def bare_inference(model: Path, batch: int, seconds: float = 5.0) -> float:
+    """Pairs a second of `serving_default`, encoding included, without a server."""
+    import tensorflow as tf
+
+    loaded = tf.saved_model.load(str(model / SAVEDMODEL))
+    draw, seed = loaded.signatures["serving_default"], tf.zeros(batch, tf.int64)
+    draw(seed=seed, index=seed)
+    started, pairs = time.perf_counter(), 0
+    while time.perf_counter() < started + seconds:
+        draw(seed=seed, index=tf.range(pairs, pairs + batch, dtype=tf.int64))
+        pairs += batch
+    return pairs / (time.perf_counter() - started)
+
+
+def measure(options: argparse.Namespace, transport: str, batching: bool, bare: float) -> dict[str, str]:
+    """Throughput and latency of one way to ask."""
+    command = [sys.executable, "-m", "synthmed_tf.cli", "serve", "--model", str(options.model)]
+    command += ["--rest-port", "0", "--grpc-port", "0", *([] if batching else ["--no-batching"])]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        said = re.search(r"REST on (http://[^/]+)/\S+, gRPC on (\S+)", server.stdout.readline())
+        url = said[1] if transport == "rest" else f"grpc://{said[2]}"
+        try:
+            load(url, 2, 8)  # so that tracing is not counted
+            pairs, seconds, latencies = load(url, options.clients, options.requests)
+        finally:
+            server.terminate()
+    middle, most, worst = 1000 * np.quantile(latencies, (0.5, 0.95, 0.99))
+    return {
+        "interface": transport,
+        "batching": "yes" if batching else "no",
+        "pairs a second": f"{pairs / seconds:.0f}",
+        "of bare inference": f"{pairs / seconds / bare:.2f}",
+        "p50, ms": f"{middle:.0f}",
+        "p95, ms": f"{most:.0f}",
+        "p99, ms": f"{worst:.0f}",
+    }
+
+
+def load(url: str, clients: int, requests: int) -> tuple[int, float, list[float]]:
+    """Pairs, seconds, and the seconds of each request."""
+    from synthmed_tf.serving.client import Client
+
+    def ask(number: int) -> list[tuple[int, float]]:
+        rng, asked = np.random.default_rng(number), []
+        with Client(url) as client:
+            for _ in range(requests // clients):
+                index = rng.integers(0, 2**40, rng.integers(1, _MOST + 1))
+                started = time.perf_counter()
+                client.png(np.zeros_like(index), index)
+                asked.append((len(index), time.perf_counter() - started))
+        return asked
+
+    started = time.perf_counter()
+    with ThreadPoolExecutor(clients) as pool:
+        asked = [one for part in pool.map(ask, range(clients)) for one in part]
+    return sum(pairs for pairs, _ in asked), time.perf_counter() - started, [seconds for _, seconds in asked]
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--model", type=Path, required=True, help="an artifact")
+    parser.add_argument("--clients", type=int, default=32)
+    parser.add_argument("--requests", type=int, default=640)
+    parser.add_argument("--out", type=Path, default=record.RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
