@@ -2,9 +2,8 @@
 
     python benchmarks/serving.py --model MODEL
 
-Clients ask for encoded pairs (`serving_default`) over REST and over gRPC, one request after the other, with 1 to 8 pairs
-each.
-The server and the clients share the machine.
+Clients ask for encoded pairs (`serving_default`) over REST and over gRPC, one request after the other, with 1 to 8
+pairs each. The server and the clients share the machine.
 """
 
 import argparse
