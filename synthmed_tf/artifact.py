@@ -1,11 +1,13 @@
 """The artifact: what a trained run becomes, and all that generation, serving and evaluation ever open.
 
-    <name>/savedmodel/1/     TensorFlow; <name>/savedmodel is TF Serving's base path
-    <name>/generator.onnx    the function `pixels`
-    <name>/card.json         what it is, what it was trained on, the SHA-256 of each file; card.md for people
-    <name>/parity.json       the largest difference between the runtimes
+    <name>/savedmodel/1/                 TensorFlow; <name>/savedmodel is TF Serving's base path
+    <name>/generator.onnx                the function `pixels`
+    <name>/generator.fp16.onnx           the same, smaller, with a loss that the card names; so is generator.int8.onnx
+    <name>/generator_from_latent.onnx    the function `from_latent`, without integer arithmetic: for WebGPU
+    <name>/card.json                     what it is, trained on what, the SHA-256 of each file; card.md for people
+    <name>/parity.json                   the largest difference between the runtimes
 
-Opening one needs TensorFlow or ONNX Runtime, not Keras.
+Opening one needs TensorFlow, ONNX Runtime or OpenVINO, not Keras. What is opened must be what the card lists.
 """
 
 import abc
@@ -15,16 +17,33 @@ from typing import Any, Literal
 
 import numpy as np
 
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 
 SAVEDMODEL = Path("savedmodel") / "1"
 ONNX = Path("generator.onnx")
+ONNX_LATENT = Path("generator_from_latent.onnx")
 CARD = Path("card.json")
 KIND = "generator"
+RUNTIMES = {
+    "savedmodel": SAVEDMODEL,
+    "onnx": ONNX,
+    "openvino": ONNX,
+    "onnx-fp16": Path("generator.fp16.onnx"),
+    "onnx-int8": Path("generator.int8.onnx"),
+}
+"""What each runtime opens. All but the last two draw the same pictures."""
 
+_WANTED = {
+    "savedmodel": "SavedModel",
+    "onnx": "ONNX file",
+    "openvino": "ONNX file",
+    "onnx-fp16": "ONNX file in float16",
+    "onnx-int8": "ONNX file in int8",
+}
 _FACTS = ("model_sha256", "size", "licence", "data")
 
-Runtime = Literal["auto", "savedmodel", "onnx"]
+Runtime = Literal["auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8"]
 
 
 class Artifact(abc.ABC):
@@ -32,13 +51,18 @@ class Artifact(abc.ABC):
 
     Attributes:
         card: what `card.json` holds.
-        runtime: `savedmodel` or `onnx`.
+        runtime: of `RUNTIMES`.
     """
 
     runtime: str
 
     def __init__(self, card: dict[str, Any]):
         self.card = card
+
+    @property
+    def precision(self) -> str:
+        """`float32`, in which the model draws the same pictures in every runtime; `float16` or `int8` draw others."""
+        return {"onnx-fp16": "float16", "onnx-int8": "int8"}.get(self.runtime, "float32")
 
     @property
     def model_sha256(self) -> str:
@@ -82,45 +106,122 @@ class SavedModelArtifact(Artifact):
 
 
 class OnnxArtifact(Artifact):
-    """The ONNX file in ONNX Runtime, on the CPU."""
+    """An ONNX file in ONNX Runtime, on the CPU."""
 
-    runtime = "onnx"
-
-    def __init__(self, file: Path, card: dict[str, Any]):
+    def __init__(self, file: Path, card: dict[str, Any], runtime: str = "onnx"):
         super().__init__(card)
         import onnxruntime
 
+        self.runtime = runtime
         self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
+        described = self._session.get_modelmeta().custom_metadata_map.get("model_sha256")
+        if described != self.model_sha256:
+            raise SynthMedError(
+                f"{file} is of model {described}, and {CARD} beside it of {self.model_sha256}; export the run again."
+            )
 
     def pixels(self, seed, index):
         feed = {"seed": np.asarray(seed, np.int64), "index": np.asarray(index, np.int64)}
         return tuple(self._session.run(["mask", "image"], feed))
 
 
+class OpenVinoArtifact(Artifact):
+    """The ONNX file in OpenVINO, on the CPU and in float32; it is compiled anew for each size of batch.
+
+    Seed and index must fit into 32 bits: OpenVINO has no larger integers there.
+    """
+
+    runtime = "openvino"
+
+    def __init__(self, file: Path, card: dict[str, Any]):
+        super().__init__(card)
+        try:
+            import openvino
+        except ImportError:
+            raise SynthMedError(
+                'OpenVINO is not installed; pip install "synthmed-tf[openvino]", or choose another --runtime.'
+            ) from None
+
+        self._core = openvino.Core()
+        self._model = self._core.read_model(file)
+        self._compiled: tuple[int, Any] = (0, None)
+
+    def pixels(self, seed, index):
+        feed = {"seed": np.asarray(seed, np.int64), "index": np.asarray(index, np.int64)}
+        for name, numbers in feed.items():
+            if (numbers != numbers.astype(np.int32)).any():
+                raise SynthMedError(f"OpenVINO draws no {name} beyond 32 bits; choose another --runtime or {name}.")
+        drawn = self._of_batch(len(feed["seed"]))(feed)
+        return drawn["mask"], drawn["image"]
+
+    def _of_batch(self, count: int) -> Any:
+        """Shapes that are known in advance draw up to a third faster; one batch size alone is kept."""
+        if self._compiled[0] != count:
+            self._model.reshape({"seed": [count], "index": [count]})
+            # Without the hint a processor that has bfloat16 computes in it.
+            compiled = self._core.compile_model(self._model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+            self._compiled = count, compiled
+        return self._compiled[1]
+
+
 def open_artifact(folder: str | Path, runtime: Runtime = "auto") -> Artifact:
-    """Opens an artifact.
+    """Opens an artifact, whose files are compared with the card first.
 
     Args:
         folder: the artifact's folder, or its `generator.onnx`.
-        runtime: `savedmodel`, `onnx`, or `auto`: the first of these that is there.
+        runtime: of `RUNTIMES`, or `auto`: the first of `savedmodel` and `onnx` that is there.
 
     Raises:
-        SynthMedError: there is no such artifact, or it cannot be read.
+        SynthMedError: there is no such artifact, a file of it is missing or has changed, or it cannot be read.
     """
     folder = Path(folder)
     if folder.name == ONNX.name:
         folder, runtime = folder.parent, "onnx" if runtime == "auto" else runtime
     card = read_card(folder)
-    has = {"savedmodel": (folder / SAVEDMODEL / "saved_model.pb").is_file(), "onnx": (folder / ONNX).is_file()}
-    chosen = next((name for name in has if has[name]), None) if runtime == "auto" else runtime
-    if chosen is None or not has.get(chosen):
-        wanted = {None: "SavedModel or ONNX file", "savedmodel": "SavedModel", "onnx": "ONNX file"}[chosen]
+    chosen = next((name for name in ("savedmodel", "onnx") if _has(folder, name)), None)
+    if runtime != "auto":
+        chosen = runtime if _has(folder, runtime) else None
+    if chosen is None:
+        wanted = "SavedModel or ONNX file" if runtime == "auto" else _WANTED[runtime]
         raise SynthMedError(f"{folder} holds no {wanted}; export the run again with synthmed export.")
-    file = folder / (SAVEDMODEL if chosen == "savedmodel" else ONNX)
+    _check_files(folder, card, RUNTIMES[chosen])
+    file = folder / RUNTIMES[chosen]
     try:
-        return SavedModelArtifact(file, card) if chosen == "savedmodel" else OnnxArtifact(file, card)
+        return _open(file, card, chosen)
+    except SynthMedError:
+        raise
     except Exception as error:  # each runtime has its own errors for a file that it cannot read
         raise SynthMedError(f"{file} cannot be opened ({_first_line(error)}); export the run again.") from error
+
+
+def _has(folder: Path, runtime: str) -> bool:
+    return (folder / RUNTIMES[runtime] / ("saved_model.pb" if runtime == "savedmodel" else "")).is_file()
+
+
+def _open(file: Path, card: dict[str, Any], runtime: str) -> Artifact:
+    if runtime == "savedmodel":
+        return SavedModelArtifact(file, card)
+    return OpenVinoArtifact(file, card) if runtime == "openvino" else OnnxArtifact(file, card, runtime)
+
+
+def _check_files(folder: Path, card: dict[str, Any], part: Path) -> None:
+    """Compares what is about to be opened with the card; while it is being exported the card lists nothing yet."""
+    for name, expected in card.get("files", {}).items():
+        if not Path(name).is_relative_to(part):
+            continue
+        try:
+            found = files.sha256(folder / name)
+        except FileNotFoundError:
+            raise SynthMedError(
+                f"{folder / name} is missing; copy the artifact again or export the run again."
+            ) from None
+        except OSError as error:
+            raise SynthMedError(f"{folder / name} cannot be read ({error.strerror}); check its rights.") from error
+        if found != expected:
+            raise SynthMedError(
+                f"{folder / name} is not the file that {CARD} lists (its SHA-256 begins with {found[:12]}, not "
+                f"{expected[:12]}); copy the artifact again or export the run again."
+            )
 
 
 def read_card(folder: Path) -> dict[str, Any]:

@@ -189,7 +189,14 @@ def runs(run: Path) -> None:
 @main.command()
 @click.option("--run", required=True, type=_FOLDER, help="A run with both stages trained.")
 @click.option("--out", required=True, type=_FOLDER, help="The artifact's folder.")
-@click.option("--format", "formats", default="savedmodel,onnx", show_default=True)
+@click.option(
+    "--format",
+    "formats",
+    default="savedmodel,onnx",
+    show_default=True,
+    help="Several with commas. onnx-latent: without integers, for WebGPU; onnx-fp16, onnx-int8: smaller, with a loss "
+    "that is measured.",
+)
 @click.option("--latest", is_flag=True, help="The latest step of each stage, not the best by the validation patients.")
 @click.option("--name", help="On the card; the folder's name where it is left out.")
 @click.option("--licence", default="not stated", show_default=True, help="Of the model, on the card.")
@@ -203,9 +210,10 @@ def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, l
         if runtime not in report:
             continue
         figures = report[runtime]
+        mean = f" ({figures['mean_grey_levels']:.2g} on average)" if "mean_grey_levels" in figures else ""
         click.echo(
             f"{runtime}: {figures['mask_share']:.1e} of the mask pixels and at most {figures['grey_levels']} grey "
-            f"level(s) from Keras over {report['pictures']} pictures"
+            f"level(s){mean} from Keras over {report['pictures']} pictures"
         )
     click.echo(f"the artifact is in {out}")
 

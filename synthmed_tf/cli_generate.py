@@ -12,6 +12,7 @@ from synthmed_tf.plan import FORMATS
 
 _FOLDER = click.Path(path_type=Path)
 _SHOWN = 20
+_RUNTIMES = ("auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8")
 
 
 @click.command()
@@ -29,7 +30,7 @@ _SHOWN = 20
 @click.option("--dicom", "facts", multiple=True, metavar="NAME=VALUE", help="A fact for --format dicom.")
 @click.option("--runner", help="Apache Beam's: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.")
 @click.option("--runner-option", "runner_options", multiple=True, help="Such as --flink_master=HOST:8081.")
-@click.option("--runtime", type=click.Choice(["auto", "savedmodel", "onnx"]), default="auto", show_default=True)
+@click.option("--runtime", type=click.Choice(_RUNTIMES), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
 def generate(model, count, seed, from_index, index_range, out, form, runtime, batch_size, workers, repair, **sharded):
     """Draws labelled pairs: photographs, masks, manifest and card.

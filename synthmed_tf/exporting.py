@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import logging
 import platform
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -13,24 +12,28 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import __version__, artifact, files, parity, snapshot
+from synthmed_tf import __version__, artifact, files, parity, reduced, snapshot, visibility
 from synthmed_tf.card import write_card
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
 from synthmed_tf.models.chain import Chain
+from synthmed_tf.onnx_files import write_onnx
 from synthmed_tf.serving import warmup
+from synthmed_tf.visibility import Measure
 
-FORMATS = ("savedmodel", "onnx")
-OPSET = 18
+FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8")
+DEFAULT_FORMATS = FORMATS[:2]
+Say = Callable[[str], None]
+_SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8": "in int8"}
 
 
 def export(
     run: Path,
     out: Path,
-    formats: Sequence[str] = FORMATS,
+    formats: Sequence[str] = DEFAULT_FORMATS,
     name: str | None = None,
     licence: str = "not stated",
-    say: Callable[[str], None] = lambda line: None,
+    say: Say = lambda line: None,
     latest: bool = False,
 ) -> dict[str, Any]:
     """Writes the artifact of a run, all of it or nothing.
@@ -38,7 +41,7 @@ def export(
     Args:
         run: a run's folder, with snapshots of both stages.
         out: the artifact's folder; one that is there is replaced.
-        formats: of `FORMATS`.
+        formats: of `FORMATS`; the last two are smaller files with a measured loss.
         name: on the card; the folder's name where None.
         licence: of the model, on the card.
         say: takes lines for the user.
@@ -48,7 +51,8 @@ def export(
         The parity report.
 
     Raises:
-        SynthMedError: a snapshot is missing, the stages do not belong together, or the runtimes differ by too much.
+        SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ by too
+            much, or a smaller file loses too much.
     """
     _check_formats(formats)
     out = Path(out).resolve()
@@ -59,9 +63,10 @@ def export(
     say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
     chain = make_chain(masks, photographs, Path(run))
     card = _describe(masks, photographs, name or out.name, licence)
+    measure = visibility.of_run(Path(run), np.asarray(masks.fov) >= 128)
     try:
         with files.replaced_folder(out) as new:
-            return _write(chain, card, new, [known for known in FORMATS if known in formats], say)
+            return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
     except OSError as error:
         raise SynthMedError(
             f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out."
@@ -89,33 +94,8 @@ def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Pa
     return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
 
 
-def write_onnx(chain: Chain, file: Path, card: dict[str, Any]) -> None:
-    """Writes `pixels` as ONNX (opset 18), checked, with its metadata filled in."""
-    import onnx
-    import tf2onnx
-
-    logging.getLogger("tf2onnx").setLevel(logging.ERROR)
-    signature = [tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")]
-    model, _ = tf2onnx.convert.from_function(chain.pixels, input_signature=signature, opset=OPSET)
-    model.doc_string = "Labelled synthetic retinal photographs: (seed, index) to vessel mask and photograph."
-    model.domain, model.model_version = "synthmed", 1
-    facts = {
-        "name": card["name"],
-        "model_sha256": card["model_sha256"],
-        "licence": card["licence"],
-        "training_data": json.dumps(card["data"]),
-        "synthetic": "yes",
-        "Image.BitmapPixelFormat": "Rgb8",
-        "Image.ColorSpaceGamma": "SRGB",
-        "Image.NominalPixelRange": "NominalRange_0_255",
-    }
-    onnx.helper.set_model_props(model, facts)
-    onnx.checker.check_model(model, full_check=True)
-    file.write_bytes(model.SerializeToString())
-
-
 def _write(
-    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], say: Callable[[str], None]
+    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], measure: Measure, say: Say
 ) -> dict[str, Any]:
     """Fills the artifact's folder, and returns the parity report."""
     (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
@@ -123,14 +103,29 @@ def _write(
         say("writing the SavedModel")
         tf.saved_model.save(chain, str(folder / artifact.SAVEDMODEL), signatures=chain.signatures())
         warmup.write(folder / artifact.SAVEDMODEL)
-    if "onnx" in formats:
+    if set(formats) - {"savedmodel", "onnx-latent"}:
         say("writing the ONNX file")
         write_onnx(chain, folder / artifact.ONNX, card)
+    for form in formats:
+        if form in _SAID:
+            say(f"writing the ONNX file {_SAID[form]}")
+        if form == "onnx-latent":
+            write_onnx(chain, folder / artifact.ONNX_LATENT, card, "from_latent")
+        elif form in parity.MOST_LOSS:
+            reduced.write(folder / artifact.ONNX, folder / artifact.RUNTIMES[form], card, form)
+    if "onnx" not in formats:
+        (folder / artifact.ONNX).unlink(missing_ok=True)
     say("comparing the runtimes")
-    report = parity.compare(chain, [artifact.open_artifact(folder, runtime) for runtime in formats])
+    report = parity.compare(chain, [_opened(chain, card, folder, form) for form in formats], measure)
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     write_card(folder, card | {"parity": report})
     return report
+
+
+def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> artifact.Artifact:
+    if form == "onnx-latent":
+        return parity.FromLatent(folder / artifact.ONNX_LATENT, card, chain)
+    return artifact.open_artifact(folder, form)
 
 
 def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, licence: str) -> dict[str, Any]:

@@ -2,7 +2,9 @@
 
 Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) needs additions,
 rotations and exclusive ors of unsigned 32-bit integers alone. They convert to ONNX and agree bit for bit in every
-runtime. The floating-point values are looked up in a table of quantiles, so they are bit-identical as well.
+runtime. The floating-point values are looked up in a table of quantiles, so they are bit-identical as well. OpenVINO,
+on a CPU, has signed 32-bit integers in place of all others, clips constants to them, and shifts an ONNX file's to the
+right by a division in float32; the shifts below are written so that none of this changes anything.
 
 Training draws its latents, augmentation and styles here too, with the image's running number as the index: a run that
 was stopped goes on with the same random numbers, and two replicas draw what one would have drawn.
@@ -87,19 +89,36 @@ def _levels(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int) -> tf.Tens
     position = tf.constant(np.arange(blocks, dtype=np.uint32)[None, :])
     x0, x1 = threefry_2x32(row_key, (position, tf.constant(np.full((1, blocks), stream, np.uint32))))
     words = tf.concat([x0, x1], axis=1)
-    sixteen = tf.constant(16, tf.uint32)
-    low, high = words & tf.constant(0xFFFF, tf.uint32), tf.bitwise.right_shift(words, sixteen)
+    low, high = words & tf.constant(0xFFFF, tf.uint32), _shift_right(words, 16)
     return tf.cast(tf.concat([low, high], axis=1), tf.int32)[:, :dim]
 
 
 def _halves(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """Splits `(batch,)` int64 into the low and high 32 bits, `(batch, 1)` uint32 each."""
     unsigned = tf.cast(number, tf.uint64)[:, None]
-    low = unsigned & tf.constant(0xFFFFFFFF, tf.uint64)
-    high = tf.bitwise.right_shift(unsigned, tf.constant(32, tf.uint64))
-    return tf.cast(low, tf.uint32), tf.cast(high, tf.uint32)
+    # By 32 at once would leave a number of 32 bits as it is; in two steps what remains is its sign, as it should be.
+    high = _drop_sixteen(_drop_sixteen(unsigned))
+    return tf.cast(unsigned, tf.uint32), tf.cast(high, tf.uint32)
+
+
+def _drop_sixteen(x: tf.Tensor) -> tf.Tensor:
+    sixteen, lower = tf.constant(16, tf.uint64), tf.constant(0xFFFF, tf.uint64)
+    return tf.bitwise.right_shift(x ^ (x & lower), sixteen)
 
 
 def _rotate_left(x: tf.Tensor, bits: int) -> tf.Tensor:
-    left = tf.bitwise.left_shift(x, tf.constant(bits, tf.uint32))
-    return left | tf.bitwise.right_shift(x, tf.constant(32 - bits, tf.uint32))
+    return tf.bitwise.left_shift(x, tf.constant(bits, tf.uint32)) | _shift_right(x, 32 - bits)
+
+
+def _shift_right(x: tf.Tensor, bits: int) -> tf.Tensor:
+    """Fills with zeros, of signed integers too; only numbers with 24 significant bits at most are shifted."""
+    if bits >= 8:
+        return _shift_multiple_right(x ^ (x & tf.constant((1 << bits) - 1, tf.uint32)), bits)
+    upper = x ^ (x & tf.constant(0xFFFF, tf.uint32))
+    lower = x & tf.constant(0xFFFF >> bits << bits, tf.uint32)
+    return _shift_multiple_right(upper, bits) | _shift_multiple_right(lower, bits)
+
+
+def _shift_multiple_right(x: tf.Tensor, bits: int) -> tf.Tensor:
+    """A multiple of 2^bits divided by that."""
+    return tf.bitwise.right_shift(x, tf.constant(bits, tf.uint32)) & tf.constant((1 << (32 - bits)) - 1, tf.uint32)

@@ -18,6 +18,7 @@ def make(opened: Artifact, seed: int, plan: Plan | None = None) -> dict[str, Any
     card = {
         "kind": KIND,
         "model_sha256": opened.model_sha256,
+        "precision": opened.precision,
         "seed": seed,
         "size": opened.card["size"],
         "synthetic": True,
@@ -76,8 +77,8 @@ def check_same_set(out: Path, card: dict[str, Any]) -> None:
         raise SynthMedError(f"{out} holds a set {found}; name the same --format and --shards, or another --out.")
     facts = [(there, card)] + ([(planned, plan)] if plan else [])
     for old, new in facts:
-        for name in ("model_sha256", "seed") if new is card else new:
-            if old.get(name) != new[name]:
+        for name in ("model_sha256", "precision", "seed") if new is card else new:
+            if old.get(name, "float32" if name == "precision" else None) != new[name]:
                 raise SynthMedError(
                     f"{out} holds a set with {name} {old.get(name)}, not {new[name]}; choose another --out."
                 )

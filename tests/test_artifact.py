@@ -1,5 +1,6 @@
 """The artifact: one picture in every runtime, without Keras and without this package."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from synthmed_tf import artifact, images
+from synthmed_tf.card import write_card
 from synthmed_tf.errors import SynthMedError
 
 SEED = np.array([5, 5, -9, 2**40], np.int64)
@@ -187,15 +189,45 @@ def test_a_format_that_is_not_there(copy):
     assert _refusal(copy) == f"{copy} holds no SavedModel or ONNX file; export the run again with synthmed export."
 
 
-@pytest.mark.parametrize(
-    ("runtime", "file"),
-    [
-        ("onnx", "generator.onnx"),
-        ("savedmodel", "savedmodel/1/saved_model.pb"),
-        ("savedmodel", "savedmodel/1/variables/variables.index"),
-    ],
-)
-def test_a_damaged_model_file(copy, runtime, file):
-    content = (copy / file).read_bytes()
-    (copy / file).write_bytes(content[: len(content) // 2])
-    assert "cannot be opened (" in _refusal(copy, runtime) and str(copy) in _refusal(copy, runtime)
+FILES = [
+    ("onnx", "generator.onnx"),
+    ("savedmodel", "savedmodel/1/saved_model.pb"),
+    ("savedmodel", "savedmodel/1/variables/variables.index"),
+    ("savedmodel", "savedmodel/1/variables/variables.data-00000-of-00001"),
+]
+
+
+@pytest.mark.parametrize(("runtime", "file"), FILES)
+def test_a_changed_model_file(copy, runtime, file):
+    content = bytearray((copy / file).read_bytes())
+    old = hashlib.sha256(content).hexdigest()
+    content[len(content) // 2] ^= 1
+    (copy / file).write_bytes(content)
+    new = hashlib.sha256(content).hexdigest()
+    assert _refusal(copy, runtime) == (
+        f"{copy / file} is not the file that card.json lists (its SHA-256 begins with {new[:12]}, not {old[:12]}); "
+        "copy the artifact again or export the run again."
+    )
+    other = "onnx" if runtime == "savedmodel" else "savedmodel"
+    assert artifact.open_artifact(copy, other).runtime == other
+
+
+@pytest.mark.parametrize("file", [file for _, file in FILES if "variables" in file])
+def test_a_missing_model_file(copy, file):
+    (copy / file).unlink()
+    assert _refusal(copy) == f"{copy / file} is missing; copy the artifact again or export the run again."
+
+
+@pytest.mark.parametrize(("runtime", "file"), FILES[:3])
+def test_a_damaged_model_file_that_the_card_agrees_with(copy, runtime, file):
+    (copy / file).write_bytes((copy / file).read_bytes()[: (copy / file).stat().st_size // 2])
+    write_card(copy, artifact.read_card(copy))
+    assert _refusal(copy, runtime).startswith(f"{copy / artifact.RUNTIMES[runtime]} cannot be opened (")
+
+
+def test_an_onnx_file_of_another_model(copy):
+    true = artifact.read_card(copy)["model_sha256"]
+    write_card(copy, artifact.read_card(copy) | {"model_sha256": "ab" * 32})
+    assert _refusal(copy, "onnx") == (
+        f"{copy / 'generator.onnx'} is of model {true}, and card.json beside it of {'ab' * 32}; export the run again."
+    )

@@ -104,7 +104,10 @@ def broken(tiny_run, tiny_artifact, tmp_path_factory):
         ("export --run run --out run", "run is there and is not an artifact"),
         ("generate --model none -n 1 --out O", "none is not an artifact"),
         ("generate --model run -n 1 --out O", "run is not an artifact"),
-        ("generate --model model --runtime onnx -n 1 --out O", "model/generator.onnx cannot be opened ("),
+        (
+            "generate --model model --runtime onnx -n 1 --out O",
+            "model/generator.onnx is not the file that card.json lists (",
+        ),
         ("generate --model model -n 0 --out O", "The number of pairs is 0; it must be at least 1."),
         ("generate --model model -n 1 --from-index -1 --out O", "choose another --from-index."),
         ("generate --model model -n 1 --out model", "model is there and is not a synthetic set"),

@@ -157,7 +157,9 @@ def test_parity_draws_a_million_pixels_in_batches_of_several_sizes(tiny_chain):
 
 @pytest.mark.parametrize(("formats", "found"), [(["onnxx"], "There is no format 'onnxx'"), ([], "No format is given")])
 def test_unknown_formats(tiny_run, tmp_path, formats, found):
-    assert _refusal(tiny_run, tmp_path / "out", formats=formats) == f"{found}; choose from savedmodel, onnx."
+    assert _refusal(tiny_run, tmp_path / "out", formats=formats) == (
+        f"{found}; choose from savedmodel, onnx, onnx-latent, onnx-fp16, onnx-int8."
+    )
 
 
 def test_a_run_without_a_stage(run_copy, tmp_path):

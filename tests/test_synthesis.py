@@ -114,7 +114,7 @@ def test_a_harmed_set_is_mended_to_the_same_bytes(opened, whole, tmp_path, harm)
 
 def test_an_interrupted_run_goes_on(opened, whole, tmp_path):
     class Stopping:
-        model_sha256, card = opened.model_sha256, opened.card
+        model_sha256, precision, card = opened.model_sha256, opened.precision, opened.card
         calls = 0
 
         def pixels(self, seed, index):
