@@ -42,10 +42,9 @@ def main() -> None:
     table = record.table(header, [[row[name] for name in header] for row in rows])
     table += (
         f"\nA synthetic pair at {options.size} pixels takes {whole['fixed']:.2f} s and {1000 * whole['each']:.2f} ms "
-        f"for each real one; {GOAL[0]:,} against {GOAL[1]} take about {whole['seconds'] / 3600:.1f} h on "
-        f"{options.threads} thread(s).\n"
+        f"for each real one; {GOAL[0]:,} against {GOAL[1]} take about {whole['seconds'] / 3600:.1f} h.\n"
     )
-    results = {"size": options.size, "threads": options.threads, "rows": rows, "extrapolated": whole}
+    results = {"size": options.size, "rows": rows, "extrapolated": whole}
     record.save("copy_search", results, table, options.out)
 
 
@@ -116,7 +115,7 @@ def _row(against: str, values: tuple[int, ...], measured: list[dict[str, float]]
 
 def _measured(count: int, reals: int, options: argparse.Namespace) -> dict[str, float]:
     job = [str(number) for number in (options.size, count, reals)]
-    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "TF_NUM_INTRAOP_THREADS": str(options.threads)}
+    environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
     command = [sys.executable, __file__, "--job", *job]
     told = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
     return json.loads(told.stdout.splitlines()[-1])
@@ -125,7 +124,6 @@ def _measured(count: int, reals: int, options: argparse.Namespace) -> dict[str, 
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=SIZE)
-    parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, default=record.RESULTS)
     parser.add_argument("--quick", action="store_true", help="fewer points")
     parser.add_argument("--job", type=int, nargs=3, help=argparse.SUPPRESS)

@@ -184,7 +184,7 @@ def open_artifact(folder: str | Path, runtime: Runtime = "auto") -> Artifact:
     if chosen is None:
         wanted = "SavedModel or ONNX file" if runtime == "auto" else _WANTED[runtime]
         raise SynthMedError(f"{folder} holds no {wanted}; export the run again with synthmed export.")
-    _check_files(folder, card, RUNTIMES[chosen])
+    check_files(folder, card, RUNTIMES[chosen])
     file = folder / RUNTIMES[chosen]
     try:
         return _open(file, card, chosen)
@@ -204,8 +204,17 @@ def _open(file: Path, card: dict[str, Any], runtime: str) -> Artifact:
     return OpenVinoArtifact(file, card) if runtime == "openvino" else OnnxArtifact(file, card, runtime)
 
 
-def _check_files(folder: Path, card: dict[str, Any], part: Path) -> None:
-    """Compares what is about to be opened with the card; while it is being exported the card lists nothing yet."""
+def check_files(folder: Path, card: dict[str, Any], part: Path) -> None:
+    """Compares a part of an artifact with the card; while it is being exported the card lists nothing yet.
+
+    Args:
+        folder: the artifact's.
+        card: its.
+        part: the file or folder in it that is about to be opened.
+
+    Raises:
+        SynthMedError: a file is missing, has changed or cannot be read.
+    """
     for name, expected in card.get("files", {}).items():
         if not Path(name).is_relative_to(part):
             continue

@@ -59,6 +59,7 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
 
 
 def draw(
+    opened: Artifact,
     model: Path,
     plan: Plan,
     out: Path,
@@ -70,7 +71,8 @@ def draw(
     """Draws what is missing of a set, and writes what stands beside the shards.
 
     Args:
-        model: the artifact's folder.
+        opened: the artifact.
+        model: its folder, which the workers open.
         plan: of the set.
         out: the set's folder, made where it is missing.
         runner: Beam's name for it, such as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
@@ -86,7 +88,7 @@ def draw(
     """
     out = Path(out)
     with files.failing_clearly(out):
-        shards.prepare(open_artifact(model, plan.runtime), plan, out)
+        shards.prepare(opened, plan, out)
         needed = [shard for shard in range(plan.shards) if not shards.is_whole(plan, shard, out, repair)]
         if needed:
             run(ShardHandler(model, plan, out, workers), needed, runner, options)

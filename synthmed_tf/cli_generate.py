@@ -68,7 +68,8 @@ def _in_shards(opened, model, out, numbers, workers, repair, shards, only, facts
 
         planned = dataclasses.replace(planned, options=dicom.parse_facts(facts).model_dump_json())
     if runner:
-        drawn = _import_beam().draw(model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers)
+        draw = _import_beam().draw
+        drawn = draw(opened, model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers)
         outcome = shard_job.Outcome(drawn, (), ())
     else:
         with terminal.bar("pairs") as progress:

@@ -63,7 +63,8 @@ def export(
     say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
     chain = make_chain(masks, photographs, Path(run))
     card = _describe(masks, photographs, name or out.name, licence)
-    measure = visibility.of_run(Path(run), np.asarray(masks.fov) >= 128)
+    smaller = set(formats) & set(parity.MOST_LOSS)
+    measure = visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
     try:
         with files.replaced_folder(out) as new:
             return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
@@ -95,7 +96,7 @@ def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Pa
 
 
 def _write(
-    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], measure: Measure, say: Say
+    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], measure: Measure | None, say: Say
 ) -> dict[str, Any]:
     """Fills the artifact's folder, and returns the parity report."""
     (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")

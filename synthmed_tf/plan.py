@@ -24,7 +24,7 @@ class Plan:
         shards: into how many shards they are cut, 1 to `count`; their lengths differ by one at the most.
         format: one of `FORMATS`.
         size: pixels a side.
-        runtime: `savedmodel` or `onnx`; they may differ by one grey level.
+        runtime: of `artifact.RUNTIMES`; they may differ by one grey level, and more in less precision.
         batch_size: pairs drawn at once, counted from the shard's first; so may batches of different sizes.
         options: of the format, as JSON; most have none.
     """

@@ -59,7 +59,7 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
         card = json.loads((folder / FILE).read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         card = None
-    except ValueError as error:
+    except (OSError, ValueError) as error:
         raise SynthMedError(f"{folder / FILE} is damaged ({error}); {otherwise}.") from error
     if not isinstance(card, dict) or card.get("kind") != KIND:
         raise SynthMedError(f"{folder} is there and is not a synthetic set; {otherwise}.")

@@ -28,13 +28,14 @@ def _files(folder):
 
 def test_beam_draws_the_same_set_and_then_nothing(tiny_artifact, single, tmp_path):
     plan, alone = single
+    opened = artifact.open_artifact(tiny_artifact, plan.runtime)
     out = tmp_path / "set"
-    assert beam.draw(tiny_artifact, plan, out, "DirectRunner") == 11
+    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == 11
     assert _files(out) == _files(alone)
     (out / "pairs-00002.tar").write_bytes(b"damaged")
-    assert beam.draw(tiny_artifact, plan, out, "DirectRunner") == len(plan.indices(2))
+    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == len(plan.indices(2))
     assert _files(out) == _files(alone)
-    assert beam.draw(tiny_artifact, plan, out, "DirectRunner") == 0
+    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == 0
 
 
 def test_shards_do_not_depend_on_their_order(tiny_artifact, single, tmp_path):

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -245,3 +246,12 @@ def test_a_saved_configuration_can_be_given_back(tmp_path):
     output = _done("train", "--preset=paper", "--data=phantom", "--dry-run", "--config", tmp_path / "config.json")
     shown, _, _ = output.partition("\n}\n")
     assert json.loads(shown + "}") == config.model_dump(mode="json")
+
+
+def test_generate_offers_every_runtime_of_an_artifact():
+    """Named in the command itself, since the artifact's module would slow its start."""
+    from synthmed_tf import artifact
+    from synthmed_tf.cli_generate import generate
+
+    [choice] = [parameter.type for parameter in generate.params if parameter.name == "runtime"]
+    assert tuple(choice.choices) == get_args(artifact.Runtime) == ("auto", *artifact.RUNTIMES)

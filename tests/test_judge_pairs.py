@@ -79,6 +79,12 @@ def test_a_folder_that_is_no_set_is_refused(tmp_path):
     assert "not a synthetic set" in _refusal(tmp_path)
 
 
+def test_a_set_of_another_format_is_refused_with_the_cure(folder):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"plan": {"format": "tfrecord"}}))
+    assert _refusal(folder).endswith("is a set of tfrecord, and plain pairs are judged; draw it with --format png.")
+
+
 def test_a_picture_of_another_size_is_named(folder):
     images.write_png(folder / "masks" / "00000005.png", np.zeros((16, 16), np.uint8))
     pairs = SetPairs(folder)

@@ -5,6 +5,7 @@ TF_SERVING_URL and TF_SERVING_GRPC name a running TensorFlow Serving that serves
 
 import base64
 import os
+import shutil
 import socket
 import threading
 from pathlib import Path
@@ -358,6 +359,14 @@ def test_an_artifact_without_its_savedmodel(tiny_artifact, tmp_path):
     (tmp_path / "card.json").write_bytes((tiny_artifact / "card.json").read_bytes())
     with pytest.raises(SynthMedError, match="holds no SavedModel"):
         Server(tmp_path)
+
+
+def test_an_artifact_that_is_not_what_its_card_lists(tiny_artifact, tmp_path):
+    shutil.copytree(tiny_artifact, tmp_path / "model")
+    with open(tmp_path / "model" / artifact.SAVEDMODEL / "saved_model.pb", "ab") as file:
+        file.write(b"x")
+    with pytest.raises(SynthMedError, match="saved_model.pb is not the file that card.json lists"):
+        Server(tmp_path / "model")
 
 
 def test_warm_up_requests_are_what_the_official_classes_read(tiny_artifact):

@@ -11,9 +11,7 @@ Of 24 moved copies, 24 spliced halves and 24 spliced quarters of real masks and 
 scores of 0.97 or more; pairs of different patients reached 0.33 whole, 0.39 in a half and 0.41 in a quarter.
 """
 
-import os
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
@@ -26,6 +24,7 @@ from synthmed_tf.data.alignment import correlation
 from synthmed_tf.evaluation.overlap import Tree, agreement, refined, tree_of
 from synthmed_tf.evaluation.shortlist import KINDS, REACH, WINDOWS, halved, likeness, posed, poses, reduced
 from synthmed_tf.evaluation.transforms import Transform
+from synthmed_tf.stream import parallel
 
 _KEPT = 256
 _MARGIN = 0.05
@@ -215,8 +214,7 @@ def _rated(
             rows[kind] = max(rated, key=lambda match: match.score)
         return rows
 
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(rate, range(len(block)))
+    return parallel(rate, range(len(block)))
 
 
 def _prepare(mask: np.ndarray) -> tuple[np.ndarray, Tree]:

@@ -76,25 +76,19 @@ def evaluate(job: Job, settings: Settings, progress: Progress = lambda what, don
     synthetic = SetPairs(job.set)
     _check_model(job, synthetic)
     train, holdout, other = _real_pairs(job, synthetic, progress)
-    try:
-        with _own_folder(job.out, synthetic.fingerprint):
-            case = Case(
-                synthetic=synthetic,
-                train=train,
-                holdout=holdout,
-                cache=Cache(job.out / "cache"),
-                settings=settings,
-                other=other,
-                artifact=job.artifact,
-                run=job.run,
-                progress=progress,
-            )
-            return _write(case, {name: _judge(name, case) for name in names}, job)
-    except OSError as error:
-        raise SynthMedError(
-            f"{error.filename or job.out} cannot be written ({error.strerror}); free space or choose another "
-            "--out, and run the same command again: what is finished is kept."
-        ) from error
+    with files.failing_clearly(job.out), _own_folder(job.out, synthetic.fingerprint):
+        case = Case(
+            synthetic=synthetic,
+            train=train,
+            holdout=holdout,
+            cache=Cache(job.out / "cache"),
+            settings=settings,
+            other=other,
+            artifact=job.artifact,
+            run=job.run,
+            progress=progress,
+        )
+        return _write(case, {name: _judge(name, case) for name in names}, job)
 
 
 def _judge(name: str, case: Case) -> Outcome:

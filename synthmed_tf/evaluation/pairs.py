@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from synthmed_tf import images, synthesis
+from synthmed_tf import images, setcard, synthesis
 from synthmed_tf.data.reading import VESSEL_THRESHOLD, derive_fov, load_samples
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.errors import SynthMedError
@@ -166,14 +166,10 @@ def _check(block: Block, names: Sequence[str], patients: Sequence[str]) -> None:
 
 
 def _set_card(folder: Path) -> dict[str, Any]:
-    try:
-        card = json.loads((folder / "card.json").read_text(encoding="utf-8"))
-    except (FileNotFoundError, NotADirectoryError):
-        card = None
-    except (OSError, ValueError) as error:
-        raise SynthMedError(f"{folder / 'card.json'} cannot be read ({error}); draw the set again.") from error
-    if not isinstance(card, dict) or card.get("kind") != synthesis.KIND:
-        raise SynthMedError(f"{folder} is not a synthetic set; name the folder that synthmed generate wrote.")
+    card = setcard.read(folder, "name the folder that synthmed generate wrote")
+    form = card.get("plan", {}).get("format", "png")
+    if form != "png":
+        raise SynthMedError(f"{folder} is a set of {form}, and plain pairs are judged; draw it with --format png.")
     return card
 
 

@@ -19,7 +19,6 @@ class Model:
         name: by which clients ask for it.
         version: its folder's number.
         signatures: a `SignatureDef` by name.
-        card: the artifact's.
     """
 
     def __init__(self, name: str, folder: Path):
@@ -36,8 +35,8 @@ class Model:
         from tensorflow.core.protobuf import saved_model_pb2
 
         self.name = name
-        self.card = artifact.read_card(folder)
         self.version, place = _latest(Path(folder))
+        artifact.check_files(Path(folder), artifact.read_card(folder), place.relative_to(folder))
         try:
             saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
             self.signatures = dict(saved.meta_graphs[0].signature_def)
