@@ -1,4 +1,5 @@
-// node node.mjs MODEL.onnx JOB.json OUT: draws the job's batches, and writes OUT/N.mask, OUT/N.image (raw bytes) and OUT/facts.json.
+// node node.mjs MODEL.onnx JOB.json OUT: draws the job's batches, and writes OUT/N.mask, OUT/N.image (raw bytes) and
+// OUT/facts.json.
 
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
