@@ -140,8 +140,9 @@ def test_another_pair_fact_or_pixel_gives_other_uids(photograph):
 @pytest.mark.parametrize("name", ["photograph", "segmentation"])
 def test_what_the_standard_demands_is_there(name, request):
     """By highdicom's tables of the standard: types 1 and 2 of the mandatory modules, at the root."""
-    from highdicom import _standard_utils as standard
-
+    standard = pytest.importorskip(
+        "highdicom._standard_utils", reason="highdicom before 0.28 keeps its tables elsewhere"
+    )
     data = request.getfixturevalue(name)
     modules = standard.get_iod_module_map()[standard.get_sop_class_iod_map()[data.SOPClassUID]]
     mandatory = [module["key"] for module in modules if module["usage"] == "M"]
