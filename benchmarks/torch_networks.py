@@ -121,13 +121,12 @@ class ImageGenerator(nn.Module):
 
     def forward(self, condition: Tensor, style: Tensor | None = None) -> Tensor:
         skips, x = [], condition
-        for level, (down, norm) in enumerate(zip(self.down, self.down_norms, strict=True)):
-            x = norm(down(x if level == 0 else F.leaky_relu(x, 0.2)))
+        for down, norm in zip(self.down, self.down_norms, strict=True):
+            x = F.leaky_relu(norm(down(x)), 0.2)
             skips.append(x)
         skips.pop()
         for block in self.up:
             x = torch.cat([block(x, style), skips.pop()], dim=1)
-        x = F.leaky_relu(x, 0.2)
         photograph = torch.tanh(self.head(x) if self.upsampling == "transposed" else self.head(x, condition))
         if not self.use_fov:
             return photograph
@@ -136,7 +135,7 @@ class ImageGenerator(nn.Module):
 
 
 class UpBlock(nn.Module):
-    """A decoder level: activation, convolution, normalization, style, dropout, at twice the resolution."""
+    """A decoder level: convolution, normalization, style, dropout, activation, at twice the resolution."""
 
     def __init__(self, before: int, after: int, norm: str, upsampling: str, dropout: float, style_dim: int):
         super().__init__()
@@ -151,10 +150,10 @@ class UpBlock(nn.Module):
         self.dropout = nn.Dropout(dropout) if dropout else nn.Identity()
 
     def forward(self, features: Tensor, style: Tensor | None) -> Tensor:
-        x = self.norm(self.convolution(F.leaky_relu(features, 0.2)))
+        x = self.norm(self.convolution(features))
         if self.modulation is not None:
             x = self.modulation(x, style)
-        x = self.dropout(x)
+        x = F.leaky_relu(self.dropout(x), 0.2)
         return upsample(x) if self.nearest else x
 
 

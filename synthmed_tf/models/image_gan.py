@@ -83,22 +83,21 @@ class ImageGenerator(keras.Model):
         for level, block in enumerate(self.up):
             seed = None if dropout_seed is None else dropout_seed + tf.constant([0, level], tf.int32)
             x = tf.concat([block(x, style, training=training, dropout_seed=seed), skips.pop()], axis=-1)
-        x = tf.nn.leaky_relu(x, 0.2)
         logits = self.head(x) if self.upsampling == "transposed" else self.head(x, condition)
         photograph = tf.tanh(tf.cast(logits, tf.float32))
         return _black_outside(photograph, condition[..., 1:2]) if self.use_fov else photograph
 
     def _encode(self, condition: tf.Tensor, training: bool) -> list[tf.Tensor]:
-        """The features of each level before activation, the bottleneck last."""
-        skips = []
-        for level, (down, norm) in enumerate(zip(self.down, self.down_norms, strict=True)):
-            x = condition if level == 0 else tf.nn.leaky_relu(skips[-1], 0.2)
-            skips.append(norm(down(x), training=training))
+        """The activated features of each level, the bottleneck last."""
+        x, skips = condition, []
+        for down, norm in zip(self.down, self.down_norms, strict=True):
+            x = tf.nn.leaky_relu(norm(down(x), training=training), 0.2)
+            skips.append(x)
         return skips
 
 
 class UpBlock(keras.layers.Layer):
-    """A decoder level: activation, convolution, normalization, style, dropout, at twice the resolution."""
+    """A decoder level: convolution, normalization, style, dropout, activation, at twice the resolution."""
 
     def __init__(self, filters: int, norm: layers.Normalization, upsampling: Upsampling, dropout: float, styled: bool):
         super().__init__()
@@ -112,12 +111,13 @@ class UpBlock(keras.layers.Layer):
         self.modulation = layers.Modulation(filters) if styled else None
 
     def call(self, features, style=None, training=False, dropout_seed=None):
-        """As `ImageGenerator.call`: `(batch, h, w, c)` to `(batch, 2h, 2w, filters)`, before activation."""
-        x = self.norm(self.convolution(tf.nn.leaky_relu(features, 0.2)), training=training)
+        """As `ImageGenerator.call`: activated `(batch, h, w, c)` to activated `(batch, 2h, 2w, filters)`."""
+        x = self.norm(self.convolution(features), training=training)
         if self.modulation is not None:
             x = self.modulation(x, style)
         if training and self.dropout:
             x = tf.nn.experimental.stateless_dropout(x, self.dropout, dropout_seed)
+        x = tf.nn.leaky_relu(x, 0.2)
         return layers.upsample(x) if self.upsampling == "nearest" else x
 
 

@@ -1,0 +1,125 @@
+"""How near to the machine's matrix product does drawing come, in each runtime?
+
+    python benchmarks/inference.py
+
+The generators of the presets at 256 x 256 after one step of training: what they draw is of no use, but takes as long as
+what trained ones draw. Matrix product and runtimes take turns, each in a process of its own; a runtime's figure is the
+median of its batches, and ratios are medians over the rounds.
+"""
+
+import argparse
+import os
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+
+import machine
+import numpy as np
+import record
+import runtimes
+
+from synthmed_tf import artifact, exporting
+from synthmed_tf.config import load_config
+
+PRESETS = ("recommended", "paper")
+RUNTIMES = ("savedmodel", "onnx", "openvino")
+_GOALS = {"savedmodel": 0.75, "best": 0.85}
+
+
+def main() -> None:
+    """Makes the models, draws, and writes JSON and table."""
+    options = _options()
+    results = {}
+    with tempfile.TemporaryDirectory() as folder:
+        for preset in options.presets:
+            made = model(preset, options.size, Path(options.models or folder))
+            results[preset] = _measured(made, options)
+            print(preset, results[preset], file=sys.stderr, flush=True)
+    about = {"size": options.size, "batch": options.batch_size, "threads": options.threads, "rounds": options.rounds}
+    record.save("inference", about | {"presets": results}, _table(results), options.out)
+
+
+def model(preset: str, size: int, folder: Path) -> Path:
+    """The artifact of a preset after one step on the built-in set; an earlier one is taken as it is."""
+    from synthmed_tf.training import run
+
+    made = folder / f"{preset}-{size}"
+    if not (made / artifact.CARD).exists():
+        small = [f"size={size}", "stage1.steps=1", "stage2.steps=1", "data.validation_share=0"]
+        config = load_config(preset, overrides=(*small, "stage1.batch_size=8", "stage2.batch_size=2"))
+        run.train(config, "phantom", folder / f"{made.name}-run", run.GANS, print)
+        exporting.export(folder / f"{made.name}-run", made, ("savedmodel", "onnx"))
+    return made
+
+
+def operations(file: Path) -> float:
+    """Floating-point operations of one picture: two for each multiplication in convolutions and matrix products."""
+    import onnx
+
+    graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
+    shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
+    weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    total = 0
+    for node in graph.node:
+        if node.op_type == "Conv":
+            total += 2 * np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:])
+        elif node.op_type == "ConvTranspose":
+            total += 2 * np.prod(weights[node.input[1]]) * np.prod(shapes[node.input[0]][2:])
+        elif node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:
+            total += 2 * np.prod(weights[node.input[1]])
+    return float(total)
+
+
+def _shape(value) -> tuple[int, ...]:
+    return tuple(dimension.dim_value for dimension in value.type.tensor_type.shape.dim)
+
+
+def _measured(made: Path, options: argparse.Namespace) -> dict:
+    work = operations(made / artifact.ONNX) / 1e9
+    rounds = []
+    for _ in range(options.rounds):
+        peak = machine.measure(options.threads)["matmul, GFLOP/s"]
+        speeds = {runtime: _speed(runtime, made, options) for runtime in options.runtimes}
+        rounds.append({"matmul, GFLOP/s": peak, "img/s": speeds})
+    share = {
+        runtime: statistics.median(one["img/s"][runtime] * work / one["matmul, GFLOP/s"] for one in rounds)
+        for runtime in options.runtimes
+    }
+    return {"GFLOP an image": work, "share": share, "rounds": rounds}
+
+
+def _speed(runtime: str, made: Path, options: argparse.Namespace) -> float:
+    """Pictures a second; the first batch, which is compiled or tuned, has been drawn before."""
+    _, facts = runtimes.draw(runtime, made, options.batch_size, options.threads)
+    return options.batch_size / statistics.median(facts["seconds"])
+
+
+def _table(results: dict) -> str:
+    header = ["preset", "runtime", "img/s", "GFLOP an image", "of the matmul peak", "goal"]
+    rows = []
+    for preset, one in results.items():
+        best = max(one["share"], key=one["share"].get)
+        for runtime, share in one["share"].items():
+            speed = statistics.median(round["img/s"][runtime] for round in one["rounds"])
+            goal = _GOALS["best"] if runtime == best else _GOALS.get(runtime)
+            row = [f"`{preset}`", runtimes.NAMES[runtime], f"{speed:.1f}", f"{one['GFLOP an image']:.2f}"]
+            rows.append([*row, f"{share:.0%}", f"{goal:.0%}" if goal else "–"])
+    return record.table(header, rows)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--presets", nargs="+", choices=PRESETS, default=PRESETS)
+    parser.add_argument("--runtimes", nargs="+", choices=runtimes.PYTHON, default=RUNTIMES)
+    parser.add_argument("--size", type=int, default=256)
+    parser.add_argument("--batch-size", type=int, default=8)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--models", type=Path, help="keep the models here, to measure them again")
+    parser.add_argument("--out", type=Path, default=record.RESULTS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
