@@ -1,14 +1,9 @@
-"""The prediction API over both interfaces, against TensorFlow Serving where there is one, else `synthmed serve`.
-
-TF_SERVING_URL and TF_SERVING_GRPC name a running TensorFlow Serving that serves SERVED_ARTIFACT as `synthmed`.
-"""
+"""The prediction API over both interfaces, against TensorFlow Serving where there is one, else `synthmed serve`."""
 
 import base64
-import os
 import shutil
 import socket
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,6 +14,7 @@ pytest.importorskip("uvicorn", reason="needs the extra serving")
 import grpc
 import requests
 import tensorflow as tf
+from served import OURS_ONLY, served_artifact
 from tensorflow_serving.apis import (
     get_model_metadata_pb2,
     get_model_status_pb2,
@@ -37,18 +33,11 @@ from synthmed_tf.serving.limits import BATCH_SIZES, Limits
 from synthmed_tf.serving.server import Server
 from synthmed_tf.serving.status import Refused
 
-OURS_ONLY = pytest.mark.skipif("TF_SERVING_URL" in os.environ, reason="a rule of synthmed serve alone")
-
 
 @pytest.fixture(scope="module")
 def served(tiny_artifact):
-    """URL, gRPC address and artifact of a server."""
-    if "TF_SERVING_URL" in os.environ:
-        folder = Path(os.environ["SERVED_ARTIFACT"])
-        yield os.environ["TF_SERVING_URL"], os.environ["TF_SERVING_GRPC"], folder
-        return
-    with Server(tiny_artifact) as server:
-        yield f"http://127.0.0.1:{server.rest_port}", f"127.0.0.1:{server.grpc_port}", tiny_artifact
+    with served_artifact(tiny_artifact) as server:
+        yield server
 
 
 @pytest.fixture(scope="module")
