@@ -18,6 +18,9 @@ _repository = click.option("--repository", required=True, type=_FOLDER, help="Th
 _keys = click.option(
     "--keys", required=True, type=_FOLDER, envvar="SYNTHMED_KEYS", help="The folder with its keys; or SYNTHMED_KEYS."
 )
+_wait = click.option(
+    "--wait", type=click.IntRange(0), default=600, show_default=True, help="Seconds to wait for another publisher."
+)
 
 
 @click.command()
@@ -42,7 +45,8 @@ _keys = click.option(
 @click.option("--full-report", is_flag=True, help="Publish the report's page too; it must hold no real picture.")
 @click.option("--artifact", type=_FOLDER, help="Share the generator that drew the set.")
 @click.option("--format", "formats", help="Several with commas; imagefolder,tfrecord if left.")
-def publish(folder, repository, keys, description, description_file, formats, **given):
+@_wait
+def publish(folder, repository, keys, description, description_file, formats, wait, **given):
     """Adds SET to a repository as one version, whole or not at all.
 
     The same command again changes nothing.
@@ -60,7 +64,7 @@ def publish(folder, repository, keys, description, description_file, formats, **
         **stated,
     )
     with terminal.bar("pairs") as progress:
-        new = publishing.publish(repository, keys, request, progress, _say)
+        new = publishing.publish(repository, keys, request, progress, _say, wait)
     name = f"{request.name}@{request.version}"
     if new:
         click.echo(f"{name} is in {repository}; upload it as docs/repository.md says")
@@ -73,7 +77,8 @@ def publish(folder, repository, keys, description, description_file, formats, **
 @_repository
 @_keys
 @click.option("--reason", required=True, help="Why; everybody will read it.")
-def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
+@_wait
+def withdraw(name: str, repository: Path, keys: Path, reason: str, wait: int) -> None:
     """Takes a version out of circulation for good, and leaves a tombstone.
 
     Whoever has downloaded it has it: this stops new downloads, and tells those who look.
@@ -81,7 +86,7 @@ def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
     with _needing_packages():
         from synthmed_tf.repository import publishing
 
-    new = publishing.withdraw(repository, keys, name, reason, _say)
+    new = publishing.withdraw(repository, keys, name, reason, _say, wait)
     click.echo(f"{name} is withdrawn" if new else f"{name} was withdrawn already; nothing was changed")
 
 

@@ -212,6 +212,25 @@ def test_damaged_metadata_is_not_signed_over(repository):
     assert repositories.contents(repository) == before
 
 
+def test_a_root_in_anothers_place_is_not_followed(repository):
+    shutil.copy(repository / "metadata" / "1.root.json", repository / "metadata" / "2.root.json")
+    with pytest.raises(SynthMedError, match=r"2\.root\.json is of version 1; restore it from"):
+        repositories.add(repository, _keys(repository), "second")
+
+
+def test_what_a_hostile_host_left_removes_nothing_elsewhere(repository, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (repository / ".transaction" / "..@..").mkdir(parents=True)
+    repositories.add(repository, _keys(repository), "second")
+    (repository / ".transaction" / "third@1.0.0").mkdir(parents=True)
+    (repository / "targets" / "third").mkdir()
+    (repository / "targets" / "third" / "1.0.0").symlink_to(tmp_path / "mine")
+    with pytest.raises(SynthMedError, match="is a link, behind which nothing is removed; remove the link"):
+        repositories.add(repository, _keys(repository), "third")
+    assert (tmp_path / "mine" / "file").exists() and (repository.parent / "keys" / "root.pem").exists()
+
+
 def test_an_index_that_was_changed_is_not_signed_over(repository):
     for path in (repository / "targets").glob("*.repository.json"):
         path.write_bytes(path.read_bytes().replace(b"first", b"worst"))

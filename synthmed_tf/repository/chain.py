@@ -5,7 +5,6 @@ of the versions, and these the files. Whatever is not yet named by `timestamp.js
 """
 
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -206,8 +205,7 @@ class Chain:
             if not 0 <= current.get(found[2], -1) - int(found[1]) <= KEPT:
                 path.unlink()
             elif found[2] == "targets":
-                announced = json.loads(path.read_bytes())["signed"]["targets"][INDEX]
-                indexes.add(f"{announced['hashes']['sha256']}.{INDEX}")
+                indexes.add(_load(path).signed.targets[INDEX].get_prefixed_paths()[0])
         for path in (self.repository / TARGETS).glob(f"*.{INDEX}"):
             if path.name not in indexes:
                 path.unlink()
@@ -257,7 +255,7 @@ def _read_root(folder: Path) -> Metadata[Root]:
         path = folder / f"{version}.root.json"
         if not path.is_file():
             return root
-        root = _read(path, trusted, "root")
+        root = _read(path, trusted, "root", MetaFile(version))
         _verify(path, root, root.signed, "root")
         trusted = root.signed
 

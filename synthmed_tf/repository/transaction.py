@@ -7,6 +7,7 @@ until the end: it tells the next publisher what one that was killed may have lef
 
 import contextlib
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,7 @@ WAIT = 600.0
 _LOCK = ".transaction.lock"
 _WORK = ".transaction"
 _FILES = "files"
+_ID = re.compile(f"{NAME.pattern}@{VERSION.pattern}")
 
 
 class Transaction:
@@ -50,7 +52,7 @@ class Transaction:
         Raises:
             SynthMedError: there can be no version of this name.
         """
-        if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
+        if not _ID.fullmatch(f"{name}@{version}"):
             raise SynthMedError(f"{name}@{version} is no name and version; write it as retina-chase@1.0.0.")
         folder = self._chain.repository / _WORK / f"{name}@{version}" / _FILES
         folder.mkdir(parents=True)
@@ -169,9 +171,9 @@ def _settle(repository: Path) -> Chain:
     """Makes the files agree with the metadata, whether a transaction ended well, ended with an error or was killed."""
     chain = Chain.read(repository)
     work = repository / _WORK
-    for marker in work.iterdir() if work.is_dir() else ():
-        announced = set(chain.role(marker.name).signed.targets) if marker.name in chain.names else set()
-        _reduce(repository / TARGETS, Path(*marker.name.split("@")), announced)
+    for name in filter(_ID.fullmatch, os.listdir(work) if work.is_dir() else ()):
+        announced = set(chain.role(name).signed.targets) if name in chain.names else set()
+        _reduce(repository / TARGETS, Path(*name.split("@")), announced)
     for folder in (repository / METADATA, repository / TARGETS):
         files.clear_remains(folder)
     chain.copy_index()
@@ -182,6 +184,8 @@ def _settle(repository: Path) -> Chain:
 
 def _reduce(targets: Path, version: Path, announced: set[str]) -> None:
     """Leaves of a version's folder what is announced, and no empty folder."""
+    if (targets / version).resolve() != targets.resolve() / version:
+        raise SynthMedError(f"{targets / version} is a link, behind which nothing is removed; remove the link.")
     for folder, _, names in os.walk(targets / version, topdown=False):
         for name in names:
             path = Path(folder, name)
