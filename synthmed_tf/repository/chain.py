@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import DelegatedRole, Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
@@ -44,6 +45,12 @@ class Chain:
     snapshot: Metadata[Snapshot]
     targets: Metadata[Targets]
 
+    @staticmethod
+    def check(repository: Path) -> None:
+        """Raises SynthMedError where a folder is no repository."""
+        if not (repository / METADATA / "1.root.json").is_file():
+            raise SynthMedError(f"{repository} is not a repository; make one with synthmed repository init.")
+
     @classmethod
     def read(cls, repository: Path) -> "Chain":
         """Reads and verifies, whether or not it has expired.
@@ -51,9 +58,8 @@ class Chain:
         Raises:
             SynthMedError: there is no repository, or a file is missing, damaged or signed by other keys.
         """
+        cls.check(repository)
         folder = repository / METADATA
-        if not (folder / "1.root.json").is_file():
-            raise SynthMedError(f"{repository} is not a repository; make one with synthmed repository init.")
         root = _read_root(folder)
         timestamp = _read(folder / "timestamp.json", root.signed, "timestamp")
         meta = timestamp.signed.snapshot_meta
@@ -102,7 +108,7 @@ class Chain:
 
     def announce_index(self, index: Index) -> None:
         """Writes a new index where nobody looks for one yet, and has the targets name it."""
-        content = (index.model_dump_json() + "\n").encode()
+        content = _encode(index)
         announced = TargetFile.from_data(INDEX, content, ["sha256"])
         files.write_bytes(self.repository / TARGETS / announced.get_prefixed_paths()[0], content, durable=True)
         self.targets.signed.targets[INDEX] = announced
@@ -143,6 +149,13 @@ class Chain:
         self.targets.signed.delegations.roles[name] = DelegatedRole(name, [key.keyid], 1, True, paths)
         return role
 
+    def hand_over(self, signer: CryptoSigner) -> None:
+        """Delegates all versions to a new key; their roles are still to be signed with it."""
+        key, delegations = signer.public_key, self.targets.signed.delegations
+        delegations.keys = {key.keyid: key}
+        for role in delegations.roles.values():
+            role.keyids = [key.keyid]
+
     def commit(self, signers: Signers, changed: Mapping[str, Metadata[Targets]]) -> None:
         """Signs and writes what has changed, and the timestamp last: with it all of it is there.
 
@@ -171,7 +184,7 @@ class Chain:
         files.write_bytes(self._file(f"{version}.snapshot"), content, durable=True)
         self.timestamp.signed.snapshot_meta = MetaFile.from_data(version, content, ["sha256"])
 
-    def renew_root(self, signers: Iterable) -> None:
+    def renew_root(self, signers: Iterable[CryptoSigner]) -> None:
         """Signs and writes the next root, which counts from this moment."""
         root = self.root.signed
         root.version += 1
@@ -199,7 +212,7 @@ class Chain:
             if path.name not in indexes:
                 path.unlink()
 
-    def _sign(self, metadata: Metadata, signer, role: str) -> bytes:
+    def _sign(self, metadata: Metadata, signer: CryptoSigner, role: str) -> bytes:
         metadata.signed.version += 1
         metadata.signed.expires = _in_days(days(self.root.signed, role))
         metadata.sign(signer)
@@ -223,6 +236,13 @@ def set_days(root: Root, role: str, count: int) -> None:
 def days(root: Root, role: str) -> int:
     """For how many days a signature of a role is good."""
     return root.roles[role].unrecognized_fields[_DAYS]
+
+
+def _encode(index: Index) -> bytes:
+    """A line a version, for people and for tools that compare."""
+    head = index.model_copy(update={"entries": ()}).model_dump_json().removesuffix("]}")
+    rows = ",\n".join(row.model_dump_json() for row in index.entries)
+    return f"{head}\n{rows}\n]}}\n".encode()
 
 
 def _in_days(count: int) -> datetime:
