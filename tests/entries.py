@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import struct
+import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -42,6 +44,18 @@ def pair(index: int, size: int = SIZE, seed: int = SEED) -> tuple[np.ndarray, np
     random = np.random.default_rng([seed, index])
     mask = np.where(random.random((size, size, 1)) < 0.2, 255, 0).astype(np.uint8)
     return mask, random.integers(0, 256, (size, size, 3), np.uint8)
+
+
+def black_png(side: int) -> bytes:
+    """A small PNG file that unpacks to a black picture of `side` pixels a side."""
+    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    rows = zlib.compressobj(9)
+    packed = b"".join(rows.compress(bytes(side + 1)) for _ in range(side)) + rows.flush()
+    chunks = ((b"IHDR", head), (b"IDAT", packed), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
+        for name, content in chunks
+    )
 
 
 def request(drawn: Path, name: str = "phantom", version: str = "1.0.0", **fields) -> building.Request:
@@ -102,12 +116,10 @@ def metadata(repository: Path, name: str) -> Path:
 
 def resign(repository: Path, name: str, change) -> None:
     """Changes a top-level role's metadata and signs it with its key, and those that name it."""
-    chain = Chain.read(repository)
-    signers = keys.read(repository.parent / "keys", keys.ONLINE, chain.root.signed)
     path = metadata(repository, name)
     role = Metadata.from_bytes(path.read_bytes())
     change(role.signed)
-    role.sign(signers[name])
+    role.sign(keys.load(keys.place(repository.parent / "keys", name)))
     path.write_bytes(role.to_bytes())
     if name == "targets":
         meta = MetaFile.from_data(role.signed.version, path.read_bytes(), ["sha256"])

@@ -21,6 +21,8 @@ class Host:
         times: how often it still does.
         instead: what it sends in the place of a file, by what the path ends with.
         endless: paths of which it sends without end.
+        span: what it says of every range.
+        before: is called with the path of each request.
         status: it answers with this in the place of 200, so often as `times` says.
     """
 
@@ -30,6 +32,7 @@ class Host:
         self.instead: dict[str, bytes] = {}
         self.endless: tuple[str, ...] = ()
         self.status: int | None = None
+        self.span: str | None = None
         self.before: Callable[[str], None] = lambda path: None
 
     def fault(self) -> bool:
@@ -81,7 +84,7 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         self.send_response(status)
         self.send_header("Content-Length", str(length))
         if status == 206:
-            self.send_header("Content-Range", span)
+            self.send_header("Content-Range", self.server.host.span or span)
         self.end_headers()
 
     def log_message(self, *_):
