@@ -80,7 +80,7 @@ def _verdict(answer: Verdict, without: Callable[[str], str]) -> Verdict:
 
 
 def _without_errors(figures: Json) -> Json:
-    """A reason for leaving something out may be an error, a whole sentence that names files; the judge's own is none."""
+    """A reason for leaving something out may be an error, a sentence that names files; the judge's own are none."""
     reasons = figures.get("left_out")
     if reasons is None:
         return figures
@@ -99,14 +99,9 @@ def _patients(written: Report) -> dict[str, str]:
 def _names(written: Report) -> set[str]:
     """Names of real files, folders and patients, as far as a report knows them."""
     copies = written.sections.get("privacy", {}).get("copies", ())
-    data = (written.sections.get("compared", {}).get("data") or {}).values()
-    held = (name for facts in data for name in facts.get("validation_patients", ()))
-    return {
-        *_patients(written),
-        *(copy["real"] for copy in copies),
-        *held,
-        *(facts.get("source", "") for facts in data),
-    }
+    stages = (written.sections.get("compared", {}).get("data") or {}).values()
+    named = {name for facts in stages for name in (facts.get("source"), *facts.get("validation_patients", ())) if name}
+    return {*_patients(written), *(copy["real"] for copy in copies), *named}
 
 
 def _without_names(names: Iterable[str], patients: dict[str, str]) -> Callable[[str], str]:
