@@ -63,11 +63,11 @@ def report(written: Report) -> Report:
 def _compared(figures: dict[str, Json], patients: dict[str, str]) -> dict[str, Json]:
     """The figures that name somebody, with pseudonyms."""
     sides = {
-        side: figures[side] and figures[side] | {"names": [patients[name] for name in figures[side]["names"]]}
-        for side in _SIDES
+        side: pairs and pairs | {"names": [patients[name] for name in pairs["names"]]}
+        for side, pairs in ((side, figures.get(side)) for side in _SIDES)
     }
-    shared = [patients[name] for name in figures["shared_patients"]]
-    data = figures["data"] and training_facts(figures["data"])
+    shared = [patients[name] for name in figures.get("shared_patients", ())]
+    data = figures.get("data") and training_facts(figures["data"])
     return sides | {"shared_patients": shared, "data": data}
 
 
@@ -97,11 +97,11 @@ def _patients(written: Report) -> dict[str, str]:
 
 
 def _names(written: Report) -> set[str]:
-    """Names of real files, folders and patients, as far as a report knows them."""
+    """Names of real files and patients, as far as a report knows them; folders are named in fields and errors alone."""
     copies = written.sections.get("privacy", {}).get("copies", ())
     stages = (written.sections.get("compared", {}).get("data") or {}).values()
-    named = {name for facts in stages for name in (facts.get("source"), *facts.get("validation_patients", ())) if name}
-    return {*_patients(written), *(copy["real"] for copy in copies), *named}
+    held = (name for facts in stages for name in facts.get("validation_patients", ()))
+    return {*_patients(written), *(copy["real"] for copy in copies), *held}
 
 
 def _without_names(names: Iterable[str], patients: dict[str, str]) -> Callable[[str], str]:
