@@ -1,129 +1,73 @@
-"""Small repositories with real entries for tests: sets of random pictures, published as they would be."""
+"""Sets, reports and requests for tests of what a version's folder holds."""
 
+import dataclasses
 import json
-import shutil
-import struct
-import zlib
 from datetime import datetime, timezone
 from pathlib import Path
 
-import numpy as np
-from tuf.api.metadata import Metadata, MetaFile, TargetFile
+from judging import drawn as phantoms
+from reports import made_outcomes
 
-from synthmed_tf import setcard
-from synthmed_tf.formats import png
-from synthmed_tf.formats.base import Pair
-from synthmed_tf.repository import building, keys, publishing, trust
-from synthmed_tf.repository.chain import Chain
+from synthmed_tf.evaluation import report
+from synthmed_tf.evaluation.cache import Cache
+from synthmed_tf.evaluation.case import QUICK, Case
+from synthmed_tf.evaluation.pairs import ArrayPairs, SetPairs
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.repository import building
 
-PUBLISHED = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
-MODEL = "ab" * 32
-SIZE, COUNT, SEED = 32, 3, 7
+TRAIN = ("anna-k", "bertil", "07_left", "dora")
+HOLDOUT = ("emil", "frida", "gösta")
+REAL = {*TRAIN, *HOLDOUT, "photo_17.tif", "ward-9"}
+"""What must not be published."""
+
+PUBLISHED = datetime(2026, 11, 25, 12, 30, tzinfo=timezone.utc)
 
 
-def drawn_set(folder: Path, count: int = COUNT, size: int = SIZE, seed: int = SEED, model: str = MODEL) -> Path:
-    """Writes a set as `synthmed generate` leaves one; the pictures are random, indices 0 to count - 1."""
-    facts = {"source": "eyes", "layout": "plain", "pairs": 5, "patients": 3, "size": size, "sha256": "cd" * 32}
-    card = {"kind": setcard.KIND, "model_sha256": model, "precision": "float32", "seed": seed, "size": size}
-    card |= {"synthetic": True, "licence": "CC BY 4.0", "data": {"stage1": facts, "stage2": facts}, "evaluation": "not evaluated", "made_with": "a test"}
-    for name in png.FOLDERS:
-        (folder / name).mkdir(parents=True)
-    (folder / setcard.FILE).write_text(json.dumps(card))
-    lines = []
-    for index in range(count):
-        line, contents = png.encode(Pair(index, *pair(index, size, seed)), seed, model)
-        lines.append(json.dumps(line) + "\n")
-        for name, content in contents.items():
-            (folder / name).write_bytes(content)
-    (folder / "manifest.jsonl").write_text("".join(lines))
+def request(folder: Path, **changes) -> building.Request:
+    """A request to publish a set."""
+    made = building.Request(folder, "tiny-eyes", "1.2.0", "Tiny eyes", "CC BY 4.0", ("Ada L.",), PUBLISHED)
+    return dataclasses.replace(made, **changes)
+
+
+def built(made: building.Request, folder: Path):
+    """The entry, built into a new folder."""
+    folder.mkdir()
+    return building.build(made, folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file by its place."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_report(judged: Path, folder: Path, states=(), **changes) -> Path:
+    """A report on a set of 12 pairs: figures of all sections, made up; no copy, and CANNOT TELL to membership.
+
+    Args:
+        judged: the set.
+        folder: of the report.
+        states: of verdicts, by their questions.
+        changes: of fields of the report.
+    """
+    block = phantoms(64, range(len(TRAIN) + len(HOLDOUT)))
+    parts = [ArrayPairs(_rows(block, rows), names, names) for rows, names in _sides()]
+    case = Case(SetPairs(judged), *parts, Cache(folder / "cache"), QUICK)
+    written = report.make(case, made_outcomes(case), real_pictures=False)
+    states = {"copies": State.PASS} | dict(states)
+    verdicts = [
+        answer.model_copy(update={"state": states.get(answer.question, answer.state)}) for answer in written.verdicts
+    ]
+    sections = json.loads(json.dumps(written.sections))
+    sections["privacy"] |= {"copies": [], "left_out": {"reconstruction by Stage-II": "ward-9/model is missing."}}
+    made = {"verdicts": tuple(verdicts), "sections": sections} | changes
+    report.write(written.model_copy(update=made), report.pair_lines(case, {}), folder)
+    (folder / "report.html").write_text("<!doctype html><title>anna-k</title>")
     return folder
 
 
-def pair(index: int, size: int = SIZE, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
-    """The mask `(size, size, 1)` and the photograph `(size, size, 3)` of a pair, uint8."""
-    random = np.random.default_rng([seed, index])
-    mask = np.where(random.random((size, size, 1)) < 0.2, 255, 0).astype(np.uint8)
-    return mask, random.integers(0, 256, (size, size, 3), np.uint8)
+def _sides():
+    return ((slice(0, len(TRAIN)), TRAIN), (slice(len(TRAIN), None), HOLDOUT))
 
 
-def black_png(side: int) -> bytes:
-    """A small PNG file that unpacks to a black picture of `side` pixels a side."""
-    head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
-    rows = zlib.compressobj(9)
-    packed = b"".join(rows.compress(bytes(side + 1)) for _ in range(side)) + rows.flush()
-    chunks = ((b"IHDR", head), (b"IDAT", packed), (b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(
-        struct.pack(">I", len(content)) + name + content + struct.pack(">I", zlib.crc32(name + content))
-        for name, content in chunks
-    )
-
-
-def request(drawn: Path, name: str = "phantom", version: str = "1.0.0", **fields) -> building.Request:
-    """What is published of a set."""
-    said = {"title": "Phantoms", "licence": "CC-BY-4.0", "creators": ("A. Tester",), "published": PUBLISHED}
-    return building.Request(set=drawn, name=name, version=version, **(said | fields))
-
-
-def make(folder: Path, *versions: str, **fields) -> Path:
-    """A folder with the repository `repo`, its `keys`, and the set `drawn` published as each of `name@version`."""
-    trust.init(folder / "repo", folder / "keys", "A repository")
-    drawn_set(folder / "drawn")
-    for version in versions:
-        publish(folder, version, **fields)
-    return folder / "repo"
-
-
-def publish(folder: Path, name_and_version: str, **fields) -> None:
-    """Publishes the set again, as another version."""
-    name, version = name_and_version.split("@")
-    publishing.publish(folder / "repo", folder / "keys", request(folder / "drawn", name, version, **fields))
-
-
-def copied(made: Path, folder: Path) -> Path:
-    """A copy of what `make` made, to change; gives its `repo`."""
-    shutil.copytree(made, folder)
-    return folder / "repo"
-
-
-def sign_again(repository: Path, name: str, change=lambda targets: None) -> None:
-    """Signs a version's role for what lies in its folder now, as a publisher who means harm could.
-
-    Args:
-        repository: with its keys beside it.
-        name: such as `phantom@1.0.0`.
-        change: may change the signed `Targets` of the version.
-    """
-    chain = Chain.read(repository)
-    signers = keys.read(repository.parent / "keys", keys.ONLINE, chain.root.signed)
-    targets, place = repository / "targets", Path(*name.split("@"))
-    there = [path for path in sorted((targets / place).rglob("*")) if path.is_file() and not path.is_symlink()]
-    announced = {}
-    for path in there:
-        target = path.relative_to(targets).as_posix()
-        announced[target] = TargetFile.from_file(target, str(path), ["sha256"])
-    role = chain.delegate(name, announced, signers)
-    change(role.signed)
-    chain.commit(signers, {name: role, "targets": chain.targets})
-
-
-def metadata(repository: Path, name: str) -> Path:
-    """The newest file of a role."""
-    if name == "timestamp":
-        return repository / "metadata" / "timestamp.json"
-    numbered = repository.glob(f"metadata/*.{name}.json")
-    return max(numbered, key=lambda path: int(path.name.split(".")[0]))
-
-
-def resign(repository: Path, name: str, change) -> None:
-    """Changes a top-level role's metadata and signs it with its key, and those that name it."""
-    path = metadata(repository, name)
-    role = Metadata.from_bytes(path.read_bytes())
-    change(role.signed)
-    role.sign(keys.load(keys.place(repository.parent / "keys", name)))
-    path.write_bytes(role.to_bytes())
-    if name == "targets":
-        meta = MetaFile.from_data(role.signed.version, path.read_bytes(), ["sha256"])
-        resign(repository, "snapshot", lambda signed: signed.meta.update({"targets.json": meta}))
-    if name == "snapshot":
-        meta = MetaFile.from_data(role.signed.version, path.read_bytes(), ["sha256"])
-        resign(repository, "timestamp", lambda signed: setattr(signed, "snapshot_meta", meta))
+def _rows(block, rows):
+    return type(block)(block.photographs[rows], block.masks[rows], block.fields[rows])

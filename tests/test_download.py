@@ -10,7 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-import entries
+import published
 import numpy as np
 import pytest
 import web_host
@@ -28,7 +28,7 @@ from synthmed_tf.repository.fetching import Source
 ZIP = "imagefolder/train-00000-of-00001.zip"
 TFRECORD = "tfrecord/synthmed-train.tfrecord-00000-of-00001"
 SMALL = ("README.md", "card.json", "croissant.json", "thumbnail.png")
-PREVIEWS = tuple(f"previews/{index:08d}.{kind}.png" for index in range(entries.COUNT) for kind in ("image", "mask"))
+PREVIEWS = tuple(f"previews/{index:08d}.{kind}.png" for index in range(published.COUNT) for kind in ("image", "mask"))
 USUAL = {"entry.json", ZIP, *SMALL, *PREVIEWS}
 
 
@@ -36,11 +36,11 @@ USUAL = {"entry.json", ZIP, *SMALL, *PREVIEWS}
 def made(tmp_path_factory, tiny_artifact):
     """A folder with a repository of phantom@1.0.0 in two formats, and shared@1.0.0 with its generator."""
     folder = tmp_path_factory.mktemp("made")
-    entries.make(folder, "phantom@1.0.0")
+    published.make(folder, "phantom@1.0.0")
     card = json.loads((tiny_artifact / "card.json").read_bytes())
     shutil.rmtree(folder / "drawn")
-    entries.drawn_set(folder / "drawn", model=card["model_sha256"])
-    entries.publish(folder, "shared@1.0.0", formats=("imagefolder",), artifact=tiny_artifact)
+    published.drawn_set(folder / "drawn", model=card["model_sha256"])
+    published.publish(folder, "shared@1.0.0", formats=("imagefolder",), artifact=tiny_artifact)
     return folder
 
 
@@ -346,17 +346,17 @@ def test_a_root_that_was_had_otherwise_is_demanded(made, tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["phantom", "shared"])
 def test_a_set_is_loaded_as_pairs(made, tmp_path, name):
     loaded = synthmed_tf.repository.load(name, made / "repo", tmp_path / "cache")
-    assert loaded.card.name == name and loaded.card.count == entries.COUNT
+    assert loaded.card.name == name and loaded.card.count == published.COUNT
     seen = list(loaded.dataset.as_numpy_iterator())
-    assert len(seen) == entries.COUNT
+    assert len(seen) == published.COUNT
     for index, (photograph, mask) in enumerate(seen):
-        expected = entries.pair(index)
+        expected = published.pair(index)
         np.testing.assert_array_equal(mask, expected[0], strict=True)
         np.testing.assert_array_equal(photograph, expected[1], strict=True)
 
 
 def test_a_set_that_was_withdrawn_is_not_loaded(made, tmp_path):
-    repo = entries.copied(made, tmp_path / "made")
+    repo = published.copied(made, tmp_path / "made")
     publishing.withdraw(repo, repo.parent / "keys", "phantom@1.0.0", "pair 2 is a copy")
     with pytest.raises(SynthMedError, match=r"phantom@1.0.0 was withdrawn on .*: pair 2 is a copy; do not use it"):
         synthmed_tf.repository.load("phantom", repo, tmp_path / "cache")
@@ -373,10 +373,10 @@ def test_a_picture_that_claims_to_be_larger_is_refused_before_it_is_unpacked(mad
 
     from synthmed_tf.repository import loading
 
-    bomb = entries.black_png(4_000)
+    bomb = published.black_png(4_000)
     features = {name: tf.train.Feature(bytes_list=tf.train.BytesList(value=[bomb])) for name in ("image", "mask")}
     example = tf.train.Example(features=tf.train.Features(feature=features))
     with tf.io.TFRecordWriter(str(tmp_path / "bomb")) as writer:
         writer.write(example.SerializeToString())
     with pytest.raises(tf.errors.InvalidArgumentError):
-        next(iter(loading._tfrecords([str(tmp_path / "bomb")], entries.SIZE)))
+        next(iter(loading._tfrecords([str(tmp_path / "bomb")], published.SIZE)))

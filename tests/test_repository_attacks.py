@@ -6,7 +6,7 @@ import shutil
 from datetime import datetime, timezone
 from pathlib import Path
 
-import entries
+import published
 import pytest
 import web_host
 from securesystemslib.signer import CryptoSigner
@@ -27,14 +27,14 @@ NOTHING = "; nothing of it was used"
 def made(tmp_path_factory):
     """A folder with a repository of two sets. Not to be changed."""
     folder = tmp_path_factory.mktemp("made")
-    entries.make(folder, "phantom@1.0.0", "other@1.0.0", formats=("imagefolder",))
+    published.make(folder, "phantom@1.0.0", "other@1.0.0", formats=("imagefolder",))
     return folder
 
 
 @pytest.fixture
 def repo(made, tmp_path):
     """A copy of the repository to change, with its keys beside it."""
-    return entries.copied(made, tmp_path / "made")
+    return published.copied(made, tmp_path / "made")
 
 
 @pytest.fixture
@@ -102,10 +102,10 @@ def test_a_file_that_goes_on(repo, read):
 
 
 def test_files_of_two_sets_that_were_swapped(repo, read):
-    entries.drawn_set(repo.parent / "again", seed=8)
+    published.drawn_set(repo.parent / "again", seed=8)
     shutil.rmtree(repo.parent / "drawn")
     (repo.parent / "again").rename(repo.parent / "drawn")
-    entries.publish(repo.parent, "others@1.0.0", formats=("imagefolder",))
+    published.publish(repo.parent, "others@1.0.0", formats=("imagefolder",))
     place = "previews/00000000.image.png"
     one, other = (repo / "targets" / name / "1.0.0" / place for name in ("phantom", "others"))
     content = one.read_bytes()
@@ -116,7 +116,7 @@ def test_files_of_two_sets_that_were_swapped(repo, read):
 
 
 def test_roles_of_two_sets_that_were_swapped(repo, read):
-    one, other = (entries.metadata(repo, f"{name}@1.0.0") for name in ("phantom", "other"))
+    one, other = (published.metadata(repo, f"{name}@1.0.0") for name in ("phantom", "other"))
     content = one.read_bytes()
     one.write_bytes(other.read_bytes())
     other.write_bytes(content)
@@ -125,7 +125,7 @@ def test_roles_of_two_sets_that_were_swapped(repo, read):
 
 def test_an_entry_that_is_signed_in_the_place_of_another(repo, read):
     shutil.copyfile(repo / "targets/other/1.0.0/entry.json", repo / "targets/phantom/1.0.0/entry.json")
-    entries.sign_again(repo, "phantom@1.0.0")
+    published.sign_again(repo, "phantom@1.0.0")
     assert _refusal(read, repo) == "phantom/1.0.0/entry.json is that of other@1.0.0; do not use it."
 
 
@@ -133,7 +133,7 @@ def test_an_entry_that_says_other_than_is_signed(repo, read):
     path = repo / "targets/phantom/1.0.0/entry.json"
     digest = hashlib.sha256((repo / "targets/phantom/1.0.0/README.md").read_bytes()).hexdigest()
     path.write_text(path.read_text().replace(digest, "0" * 64))
-    entries.sign_again(repo, "phantom@1.0.0")
+    published.sign_again(repo, "phantom@1.0.0")
     assert _refusal(read, repo) == "phantom/1.0.0/entry.json says of README.md what is not signed; do not use it."
 
 
@@ -143,7 +143,7 @@ def test_an_entry_whose_files_leave_its_folder(repo, read, tmp_path, place):
     entry = json.loads(path.read_bytes())
     entry["files"][0]["path"] = place
     path.write_text(json.dumps(entry))
-    entries.sign_again(repo, "phantom@1.0.0")
+    published.sign_again(repo, "phantom@1.0.0")
     said = _refusal(read, repo)
     assert said.startswith("Path ") and said.endswith("a file is named relative to its folder, plainly.")
     assert said.isprintable()
@@ -152,7 +152,7 @@ def test_an_entry_whose_files_leave_its_folder(repo, read, tmp_path, place):
 
 @pytest.mark.parametrize("role", ["targets", "snapshot", "phantom@1.0.0"])
 def test_metadata_that_was_changed(repo, read, role):
-    path = entries.metadata(repo, role)
+    path = published.metadata(repo, role)
     _flip(path)
     said = f"metadata/{path.name} was changed, swapped or cut short: it is not the file that is signed{NOTHING}."
     assert _refusal(read, repo) == said
@@ -182,7 +182,7 @@ def test_a_timestamp_that_another_key_signed(repo, read):
 
 def test_an_older_state_is_a_rollback(repo, read, tmp_path):
     old = _state(repo, tmp_path / "old")
-    entries.publish(repo.parent, "third@1.0.0", formats=("imagefolder",))
+    published.publish(repo.parent, "third@1.0.0", formats=("imagefolder",))
     read(repo)
     _show(old, repo)
     said = "the metadata was rolled back: metadata/timestamp.json is older than what was seen before"
@@ -196,7 +196,7 @@ def test_a_snapshot_that_is_rolled_back_under_a_new_timestamp(repo, read):
     def roll_back(timestamp):
         timestamp.version, timestamp.snapshot_meta.version = timestamp.version + 1, old.version - 1
 
-    entries.resign(repo, "timestamp", roll_back)
+    published.resign(repo, "timestamp", roll_back)
     assert "rolled back" in _refusal(read, repo)
     assert "New snapshot version must be >= 3, got version 2" in _refusal(read, repo)
 
@@ -209,7 +209,7 @@ def test_targets_that_are_rolled_back_under_a_new_snapshot(repo, read):
         snapshot.version += 1
         snapshot.meta["targets.json"].version = 1
 
-    number = Metadata.from_bytes(entries.metadata(repo, "snapshot").read_bytes()).signed.version
+    number = Metadata.from_bytes(published.metadata(repo, "snapshot").read_bytes()).signed.version
     _resign_as_next(repo, roll_back)
     said = _refusal(read, repo)
     assert said.startswith(f"the metadata was rolled back: metadata/{number + 1}.snapshot.json is older")
@@ -229,21 +229,21 @@ def test_a_role_that_is_no_longer_announced(repo, read):
 
 def _next(repo):
     """Gives the timestamp a new version, so that it is read."""
-    entries.resign(repo, "timestamp", lambda signed: setattr(signed, "version", signed.version + 1))
+    published.resign(repo, "timestamp", lambda signed: setattr(signed, "version", signed.version + 1))
 
 
 def _resign_as_next(repo, change):
     """Signs a changed snapshot as the next one, and a timestamp that names it."""
-    path = entries.metadata(repo, "snapshot")
+    path = published.metadata(repo, "snapshot")
     number = int(path.name.split(".")[0])
     shutil.copyfile(path, path.with_name(f"{number + 1}.snapshot.json"))
-    entries.resign(repo, "snapshot", change)
+    published.resign(repo, "snapshot", change)
     _next(repo)
 
 
 @pytest.mark.parametrize("role", ["timestamp", "snapshot", "targets"])
 def test_metadata_that_has_expired_is_frozen(repo, read, role):
-    entries.resign(repo, role, lambda signed: setattr(signed, "expires", PAST))
+    published.resign(repo, role, lambda signed: setattr(signed, "expires", PAST))
     said = _refusal(read, repo)
     assert said.startswith(f"the metadata is frozen: {role} has expired, so that what is new may be kept from you")
     assert said.endswith("ask the publisher to run synthmed repository refresh.")
@@ -255,7 +255,7 @@ def test_a_snapshot_of_another_state_is_a_mix(repo, read):
     def without_hash(timestamp):
         timestamp.snapshot_meta.hashes = timestamp.snapshot_meta.length = None
 
-    entries.resign(repo, "timestamp", without_hash)
+    published.resign(repo, "timestamp", without_hash)
     said = "the metadata is mixed: metadata/3.snapshot.json is of another state than the rest"
     assert _refusal(read, repo) == f"{said} (Expected snapshot version 3, got 2){NOTHING}."
 
@@ -306,7 +306,7 @@ def test_a_root_with_another_fingerprint(repo, read, tmp_path):
 
 def test_a_repository_that_was_made_anew_needs_its_new_root(repo, read, tmp_path):
     read(repo)
-    other = entries.make(tmp_path / "anew", "phantom@1.0.0", formats=("imagefolder",))
+    other = published.make(tmp_path / "anew", "phantom@1.0.0", formats=("imagefolder",))
     _show(other, repo)
     assert _refusal(read, repo).startswith("metadata/timestamp.json is not signed with the keys that are trusted")
     root = (repo / "metadata/1.root.json").read_bytes()
@@ -323,7 +323,7 @@ def test_a_reader_goes_on_after_a_publisher_wrote_in_between(repo, tmp_path):
     repository = Repository(Source(repo), cache=tmp_path / "cache")
     for number in range(1, 11):  # more than superseded metadata is kept
         publishing.withdraw(repo, repo.parent / "keys", "other@1.0.0", "a reason") if number == 1 else _publish(repo, number)
-    assert repository.entry("phantom@1.0.0").count == entries.COUNT
+    assert repository.entry("phantom@1.0.0").count == published.COUNT
     assert download(repository, "phantom@1.0.0", tmp_path / "out").fetched == 11
 
 
@@ -355,7 +355,7 @@ def test_a_set_that_is_withdrawn_while_it_is_fetched(repo, read):
 def test_the_newest_version_in_circulation_is_taken(repo, tmp_path):
     keys = repo.parent / "keys"
     for version in ("1.9.0", "1.10.0", "2.0.0"):
-        entries.publish(repo.parent, f"phantom@{version}", formats=("imagefolder",))
+        published.publish(repo.parent, f"phantom@{version}", formats=("imagefolder",))
     publishing.withdraw(repo, keys, "phantom@2.0.0", "a reason")
     repository = Repository(Source(repo), cache=tmp_path / "cache")
     assert repository.entry("phantom").version == "1.10.0"
