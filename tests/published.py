@@ -8,9 +8,11 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import onnx
 from tuf.api.metadata import Metadata, MetaFile, TargetFile
 
 from synthmed_tf import setcard
+from synthmed_tf.card import write_card
 from synthmed_tf.formats import png
 from synthmed_tf.formats.base import Pair
 from synthmed_tf.repository import building, keys, publishing, trust
@@ -25,7 +27,13 @@ def drawn_set(folder: Path, count: int = COUNT, size: int = SIZE, seed: int = SE
     """Writes a set as `synthmed generate` leaves one; the pictures are random, indices 0 to count - 1."""
     facts = {"source": "eyes", "layout": "plain", "pairs": 5, "patients": 3, "size": size, "sha256": "cd" * 32}
     card = {"kind": setcard.KIND, "model_sha256": model, "precision": "float32", "seed": seed, "size": size}
-    card |= {"synthetic": True, "licence": "CC BY 4.0", "data": {"stage1": facts, "stage2": facts}, "evaluation": "not evaluated", "made_with": "a test"}
+    card |= {
+        "synthetic": True,
+        "licence": "CC BY 4.0",
+        "data": {"stage1": facts, "stage2": facts},
+        "evaluation": "not evaluated",
+        "made_with": "a test",
+    }
     for name in png.FOLDERS:
         (folder / name).mkdir(parents=True)
     (folder / setcard.FILE).write_text(json.dumps(card))
@@ -44,6 +52,33 @@ def pair(index: int, size: int = SIZE, seed: int = SEED) -> tuple[np.ndarray, np
     random = np.random.default_rng([seed, index])
     mask = np.where(random.random((size, size, 1)) < 0.2, 255, 0).astype(np.uint8)
     return mask, random.integers(0, 256, (size, size, 3), np.uint8)
+
+
+def artifact(folder: Path) -> Path:
+    """Writes an artifact with the files of a real one, which draws nothing."""
+    value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["n"]) for name in ("seed", "mask")]
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Identity", ["seed"], ["mask"])], "nothing", *([v] for v in value)
+    )
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=8)
+    saved = folder / "savedmodel" / "1"
+    (saved / "variables").mkdir(parents=True)
+    (folder / "generator.onnx").write_bytes(model.SerializeToString())
+    (saved / "saved_model.pb").write_bytes(b"\x08\x01\x12\x08Identity")
+    (saved / "variables" / "variables.index").write_bytes(bytes(48))
+    (saved / "variables" / "variables.data-00000-of-00001").write_bytes(bytes(range(1, 200)))
+    (folder / "parity.json").write_text("{}")
+    card = {"kind": "generator", "name": "nothing", "model_sha256": MODEL, "size": SIZE, "licence": "CC BY 4.0"}
+    card |= {
+        "evaluation": "not evaluated",
+        "created": "2026-11-25",
+        "versions": {},
+        "data": {},
+        "steps": {},
+        "parity": {},
+    }
+    write_card(folder, card)
+    return folder
 
 
 def black_png(side: int) -> bytes:

@@ -10,8 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-import published
 import numpy as np
+import published
 import pytest
 import web_host
 from click.testing import CliRunner
@@ -33,14 +33,11 @@ USUAL = {"entry.json", ZIP, *SMALL, *PREVIEWS}
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory, tiny_artifact):
+def made(tmp_path_factory):
     """A folder with a repository of phantom@1.0.0 in two formats, and shared@1.0.0 with its generator."""
     folder = tmp_path_factory.mktemp("made")
     published.make(folder, "phantom@1.0.0")
-    card = json.loads((tiny_artifact / "card.json").read_bytes())
-    shutil.rmtree(folder / "drawn")
-    published.drawn_set(folder / "drawn", model=card["model_sha256"])
-    published.publish(folder, "shared@1.0.0", formats=("imagefolder",), artifact=tiny_artifact)
+    published.publish(folder, "shared@1.0.0", formats=("imagefolder",), artifact=published.artifact(folder / "model"))
     return folder
 
 
@@ -107,15 +104,17 @@ def test_what_is_chosen_is_fetched(fetch, out, choice, more):
     assert _there(out) == USUAL - {ZIP} | more
 
 
-def test_a_generator_is_fetched_where_it_is_asked_for(fetch, out, tiny_artifact):
+def test_a_generator_is_fetched_where_it_is_asked_for(fetch, out, made):
     fetch("shared", Choice(generator=True))
     there = {name for name in _there(out) if name.startswith("generator/")}
     assert "generator/generator.onnx" in there and "generator/savedmodel/1/saved_model.pb" in there
-    assert {name.removeprefix("generator/") for name in there} == _there(tiny_artifact)
+    assert {name.removeprefix("generator/") for name in there} == _there(made / "model")
 
 
 def test_what_cannot_be_had_is_said(fetch):
-    with pytest.raises(SynthMedError, match=r"phantom@1.0.0 cannot be had as dicom; choose --format of imagefolder, tfrec"):
+    with pytest.raises(
+        SynthMedError, match=r"phantom@1.0.0 cannot be had as dicom; choose --format of imagefolder, tfrec"
+    ):
         fetch(choice=Choice(("dicom",)))
     with pytest.raises(SynthMedError, match=r"phantom@1.0.0 does not share its generator; leave --generator out"):
         fetch(choice=Choice(generator=True))
@@ -201,7 +200,9 @@ def test_a_host_that_lies_about_a_range_is_refused(fetch, host, out, place):
     _part(out / ZIP).parent.mkdir(parents=True)
     _part(out / ZIP).write_bytes((place / ZIP).read_bytes()[:5000])
     host.span = "bytes 0-11586/11587"
-    with pytest.raises(SynthMedError, match=r"the host answered with the range 'bytes 0-11586/11587', not from byte 5000"):
+    with pytest.raises(
+        SynthMedError, match=r"the host answered with the range 'bytes 0-11586/11587', not from byte 5000"
+    ):
         fetch()
     assert _part(out / ZIP).read_bytes() == (place / ZIP).read_bytes()[:5000]
 
@@ -214,7 +215,9 @@ def test_an_error_that_passes_is_got_over(fetch, host, out):
 
 def test_an_error_that_stays_is_said(fetch, host):
     host.status = 401
-    with pytest.raises(SynthMedError, match=r"the host refuses metadata/1.root.json with HTTP status 401; try again later"):
+    with pytest.raises(
+        SynthMedError, match=r"the host refuses metadata/1.root.json with HTTP status 401; try again later"
+    ):
         fetch()
 
 
@@ -261,7 +264,10 @@ def test_a_folder_with_another_version_is_left_alone(fetch, out):
 
 def test_a_folder_that_another_process_fetches_into_is_left_alone(fetch, out):
     out.mkdir()
-    with files.exclusive(out / ".lock"), pytest.raises(SynthMedError, match=r"is being downloaded by pid \d+ on .*; wait for it"):
+    with (
+        files.exclusive(out / ".lock"),
+        pytest.raises(SynthMedError, match=r"is being downloaded by pid \d+ on .*; wait for it"),
+    ):
         fetch()
     fetch()
     assert _there(out) == USUAL

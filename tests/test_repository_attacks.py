@@ -137,7 +137,9 @@ def test_an_entry_that_says_other_than_is_signed(repo, read):
     assert _refusal(read, repo) == "phantom/1.0.0/entry.json says of README.md what is not signed; do not use it."
 
 
-@pytest.mark.parametrize("place", ["../../../escaped", "/etc/passwd", "a/../../b", ".hidden", "con.txt", "a\\b", "x\x1b[2J"])
+@pytest.mark.parametrize(
+    "place", ["../../../escaped", "/etc/passwd", "a/../../b", ".hidden", "con.txt", "a\\b", "x\x1b[2J"]
+)
 def test_an_entry_whose_files_leave_its_folder(repo, read, tmp_path, place):
     path = repo / "targets/phantom/1.0.0/entry.json"
     entry = json.loads(path.read_bytes())
@@ -260,7 +262,9 @@ def test_a_snapshot_of_another_state_is_a_mix(repo, read):
     assert _refusal(read, repo) == f"{said} (Expected snapshot version 3, got 2){NOTHING}."
 
 
-@pytest.mark.parametrize("file", ["metadata/timestamp.json", "metadata/3.snapshot.json", f"targets/phantom/1.0.0/{ZIP}"])
+@pytest.mark.parametrize(
+    "file", ["metadata/timestamp.json", "metadata/3.snapshot.json", f"targets/phantom/1.0.0/{ZIP}"]
+)
 def test_a_file_without_end(repo, read, tmp_path, file):
     with web_host.serving(repo) as host:
         host.endless = (file,)
@@ -322,7 +326,9 @@ def test_a_root_that_is_no_root(repo, read, tmp_path):
 def test_a_reader_goes_on_after_a_publisher_wrote_in_between(repo, tmp_path):
     repository = Repository(Source(repo), cache=tmp_path / "cache")
     for number in range(1, 11):  # more than superseded metadata is kept
-        publishing.withdraw(repo, repo.parent / "keys", "other@1.0.0", "a reason") if number == 1 else _publish(repo, number)
+        publishing.withdraw(repo, repo.parent / "keys", "other@1.0.0", "a reason") if number == 1 else _publish(
+            repo, number
+        )
     assert repository.entry("phantom@1.0.0").count == published.COUNT
     assert download(repository, "phantom@1.0.0", tmp_path / "out").fetched == 11
 

@@ -82,7 +82,10 @@ def _tfrecords(shards: list[str], size: int) -> "tf.data.Dataset":
 
     def picture(content: tf.Tensor, channels: int) -> tf.Tensor:
         # Before anything is unpacked: a small file may claim to be a picture that fills the memory.
-        claimed = tf.debugging.assert_equal(tf.strings.substr(content, 0, len(header)), header)
+        is_claimed = tf.equal(tf.strings.substr(content, 0, len(header)), header)
+        claimed = tf.debugging.Assert(
+            is_claimed, [f"A picture is no PNG of {size} pixels a side; check the repository."]
+        )
         with tf.control_dependencies([claimed]):
             return tf.ensure_shape(tf.io.decode_png(content, channels), (size, size, channels))
 
