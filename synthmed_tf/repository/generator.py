@@ -35,9 +35,7 @@ def check(folder: Path, model_sha256: str, judged: Path) -> dict[str, Any]:
     return card
 
 
-def copy(
-    folder: Path, card: dict[str, Any], out: Path, evaluation: str, source: str | None, attacked: bool
-) -> Generator:
+def copy(folder: Path, card: dict[str, Any], out: Path, evaluation: str, attacked: bool) -> Generator:
     """Copies what the card lists to `generator/` in a version's folder, and writes both cards anew.
 
     Args:
@@ -45,13 +43,12 @@ def copy(
         card: its, from `check`.
         out: the version's folder.
         evaluation: of the set that is published, for the card.
-        source: as for `redaction.training_facts`.
         attacked: as `entry.Generator` has it.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation, source)
+    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation)
     for name in card["files"]:
         target = place / name
         target.parent.mkdir(parents=True, exist_ok=True)
