@@ -30,7 +30,7 @@ _wait = click.option(
 @click.option("--name", required=True, help="Such as retina-chase.")
 @click.option("--version", required=True, help="Such as 1.0.0; what is published under it never changes.")
 @click.option("--title", required=True)
-@click.option("--description", help="Of the set, in Markdown.")
+@click.option("--description", help="Of the set, as plain text.")
 @click.option("--description-file", type=_FOLDER, help="A text file that holds it.")
 @click.option("--license", "--licence", "licence", required=True, help="Of the set, such as CC-BY-4.0.")
 @click.option("--creator", "creators", multiple=True, required=True, help="May be repeated.")
@@ -42,7 +42,11 @@ _wait = click.option(
 @click.option("--training-attribution", "data_attribution", help="Whom it asks to be named.")
 @click.option("--training-url", "data_url", help="Where it is.")
 @click.option("--report", type=_FOLDER, help="A report of synthmed evaluate on it; names of real files are left out.")
-@click.option("--full-report", is_flag=True, help="Publish the report's page too; it must hold no real picture.")
+@click.option(
+    "--full-report",
+    is_flag=True,
+    help="Leave the names in the report; it must hold no real picture.",
+)
 @click.option("--artifact", type=_FOLDER, help="Share the generator that drew the set.")
 @click.option("--format", "formats", help="Several with commas; imagefolder,tfrecord if left.")
 @_wait

@@ -96,6 +96,26 @@ def test_a_versions_file_does_not_change(repository):
     assert repositories.contents(repository) == before
 
 
+@pytest.mark.parametrize("path", [".hidden", "a b ", "a\\b"])
+def test_paths_that_clients_refuse_are_not_published(repository, path):
+    before = repositories.contents(repository)
+    with pytest.raises(SynthMedError), transaction.opened(repository, _keys(repository)) as opened:
+        (opened.stage("second", "1.0.0") / path).write_text("text")
+        opened.rows["second@1.0.0"] = repositories.row("second", "1.0.0")
+    assert repositories.contents(repository) == before
+
+
+def test_files_in_the_place_of_a_new_version_give_way(repository, tmp_path):
+    place = repository / "targets" / "second" / "1.0.0"
+    place.mkdir(parents=True)
+    for name in ("entry.json", "stray"):
+        (place / name).write_text("left by hand")
+    repositories.add(repository, _keys(repository), "second")
+    both = repositories.held("first") | repositories.held("second")
+    assert repositories.Reader(repository, tmp_path / "cache").read()[1] == both
+    assert not (place / "stray").exists()
+
+
 @pytest.mark.parametrize("name", ["../first", "First", "a/b", "", "a@b", "-a"])
 def test_names_that_leave_their_folder_are_refused(repository, name):
     with (

@@ -82,6 +82,10 @@ class Chain:
         meta = self.snapshot.signed.meta[f"{name}.json"]
         return _read(self._file(f"{meta.version}.{name}"), self.targets.signed, name, meta)
 
+    def announced(self, name: str) -> dict[str, TargetFile]:
+        """The files of a version by their path below `targets/`; none where there is no such version."""
+        return self.role(name).signed.targets if name in self.names else {}
+
     def target(self, name: str, path: str) -> bytes:
         """A small file of a version.
 
@@ -92,7 +96,7 @@ class Chain:
         Raises:
             SynthMedError: it is missing, damaged or not announced.
         """
-        announced = self.role(name).signed.targets.get(path)
+        announced = self.announced(name).get(path)
         if announced is None:
             raise SynthMedError(f"{path} is not announced by {name}; look into it with synthmed repository check.")
         return self._verified(announced, path)
