@@ -85,7 +85,7 @@ def test_hostile_text_stays_text(drawn, tmp_path, text):
     plain_head, plain = _readme(request(drawn, licence="x", description="d"), tmp_path / "plain")
     head, body = _readme(made, tmp_path / "hostile")
     assert head.keys() == plain_head.keys() and head["license"] == "other"
-    assert head["pretty_name"] == head["license_name"] == head["tags"][-1] == " ".join(readme._visible(text).split())
+    assert head["pretty_name"] == head["license_name"] == head["tags"][-1] == readme._line(text)
     html, expected = _html(body), _html(plain)
     for tag in ("<script", "<img", "<a ", "<h1>", "<h2>", "<hr", "<ul", "<ol", "<em>", "<s>", "<td>", "<pre", "<code"):
         assert html.count(tag) == expected.count(tag), tag
@@ -97,7 +97,7 @@ def test_escaped_text_reads_as_it_was(text):
     inline = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(readme.escaped(text))
     assert [token.type for token in inline] == ["paragraph_open", "inline", "paragraph_close"]
     assert {child.type for child in inline[1].children} <= {"text", "text_special"}
-    assert "".join(child.content for child in inline[1].children) == " ".join(readme._visible(text).split())
+    assert "".join(child.content for child in inline[1].children) == readme._line(text)
 
 
 @pytest.mark.parametrize("text", ["- x", "+ x", "= x", "12. x", "3) x", "# x", "> x", "    code", "1.0", "-"])

@@ -28,14 +28,13 @@ def artifact(tiny_artifact, tmp_path_factory):
     import onnx
 
     folder = shutil.copytree(tiny_artifact, tmp_path_factory.mktemp("models") / "model")
-    card = json.loads((folder / "card.json").read_text())
+    card = json.loads((folder / "card.json").read_text()) | {"name": "ward-9"}
     for facts in card["data"].values():
         facts.update(NAMING)
     card["config"]["data"] |= {"patients": "anna-k,bertil", "validation_patients": "dora", "patient_regex": "(07_left)"}
     model = onnx.load_model(folder / "generator.onnx")
     for fact in model.metadata_props:
-        if fact.key == "training_data":
-            fact.value = json.dumps(card["data"])
+        fact.value = {"training_data": json.dumps(card["data"]), "name": "ward-9"}.get(fact.key, fact.value)
     (folder / "generator.onnx").write_bytes(model.SerializeToString())
     write_card(folder, card)
     return folder
@@ -161,7 +160,6 @@ def test_a_report_of_the_judge_names_nobody_either(drawn, artifact, tmp_path):
     assert {*written.sections["compared"]["train"]["names"], *names[4:]} == set(names)
     published = redaction.report(written).model_dump_json()
     assert "zebra" not in published and str(tmp_path) not in published and "ward-9" not in published
-    states = {answer.question: answer.state for answer in written.verdicts}
-    if State.FAIL not in (states["copies"], states["membership"]):
-        built(request(drawn, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
-        assert _named(tmp_path / "version", {"zebra", *REAL}) == []
+    entry = built(request(drawn, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
+    assert entry.generator.attacked and entry.evaluation.verdict is State.FAIL
+    assert _named(tmp_path / "version", {"zebra", *REAL}) == []
