@@ -275,6 +275,13 @@ def test_a_file_without_end(repo, read, tmp_path, file):
     assert sum(path.stat().st_size for path in kept) < 1_000_000
 
 
+def test_a_host_that_sends_nothing(repo, tmp_path):
+    with web_host.serving(repo) as host:
+        host.stalls = ("timestamp.json",)
+        with pytest.raises(SynthMedError, match=r"metadata/timestamp.json comes too slowly or not at all"):
+            Repository(Source(host.url, seconds=0.2), cache=tmp_path / "cache")
+
+
 def test_a_pipe_in_the_place_of_a_file(repo, read):
     import os
 

@@ -15,6 +15,7 @@ import onnx
 import published
 import pytest
 from click.testing import CliRunner
+from tuf.api.metadata import DelegatedRole
 
 from synthmed_tf import images
 from synthmed_tf.cli import main
@@ -133,6 +134,18 @@ def test_a_role_that_was_changed_is_said_of_its_version_alone(repo):
     assert "was changed, swapped or cut short" in found.pop("metadata (second@1.0.0)")
     assert set(found.values()) == {"is not announced by the signed metadata"}
     assert all(file.startswith("targets/second/1.0.0/") for file in found)
+
+
+def test_roles_that_are_no_versions_are_said(repo):
+    def delegate(targets):
+        (known,) = targets.delegations.roles.values()
+        for name in ("../../evil", "evil@1.0.0"):
+            targets.delegations.roles[name] = DelegatedRole(name, known.keyids, 1, True, ["elsewhere/*"])
+
+    published.resign(repo, "targets", delegate)
+    found = {problem.file: problem.what for problem in check(repo).problems}
+    assert found["metadata (../../evil)"] == "is no name and version"
+    assert "nobody may sign for evil@1.0.0" in found["metadata (evil@1.0.0)"]
 
 
 def test_what_is_no_plain_file_is_said(repo, version):
@@ -386,8 +399,7 @@ def test_pairs_that_differ_from_one_format_to_the_next(repo, version):
     assert _signed_anew(repo) == {
         "webdataset": "holds other pairs than imagefolder",
         "previews/00000000.image.png": "is not that of pair 0 in imagefolder",
-        "croissant.json": _signed_anew(repo).get("croissant.json"),
-    } or set(_signed_anew(repo)) == {"webdataset", "previews/00000000.image.png"}
+    }
 
 
 def test_pairs_that_are_fewer_than_the_entry_says(repo, version):
@@ -415,8 +427,14 @@ def _external(model):
     [
         (_external, "keeps weights in another file"),
         (lambda model: model.opset_import.add(domain="com.evil", version=1), "imports operators of com.evil"),
-        (lambda model: setattr(model.graph.node[0], "domain", "evil"), "has the operator Identity of evil"),
-        (lambda model: setattr(model.graph.node[0], "op_type", "NoSuch"), "cannot be read (ValidationError"),
+        (
+            lambda model: setattr(model.graph.node[0], "domain", "evil"),
+            "has the operator Identity of evil, which is not among",
+        ),
+        (
+            lambda model: setattr(model.graph.node[0], "op_type", "NoSuch"),
+            "has the operator NoSuch of ONNX, which is not among",
+        ),
         (lambda model: model.graph.ClearField("node"), "is no ONNX file"),
     ],
 )
@@ -437,6 +455,7 @@ def test_a_savedmodel_that_runs_python_is_refused(tmp_path):
         check_savedmodel(tmp_path / "saved_model.pb")
 
 
+@pytest.mark.slow
 def test_a_real_savedmodel_and_onnx_file_pass(tiny_artifact):
     for name in ("savedmodel/1/saved_model.pb", "generator.onnx", "savedmodel/1/variables/variables.index"):
         assert list(check_content.look(tiny_artifact / name, f"generator/{name}")) == []
@@ -540,7 +559,7 @@ def test_hostile_words_are_published_and_shown_as_words(made, tmp_path, monkeypa
     assert all(character.isprintable() or character == "\n" for character in done.stdout)
 
 
-@pytest.mark.parametrize("seed", range(60))
+@pytest.mark.parametrize("seed", range(40))
 def test_damage_anywhere_is_found_without_a_traceback(made, tmp_path, seed):
     """A file of the repository is cut, changed or replaced by another, at random."""
     source = random.Random(seed)
@@ -620,7 +639,7 @@ def test_paths_that_clash_are_refused(paths):
         ("plain", "plain"),
         ("a\x1b[31mb", "a\ufffd[31mb"),
         ("a\u202eb\u200bc", "a\ufffdb\ufffdc"),
-        ("a\n\tb", "a\ufffd\ufffdb"),
+        ("a\n\tb", "a b"),
         ("a   b", "a b"),
         ("é 漢", "é 漢"),
         ("x" * 301, "x" * 300 + "…"),

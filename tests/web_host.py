@@ -22,6 +22,7 @@ class Host:
         instead: what it sends in the place of a file, by what the path ends with.
         endless: paths of which it sends without end.
         span: what it says of every range.
+        stalls: paths of which it sends nothing until it ends.
         before: is called with the path of each request.
         status: it answers with this in the place of 200, so often as `times` says.
     """
@@ -31,6 +32,8 @@ class Host:
         self.ranges, self.breaks, self.times = True, {}, ENDLESS
         self.instead: dict[str, bytes] = {}
         self.endless: tuple[str, ...] = ()
+        self.stalls: tuple[str, ...] = ()
+        self.ended = threading.Event()
         self.status: int | None = None
         self.span: str | None = None
         self.before: Callable[[str], None] = lambda path: None
@@ -51,6 +54,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         host.before(path)
         if host.status is not None and host.fault():
             self._head(host.status, 0)
+            return
+        if path.endswith(host.stalls):
+            self._head(200, 9)
+            host.ended.wait()
             return
         if path.endswith(host.endless):
             self._head(200, ENDLESS)
@@ -104,5 +111,6 @@ def serving(folder: Path) -> Iterator[Host]:
         try:
             yield host
         finally:
+            host.ended.set()
             server.shutdown()
             thread.join()
