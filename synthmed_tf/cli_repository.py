@@ -108,7 +108,8 @@ def check(folder: Path, fingerprint: str | None, as_json: bool) -> None:
         if len(found.problems) > _SHOWN:
             click.echo(f"and {len(found.problems) - _SHOWN} more; --json names them")
         click.echo(
-            f"{found.versions} versions, {found.files} files: {len(found.problems)} problem(s); root {found.fingerprint}"
+            f"{found.versions} versions, {found.files} files: {len(found.problems)} problem(s); the root's fingerprint "
+            f"is {found.fingerprint or 'not known'}"
         )
     sys.exit(2 if found.problems else 0)
 
@@ -120,7 +121,8 @@ def _open(source: str, root: Path | None, fingerprint: str | None):
         from synthmed_tf.repository.fetching import Source
     except ImportError as error:
         raise SynthMedError(
-            f'This command needs The Update Framework, which is not installed ({error}); pip install "synthmed-tf[repository]".'
+            f"This command needs The Update Framework, which is not installed ({error}); pip install "
+            '"synthmed-tf[repository]".'
         ) from error
     try:
         trusted = root.read_bytes() if root else None

@@ -1,7 +1,6 @@
 """Fetching a set from hosts that are good, slow, broken or lying, and loading it."""
 
 import hashlib
-import json
 import os
 import resource
 import shutil
@@ -62,8 +61,8 @@ def out(tmp_path):
 def fetch(host, out, tmp_path):
     """Fetches from the host as one and the same user."""
 
-    def fetch(name="phantom", choice=Choice(), jobs=4, progress=lambda done, total: None):
-        return download(Repository(Source(host.url), cache=tmp_path / "cache"), name, out, choice, jobs, progress)
+    def fetch(name="phantom", *arguments, **options):
+        return download(Repository(Source(host.url), cache=tmp_path / "cache"), name, out, *arguments, **options)
 
     return fetch
 

@@ -1,7 +1,7 @@
 """A repository as its readers see it: nothing is believed that The Update Framework's signatures do not cover.
 
-The first contact takes the repository's root of trust as it is, or demands the one that was named; what was seen is kept
-(`~/.cache/synthmed/repositories/`), so that no later contact can be shown an older state.
+The first contact takes the repository's root of trust as it is, or demands the one that was named. What was seen is
+kept (`~/.cache/synthmed/repositories/`), so that no later contact can be shown an older state.
 """
 
 import hashlib
@@ -154,7 +154,8 @@ class Repository:
             return self._role(name_and_version).targets
         except FileNotFoundError as error:
             raise SynthMedError(
-                f"{self.source}: nobody may sign for {name_and_version}; restore the metadata from the publisher's copy."
+                f"{self.source}: nobody may sign for {plain(name_and_version, 80)}; restore the metadata from the "
+                "publisher's copy."
             ) from error
 
     def target(self, path: str) -> TargetFile:

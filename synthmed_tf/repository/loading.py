@@ -59,8 +59,8 @@ def load(
     form = next((known for known in (TFRECORD, IMAGEFOLDER) if known in entry.formats), None)
     if form is None:
         raise SynthMedError(
-            f"{entry.name}@{entry.version} cannot be had as {TFRECORD} or {IMAGEFOLDER}; use synthmed download --format "
-            f"{entry.formats[0] if entry.formats else ''}."
+            f"{entry.name}@{entry.version} cannot be had as {TFRECORD} or {IMAGEFOLDER}; fetch it with synthmed "
+            "download --all."
         )
     folder = kept / "sets" / opened.digest / entry.name / entry.version
     download(repository, f"{entry.name}@{entry.version}", folder, Choice((form,)))
