@@ -422,18 +422,23 @@ def _external(model):
     model.graph.node[0].attribute.append(onnx.helper.make_attribute("body", inner))
 
 
+def _foreign(model):
+    model.opset_import.add(domain="com.evil", version=1)
+    model.graph.node[0].domain = "com.evil"
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
         (_external, "keeps weights in another file"),
-        (lambda model: model.opset_import.add(domain="com.evil", version=1), "imports operators of com.evil"),
+        (_foreign, "has the operator Identity of com.evil, which is not part of ONNX"),
         (
             lambda model: setattr(model.graph.node[0], "domain", "evil"),
-            "has the operator Identity of evil, which is not among",
+            "has the operator Identity of evil, which is not part of ONNX",
         ),
         (
             lambda model: setattr(model.graph.node[0], "op_type", "NoSuch"),
-            "has the operator NoSuch of ONNX, which is not among",
+            "has the operator NoSuch of ONNX, which is not part of ONNX",
         ),
         (lambda model: model.graph.ClearField("node"), "is no ONNX file"),
     ],
