@@ -15,7 +15,7 @@ help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
 	@echo "make test-slow    only the slow tests, which the others leave out"
 	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
-	@echo "make demo         train, export and generate on the built-in set, into $(DEMO)"
+	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
 	@echo "make lint         ruff check and ruff format --check"
 	@echo "make clean        remove the environments, caches and the demo"
 
@@ -39,7 +39,13 @@ demo: $(VENV)/.test
 	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO)
 	$(VENV)/bin/synthmed export --run $(DEMO) --out $(DEMO)/model
 	$(VENV)/bin/synthmed generate --model $(DEMO)/model -n 64 --seed 1 --out $(DEMO)/set
-	@echo "Look at $(DEMO)/set/preview.png: the drawn vessel masks and their photographs."
+	@rm -rf $(DEMO)/repository $(DEMO)/keys
+	$(VENV)/bin/synthmed repository init $(DEMO)/repository --keys $(DEMO)/keys --title "SynthMed demo"
+	$(VENV)/bin/synthmed publish $(DEMO)/set --repository $(DEMO)/repository --keys $(DEMO)/keys --artifact $(DEMO)/model \
+	    --name phantom-demo --version 1.0.0 --title "Demo pairs, learnt from drawings by code" --license CC0-1.0 \
+	    --creator "make demo" --training-data "the built-in phantom set" --training-licence CC0-1.0
+	@echo "Look at $(DEMO)/set/preview.png: the drawn vessel masks and their photographs; and at their repository:"
+	@echo "    $(VENV)/bin/synthmed serve --repository $(DEMO)/repository"
 
 $(VENV)/.test: $(METADATA) $(RECHECK)
 	@.ci/environment $(VENV) 13 readers,test
