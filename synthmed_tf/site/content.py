@@ -1,90 +1,114 @@
-"""What the pages show, read from a repository; a file is compared with what was announced before it is shown."""
+"""What the pages show: only what the repository's signatures cover, and only files that are what was signed."""
 
-import json
+import os
+import shutil
 from pathlib import Path
-from typing import TypeVar
 
 import pydantic
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository.entry import ENTRY, INDEX, TOMBSTONE, Entry, File, Index, Row, Tombstone
+from synthmed_tf.repository.client import Repository
+from synthmed_tf.repository.entry import ENTRY, INDEX, TOMBSTONE, Entry, File, Row, Tombstone
+from synthmed_tf.repository.fetching import Source
+from synthmed_tf.repository.paths import safe
 
-_Model = TypeVar("_Model", bound=pydantic.BaseModel)
-REPORT = "report/report.json"
+_MOST_TOMBSTONE_BYTES = 1_000_000
+_TIMESTAMP = "timestamp.json"
 
 
 class Content:
     """A repository on this machine.
 
     Attributes:
-        folder: its folder.
         index: its search index.
     """
 
-    def __init__(self, folder: Path):
-        """Reads the index.
+    def __init__(self, folder: Path, scratch: Path):
+        """Verifies the newest state.
+
+        Args:
+            folder: the repository.
+            scratch: an empty folder to keep metadata in.
 
         Raises:
-            SynthMedError: the folder holds no repository, or a damaged one.
+            SynthMedError: the folder holds no repository, or one that is not to be trusted.
         """
-        self.folder = Path(folder)
-        self.targets = self.folder / "targets"
-        if not (self.targets / INDEX).is_file():
-            raise SynthMedError(f"{folder} is not a repository: it has no targets/{INDEX}; see synthmed repository.")
-        self.index = _read(self.targets / INDEX, Index)
+        self._folder = Path(folder)
+        if not (self._folder / "metadata" / _TIMESTAMP).is_file():
+            raise SynthMedError(f"{folder} is not a repository: it has no metadata/{_TIMESTAMP}; name another folder.")
+        self._stamp = self._timestamp()
+        self._signed = Repository(Source(str(folder)), cache=scratch)
+        self.fingerprint = self._signed.fingerprint
+        self.index = self._signed.index
 
     def entry(self, row: Row) -> Entry:
         """A version in circulation."""
-        entry = _read(self._place(row) / ENTRY, Entry)
-        _check_name(entry, row)
-        return entry
+        return self._signed.entry(row.id)
 
     def tombstone(self, row: Row) -> Tombstone:
         """A version that was withdrawn."""
-        tombstone = _read(self._place(row) / TOMBSTONE, Tombstone)
-        _check_name(tombstone, row)
-        return tombstone
+        path = f"{row.name}/{row.version}/{TOMBSTONE}"
+        try:
+            return Tombstone.model_validate_json(self._signed.read(path, _MOST_TOMBSTONE_BYTES))
+        except pydantic.ValidationError as error:
+            place = ".".join(map(str, error.errors()[0]["loc"]))
+            raise SynthMedError(f"{path} is damaged at {place}; withdraw the version again.") from error
 
     def verified(self, entry: Entry, path: str) -> Path:
-        """A file of a version, once it has the size and SHA-256 that the entry announces.
+        """A file of a version, once it is seen to be the one that is signed.
 
         Raises:
             SynthMedError: it is not announced, not there, or another one.
         """
         announced = announced_file(entry, path)
-        place = self._place(entry) / path
+        place = self._folder / "targets" / entry.name / entry.version / safe(path)
         if place.is_symlink() or not place.is_file():
-            raise SynthMedError(f"{place} is announced and not there; restore the repository from a copy.")
+            raise SynthMedError(f"{place} is announced and not there; see synthmed repository check.")
         if place.stat().st_size != announced.size or files.sha256(place) != announced.sha256:
-            raise SynthMedError(f"{place} is not the file that {ENTRY} announces; restore the repository from a copy.")
+            raise SynthMedError(f"{place} is not the file that is signed; see synthmed repository check.")
         return place
 
-    def _place(self, of: Row | Entry) -> Path:
-        return self.targets / of.name / of.version
+    def place_beside(self, out: Path, entries: list[Entry], withdrawn: list[Row]) -> None:
+        """Puts the repository into a folder, by links to the same files where the disk allows it.
+
+        What is not announced stays behind.
+
+        Raises:
+            SynthMedError: somebody has published in between.
+        """
+        paths = [Path("targets", INDEX)]
+        paths += [Path("targets", row.name, row.version, TOMBSTONE) for row in withdrawn]
+        for entry in entries:
+            folder = Path("targets", entry.name, entry.version)
+            paths += [folder / ENTRY, *(folder / file.path for file in entry.files)]
+        metadata = sorted(path for path in (self._folder / "metadata").glob("*.json") if path.is_file())
+        for path in [*paths, *(path.relative_to(self._folder) for path in metadata)]:
+            _place(self._folder / path, out / path)
+        if self._timestamp() != self._stamp:
+            raise SynthMedError("The repository has changed while its pages were made; run the same command again.")
+
+    def _timestamp(self) -> bytes:
+        return (self._folder / "metadata" / _TIMESTAMP).read_bytes()
 
 
 def announced_file(entry: Entry, path: str) -> File:
-    """What the entry says of one of its files."""
+    """What the entry says of one of its files.
+
+    Raises:
+        SynthMedError: nothing.
+    """
     for file in entry.files:
         if file.path == path:
             return file
-    raise SynthMedError(f"{entry.name}@{entry.version} names {path!r}, which its files do not list; publish it again.")
+    raise SynthMedError(f"{entry.name}@{entry.version} names {path}, which is none of its files; publish it again.")
 
 
-def _check_name(found: Entry | Tombstone, row: Row) -> None:
-    if (found.name, found.version) != (row.name, row.version):
-        raise SynthMedError(f"The folder of {row.id} holds {found.name}@{found.version}; restore it from a copy.")
-
-
-def _read(path: Path, model: type[_Model]) -> _Model:
+def _place(file: Path, place: Path) -> None:
+    if file.is_symlink():
+        raise SynthMedError(f"{file} is a link, which a repository must not hold; see synthmed repository check.")
+    place.parent.mkdir(parents=True, exist_ok=True)
     try:
-        return model.model_validate_json(path.read_bytes())
-    except OSError as error:
-        raise SynthMedError(f"{path} cannot be read ({error.strerror}); restore it from a copy.") from error
-    except pydantic.ValidationError as error:
-        first = error.errors()[0]
-        place = ".".join(map(str, first["loc"])) or "its JSON"
-        raise SynthMedError(
-            f"{path} is damaged at {place} ({json.dumps(first['msg'])}); restore it from a copy."
-        ) from error
+        os.link(file, place)
+    except OSError:  # another disk, or one without links
+        shutil.copyfile(file, place)

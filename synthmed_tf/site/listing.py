@@ -17,6 +17,7 @@ CARDS = 48
 """Sets on a page."""
 
 _MOST_CHOICES = 100
+_MOST_REASON = 120
 _SIZES = (64, 128, 256, 512, 1024)
 
 
@@ -59,10 +60,14 @@ class Card:
         return [words.counted(row.count, "pair"), pictures, words.shown(row.organ), words.shown(row.modality)]
 
     @property
-    def others(self) -> str:
-        """Of its other versions."""
-        said = [f"{words.number(self.versions)} versions"] if self.versions > 1 else []
-        if self.withdrawn and not self.row.withdrawn:
+    def extra(self) -> str:
+        """What else there is: the generator, and other versions."""
+        row = self.row
+        if row.withdrawn:
+            return words.plain(f"{words.day(row.withdrawn.date)}: {row.withdrawn.reason}", _MOST_REASON)
+        said = ["generator shared"] if row.generator else []
+        said += [f"{words.number(self.versions)} versions"] if self.versions > 1 else []
+        if self.withdrawn:
             said.append(f"{words.number(self.withdrawn)} withdrawn")
         return ", ".join(said)
 
@@ -81,11 +86,10 @@ class Card:
             "modality": words.shown(row.modality),
             "licence": words.shown(row.licence),
             "date": words.day(row.published),
-            "bytes": words.size(row.bytes),
             "generator": int(row.generator),
             "formats": " ".join(map(words.shown, row.formats)),
             "keywords": " ".join(map(words.shown, row.keywords)),
-            "others": self.others,
+            "extra": self.extra,
         }
 
 

@@ -68,9 +68,8 @@ def _environment() -> jinja2.Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    for helper in (words.shown, words.paragraphs, words.url_path, words.number, words.size, words.day, words.badge):
-        environment.filters[helper.__name__] = helper
-    environment.filters["web_address"] = words.web_address
+    for name in ("shown", "paragraphs", "sentence", "web_address", "url_path", "number", "size", "day", "badge"):
+        environment.filters[name] = getattr(words, name)
     environment.globals |= {
         "counted": words.counted,
         "questions": QUESTIONS,

@@ -6,10 +6,10 @@ from datetime import datetime
 from urllib.parse import quote, urlsplit
 
 from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.repository.paths import plain
 
-# Control characters, and those that turn the direction of what follows them: a title could look like another one.
-_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
-
+MOST = 10_000
+"""Characters of a text that are shown."""
 
 @dataclass(frozen=True)
 class Badge:
@@ -36,13 +36,18 @@ def badge(state: State | None) -> Badge:
 
 
 def shown(text: str) -> str:
-    """Text of others with what cannot be seen made visible, as U+FFFD. The template escapes it."""
-    return _UNSEEN.sub("\N{REPLACEMENT CHARACTER}", text)
+    """A line of others, with what cannot be seen made visible. The template escapes it."""
+    return plain(text, MOST)
 
 
 def paragraphs(text: str) -> list[str]:
     """Text of others by its blank lines."""
-    return [shown(part.strip()) for part in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if part.strip()]
+    return [shown(part) for part in re.split(r"\n\s*\n", text.replace("\r\n", "\n")) if part.strip()]
+
+
+def sentence(text: str) -> str:
+    """With a capital."""
+    return text[:1].upper() + text[1:]
 
 
 def web_address(text: str | None) -> str | None:
