@@ -35,17 +35,36 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def replaced_file(path: Path) -> Iterator[BinaryIO]:
-    """Gives a new file beside `path` to write into, and lets it take its place if all goes well."""
+def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
+    """Gives a new file beside `path` to write into, and lets it take its place if all goes well.
+
+    Args:
+        path: of the file.
+        durable: whether it has to be there, and whole, after a loss of power as well.
+    """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
     try:
         with open(beside, "wb") as file:
             yield file
+            if durable:
+                file.flush()
+                os.fsync(file.fileno())
         os.replace(beside, path)
+        if durable:
+            sync(path.parent)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def sync(path: Path) -> None:
+    """Waits until a file, or a folder's list of names, is on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def clear_remains(folder: Path) -> None:
@@ -84,9 +103,9 @@ def exclusive(path: Path) -> Iterator[None]:
             os.unlink(path)
 
 
-def write_bytes(path: Path, content: bytes) -> None:
-    """Writes a file beside its place, then renames it."""
-    with replaced_file(path) as file:
+def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
+    """Writes a file beside its place, then renames it; see `replaced_file`."""
+    with replaced_file(path, durable) as file:
         file.write(content)
 
 

@@ -2,7 +2,8 @@
 
     <repository>/
       metadata/                      The Update Framework: root, targets, a role a version, snapshot, timestamp
-      targets/repository.json
+      targets/<sha256>.repository.json    the search index that the metadata announces as `repository.json`
+      targets/repository.json        a copy of it, for readers that know nothing of metadata
       targets/<name>/<version>/
         entry.json  README.md  croissant.json  card.json
         thumbnail.png  previews/00000000.image.png  previews/00000000.mask.png
@@ -12,7 +13,10 @@
         generator/                     the artifact, where it is shared
       targets/<name>/<version>/tombstone.json    all that is left of a version that was withdrawn
 
-A version is immutable. Every file below `targets/` is announced by the signed metadata.
+A version is immutable. Every file below `targets/` is announced by the signed metadata. The index alone changes, so
+that it lies where consistent snapshots of The Update Framework have it, under its hash: while a publisher is at work,
+the old and the new one are both there. The copy follows a moment after `metadata/timestamp.json`. All else lies under
+its own name.
 """
 
 import re
