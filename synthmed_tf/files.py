@@ -94,10 +94,10 @@ def exclusive(path: Path) -> Iterator[None]:
         # Whoever held it may have removed it in between: then what is locked is no longer what others would find.
         if not os.path.exists(path) or not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             raise BlockingIOError(errno.EAGAIN, "a process that is just ending", str(path))
-        file.truncate(0)
-        file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
-        file.flush()
         try:
+            file.truncate(0)
+            file.write(f"pid {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
             yield
         finally:
             os.unlink(path)

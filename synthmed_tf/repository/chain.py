@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
+from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import DelegatedRole, Metadata, MetaFile, Root, Signed, Snapshot, TargetFile, Targets, Timestamp
 
@@ -143,6 +144,13 @@ class Chain:
         self.targets.signed.delegations.roles[name] = DelegatedRole(name, [key.keyid], 1, True, paths)
         return role
 
+    def hand_over(self, signer: CryptoSigner) -> None:
+        """Delegates all versions to a new key; their roles are still to be signed with it."""
+        key, delegations = signer.public_key, self.targets.signed.delegations
+        delegations.keys = {key.keyid: key}
+        for role in delegations.roles.values():
+            role.keyids = [key.keyid]
+
     def commit(self, signers: Signers, changed: Mapping[str, Metadata[Targets]]) -> None:
         """Signs and writes what has changed, and the timestamp last: with it all of it is there.
 
@@ -171,7 +179,7 @@ class Chain:
         files.write_bytes(self._file(f"{version}.snapshot"), content, durable=True)
         self.timestamp.signed.snapshot_meta = MetaFile.from_data(version, content, ["sha256"])
 
-    def renew_root(self, signers: Iterable) -> None:
+    def renew_root(self, signers: Iterable[CryptoSigner]) -> None:
         """Signs and writes the next root, which counts from this moment."""
         root = self.root.signed
         root.version += 1
@@ -199,7 +207,7 @@ class Chain:
             if path.name not in indexes:
                 path.unlink()
 
-    def _sign(self, metadata: Metadata, signer, role: str) -> bytes:
+    def _sign(self, metadata: Metadata, signer: CryptoSigner, role: str) -> bytes:
         metadata.signed.version += 1
         metadata.signed.expires = _in_days(days(self.root.signed, role))
         metadata.sign(signer)

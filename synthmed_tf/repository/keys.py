@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Root
 
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
@@ -27,10 +28,9 @@ def place(folder: Path, role: str) -> Path:
 
 
 def make(path: Path) -> CryptoSigner:
-    """Makes a key and writes it into a new file that its owner alone can read.
+    """Makes a key and writes it into a file that its owner alone can read.
 
     Raises:
-        FileExistsError: there is one.
         OSError: it cannot be written.
     """
     private = Ed25519PrivateKey.generate()
@@ -38,11 +38,15 @@ def make(path: Path) -> CryptoSigner:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    beside = path.with_name(f".{path.name}{files.PART}")
+    beside.unlink(missing_ok=True)
+    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:
         file.write(pem)
         file.flush()
         os.fsync(descriptor)
+    os.replace(beside, path)
+    files.sync(path.parent)
     return CryptoSigner(private)
 
 
@@ -76,12 +80,18 @@ def read(folder: Path, roles: Iterable[str], root: Root) -> Signers:
     Raises:
         SynthMedError: a key is missing, cannot be read, or is not that of the repository.
     """
-    signers = {role: load(place(folder, role)) for role in roles}
-    for role, signer in signers.items():
-        if signer.public_key.keyid not in root.roles[role].keyids:
+    signers = {}
+    for role in roles:
+        if len(root.roles[role].keyids) > 1:
             raise SynthMedError(
-                f"{place(folder, role)} is not the {role} key of this repository; name the folder that "
-                "synthmed repository init wrote its keys into (after a rotation that was stopped, run it again)."
+                f"The repository is between two {role} keys; run synthmed repository rotate --role {role} again, which "
+                "was stopped."
+            )
+        signers[role] = load(place(folder, role))
+        if signers[role].public_key.keyid not in root.roles[role].keyids:
+            raise SynthMedError(
+                f"{place(folder, role)} is not the {role} key of this repository; name the folder that holds its keys "
+                "by --keys or SYNTHMED_KEYS."
             )
     return signers
 

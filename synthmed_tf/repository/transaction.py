@@ -61,6 +61,13 @@ class Transaction:
         """Forgets what was staged."""
         shutil.rmtree(self._staged.pop(f"{name}@{version}").parent)
 
+    def differing(self, name: str, version: str) -> list[str]:
+        """Files in which what was staged is not what the version, which is there, holds."""
+        role = f"{name}@{version}"
+        there, staged = self._chain.role(role).signed.targets, _announced(self._staged[role], role)
+        paths = sorted(there.keys() | staged.keys())
+        return [path.split("/", 2)[2] for path in paths if there.get(path) != staged.get(path)]
+
     def file(self, name: str, version: str, path: str) -> bytes:
         """A small file of a version that is there, such as its `entry.json`.
 
