@@ -22,6 +22,18 @@ def bar(title: str) -> Iterator[Callable[[int, int], None]]:
 
 
 @contextlib.contextmanager
+def bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """As `bar`, for bytes: with how many, how fast, and the time that is left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+
+    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
+        task = shown.add_task(title, total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+@contextlib.contextmanager
 def bars() -> Iterator[Callable[[str, int, int], None]]:
     """A bar for each thing that is done; gives what is called with (what, done, total).
 

@@ -4,18 +4,16 @@ The first contact takes the repository's root of trust as it is, or demands the 
 (`~/.cache/synthmed/repositories/`), so that no later contact can be shown an older state.
 """
 
-import contextlib
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+import urllib.parse
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 import pydantic
-from tuf.api import exceptions
-from tuf.api.metadata import TargetFile
+from tuf.api.metadata import Metadata, Root, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
 from synthmed_tf.errors import SynthMedError
@@ -35,10 +33,10 @@ LIMITS = UpdaterConfig(
 MOST_INDEX_BYTES = 64_000_000
 MOST_ENTRY_BYTES = 64_000_000
 _ANCHOR = "anchor.json"
+_METADATA = "metadata"
 _ROOT = "metadata/1.root.json"
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
-Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,16 @@ class Repository:
         self.fingerprint = hashlib.sha256(anchor).hexdigest()
         self._root = anchor
         self._updater = self._refreshed()
-        self.index = self._consistent(lambda: self._parsed(Index, INDEX, MOST_INDEX_BYTES))
+        self.index = self._read_index()
+
+    def refresh(self) -> None:
+        """Reads the newest state again.
+
+        Raises:
+            SynthMedError: as when it was read first.
+        """
+        self._updater = self._refreshed()
+        self.index = self._read_index()
 
     def row(self, name: str, version: str | None = None) -> Row:
         """The version of a set in the index, the newest in circulation if none is named.
@@ -100,7 +107,9 @@ class Repository:
         if version is not None:
             rows = [row for row in rows if row.version == version]
             if not rows:
-                raise SynthMedError(f"{self.source} has no version {plain(version, 40)} of {name}; leave the version out.")
+                raise SynthMedError(
+                    f"{self.source} has no version {plain(version, 40)} of {name}; leave the version out."
+                )
         there = [row for row in rows if row.withdrawn is None]
         if not there:
             raise SynthMedError(_withdrawn(max(rows, key=lambda row: number(row.version))))
@@ -115,7 +124,11 @@ class Repository:
             SynthMedError: there is none, it was withdrawn, or it is not what it should be.
         """
         name, version = split(name_and_version)
-        return self._consistent(lambda: self._entry(self.row(name, version)))
+        try:
+            return self._entry(self.row(name, version))
+        except (faults.Untrusted, faults.Unreachable):
+            self.refresh()  # a publisher may have written in between
+            return self._entry(self.row(name, version))
 
     def target(self, path: str) -> TargetFile:
         """Length and hashes of a file below `targets/`, as signed.
@@ -129,21 +142,25 @@ class Repository:
             raise SynthMedError(f"{self.source}: {path} is not announced by the signed metadata; do not use it.")
         return found
 
-    def read(self, path: str, most: int) -> bytes:
+    def read(self, path: str, most: int, prefixed: bool = False) -> bytes:
         """A file below `targets/`, which is what is signed.
 
         Args:
             path: below `targets/`.
             most: bytes that are taken.
+            prefixed: whether it is stored under its SHA-256 and its name.
 
         Raises:
             SynthMedError: it is missing, larger, or not what is signed.
         """
         target = self.target(path)
+        place = target.get_prefixed_paths()[0] if prefixed else path
         if target.length > most:
-            raise SynthMedError(f"{self.source}: {path} has {target.length} bytes where {most} are allowed; do not use it.")
+            raise SynthMedError(
+                f"{self.source}: {path} has {target.length} bytes where {most} are allowed; do not use it."
+            )
         with faults.as_sentences(self.source):
-            content = self.source.download_bytes(self.source.target_url(path), target.length)
+            content = self.source.download_bytes(self.source.target_url(place), target.length)
             target.verify_length_and_hashes(content)
         return content
 
@@ -151,37 +168,42 @@ class Repository:
         folder = f"{row.name}/{row.version}"
         entry = self._parsed(Entry, f"{folder}/{ENTRY}", MOST_ENTRY_BYTES)
         if (entry.name, entry.version) != (row.name, row.version):
-            raise SynthMedError(f"{self.source}: {folder}/{ENTRY} is that of {entry.name}@{entry.version}; do not use it.")
+            raise SynthMedError(
+                f"{self.source}: {folder}/{ENTRY} is that of {entry.name}@{entry.version}; do not use it."
+            )
         check_distinct([ENTRY, *(safe(file.path) for file in entry.files)])
+        announced = self._announced(row)
         for file in entry.files:
-            target = self.target(f"{folder}/{file.path}")
-            if (target.length, target.hashes.get("sha256")) != (file.size, file.sha256):
-                raise SynthMedError(f"{self.source}: {folder}/{ENTRY} says of {file.path} what is not signed; do not use it.")
+            target = announced.get(f"{folder}/{file.path}")
+            if target is None or (target.length, target.hashes.get("sha256")) != (file.size, file.sha256):
+                raise SynthMedError(
+                    f"{self.source}: {folder}/{ENTRY} says of {file.path} what is not signed; do not use it."
+                )
         return entry
 
-    def _parsed(self, model: type[Model], path: str, most: int) -> Model:
-        content = self.read(path, most)
+    def _announced(self, row: Row) -> dict[str, TargetFile]:
+        """The files of a version whose `entry.json` has been read, and so its role too, which the updater keeps."""
+        # Asking for each file by itself goes through the roles of all versions each time.
+        kept = self._kept / _METADATA / f"{urllib.parse.quote(row.id, '')}.json"
+        return Metadata[Targets].from_bytes(kept.read_bytes()).signed.targets
+
+    def _read_index(self) -> Index:
+        # Under its hash, so that a publisher who writes a new one meanwhile does not change this one.
+        return self._parsed(Index, INDEX, MOST_INDEX_BYTES, prefixed=True)
+
+    def _parsed(self, model: type[Model], path: str, most: int, prefixed: bool = False) -> Model:
+        content = self.read(path, most, prefixed)
         try:
             return model.model_validate_json(content)
-        except (pydantic.ValidationError, RecursionError) as error:
+        except pydantic.ValidationError as error:
             raise SynthMedError(
-                f"{self.source}: {path} is not what this program reads ({faults.first(error)}); install a newer "
+                f"{self.source}: {path} is not what this program reads ({first_fault(error)}); install a newer "
                 "synthmed_tf, or tell the publisher."
             ) from error
 
-    def _consistent(self, action: Callable[[], Result]) -> Result:
-        """Does it again with the newest state where it fails: a publisher may have written in between."""
-        try:
-            return action()
-        except faults.Untrusted:
-            self._updater = self._refreshed()
-            if hasattr(self, "index"):
-                self.index = self._parsed(Index, INDEX, MOST_INDEX_BYTES)
-            return action()
-
     def _refreshed(self) -> Updater:
         updater = Updater(
-            metadata_dir=str(self._kept / "metadata"),
+            metadata_dir=str(self._kept / _METADATA),
             metadata_base_url=f"{self.source.url}metadata/",
             fetcher=self.source,
             config=LIMITS,
@@ -207,10 +229,11 @@ class Repository:
                 f"{plain(trust.fingerprint, 70)}; ask the publisher, and do not use it until you know."
             )
         with faults.as_sentences(self.source, _ROOT):
-            # What was seen under another root says nothing of this one.
-            shutil.rmtree(self._kept, ignore_errors=True)
-            (self._kept / "metadata").mkdir(parents=True)
-            Updater(str(self._kept / "metadata"), self.source.url, fetcher=self.source, config=LIMITS, bootstrap=found)
+            root = Metadata[Root].from_bytes(found)
+            root.signed.verify_delegate(Root.type, root.signed_bytes, root.signatures)
+        # What was seen under another root says nothing of this one.
+        shutil.rmtree(self._kept, ignore_errors=True)
+        (self._kept / _METADATA).mkdir(parents=True)
         write_bytes(place, found)
         return found, True
 
@@ -223,3 +246,10 @@ def _agrees(root: bytes, trust: Trust) -> bool:
 def _withdrawn(row: Row) -> str:
     reason = plain(row.withdrawn.reason, 500).rstrip(". ")
     return f"{row.id} was withdrawn on {row.withdrawn.date:%Y-%m-%d}: {reason}; do not use it any more."
+
+
+def first_fault(error: pydantic.ValidationError) -> str:
+    """The first thing that is wrong with a file's fields."""
+    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    where = ".".join(map(str, fault["loc"]))
+    return plain(f"{where}: {fault['msg']}" if where else fault["msg"])

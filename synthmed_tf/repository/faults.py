@@ -4,7 +4,6 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-import pydantic
 from tuf.api import exceptions
 from tuf.api.serialization import DeserializationError
 
@@ -46,15 +45,6 @@ def as_sentences(source: Source, file: str | None = None) -> Iterator[None]:
         ) from error
     except exceptions.DownloadError as error:
         raise Unreachable(f"{source}: {_unreachable(error, file or source.asked)}") from error
-
-
-def first(error: Exception) -> str:
-    """The first thing that is wrong with a file's fields."""
-    if not isinstance(error, pydantic.ValidationError):
-        return "it is nested too deeply"
-    fault = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    where = ".".join(map(str, fault["loc"]))
-    return plain(f"{where}: {fault['msg']}" if where else fault["msg"])
 
 
 def _untrusted(error: exceptions.RepositoryError, file: str) -> str:

@@ -1,0 +1,48 @@
+"""Rows of the search index as a table on a terminal."""
+
+from collections.abc import Iterable
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from synthmed_tf.repository.entry import Index, Row
+from synthmed_tf.repository.paths import plain
+from synthmed_tf.repository.search import overall
+
+_STYLES = {"PASS": "green", "CANNOT TELL": "yellow", "FAIL": "red", "withdrawn": "red"}
+
+
+def render(index: Index, rows: Iterable[Row], console: Console | None = None) -> None:
+    """Writes a table, and below it why versions were withdrawn."""
+    console, rows = console or Console(), list(rows)
+    if not rows:
+        console.print(Text(f"nothing in {plain(index.title)} matches"))
+        return
+    table = Table("set", "title", "shows", "pixels", "pairs", "MB", "formats", "licence", "verdict", "published")
+    for row in rows:
+        table.add_row(*map(_cell, _cells(row)))
+    console.print(table)
+    for row in rows:
+        if row.withdrawn is not None:
+            reason = plain(row.withdrawn.reason, 500)
+            console.print(Text(f"{row.id} was withdrawn on {row.withdrawn.date:%Y-%m-%d}: {reason}"))
+    console.print(Text(f"{len(rows)} of {len(index.entries)} versions in {plain(index.title)}"))
+
+
+def _cells(row: Row) -> Iterable[str]:
+    yield row.id
+    yield plain(row.title, 80)
+    yield plain(f"{row.organ}, {row.modality}", 80)
+    yield str(row.size)
+    yield str(row.count)
+    yield f"{row.bytes / 1e6:.1f}"
+    yield plain(", ".join(row.formats), 80)
+    yield plain(row.licence, 60)
+    yield "withdrawn" if row.withdrawn is not None else overall(row)
+    yield f"{row.published:%Y-%m-%d}"
+
+
+def _cell(text: str) -> Text:
+    # As Text, so that rich takes no brackets in a title for its own markup.
+    return Text(text, _STYLES.get(text, ""))
