@@ -42,13 +42,14 @@ def build(
         content = Content(repository, Path(scratch))
         pages = Pages(new, content.index.title)
         shutil.copytree(_STATIC, new / "static")
+        runtime_bytes = 0
         if onnxruntime_web is not None:
-            runtime.place(Path(onnxruntime_web), new / "static" / "ort")
+            runtime_bytes = runtime.place(Path(onnxruntime_web), new / "static" / "ort")
         listing.write(content.index, pages)
-        _write_versions(content, pages, onnxruntime_web is not None, progress)
+        _write_versions(content, pages, runtime_bytes, progress)
 
 
-def _write_versions(content: Content, pages: Pages, can_draw: bool, progress: Progress) -> None:
+def _write_versions(content: Content, pages: Pages, runtime_bytes: int, progress: Progress) -> None:
     rows = sorted(content.index.entries, key=lambda row: row.name)
     entries, done = [], 0
     for _, group in itertools.groupby(rows, key=lambda row: row.name):
@@ -57,15 +58,15 @@ def _write_versions(content: Content, pages: Pages, can_draw: bool, progress: Pr
             if row.withdrawn:
                 entry_page.write_tombstone(content.tombstone(row), versions, pages)
             else:
-                entries.append(_write_version(content, row, versions, pages, can_draw))
+                entries.append(_write_version(content, row, versions, pages, runtime_bytes))
             done += 1
             progress(done, len(rows))
     content.place_beside(pages.out / "repository", entries, [row for row in rows if row.withdrawn])
 
 
-def _write_version(content: Content, row: Row, versions: list[Row], pages: Pages, can_draw: bool):
+def _write_version(content: Content, row: Row, versions: list[Row], pages: Pages, runtime_bytes: int):
     entry = content.entry(row)
-    entry_page.write(content, entry, versions, pages, can_draw)
+    entry_page.write(content, entry, versions, pages, runtime_bytes)
     if entry_page.has_report(entry):
         # Reading a report takes half a second of imports that pages without one do not need.
         from synthmed_tf.site import report_page

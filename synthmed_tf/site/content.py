@@ -82,8 +82,8 @@ class Content:
         for entry in entries:
             folder = Path("targets", entry.name, entry.version)
             paths += [folder / ENTRY, *(folder / file.path for file in entry.files)]
-        metadata = sorted(path for path in (self._folder / "metadata").glob("*.json") if path.is_file())
-        for path in [*paths, *(path.relative_to(self._folder) for path in metadata)]:
+        signed = [*self._folder.glob("metadata/*.json"), *self._folder.glob(f"targets/*.{INDEX}")]
+        for path in [*paths, *(path.relative_to(self._folder) for path in sorted(signed))]:
             _place(self._folder / path, out / path)
         if self._timestamp() != self._stamp:
             raise SynthMedError("The repository has changed while its pages were made; run the same command again.")

@@ -58,7 +58,7 @@ class Drawing:
     why: str = ""
 
 
-def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, can_draw: bool) -> None:
+def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, runtime_bytes: int) -> None:
     """Writes the page of a version in circulation.
 
     Args:
@@ -66,11 +66,11 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, can
         entry: the version.
         versions: all of its name.
         pages: to write it with.
-        can_draw: whether ONNX Runtime Web is in the site.
+        runtime_bytes: of ONNX Runtime Web; 0 where it is not in the site.
     """
     for path in (entry.thumbnail, *(path for pair in entry.previews for path in (pair.photograph, pair.mask))):
         content.verified(entry, path)
-    draws = drawing(entry, can_draw)
+    draws = drawing(entry, bool(runtime_bytes))
     evaluation = entry.evaluation
     pages.write(
         _path(entry),
@@ -83,6 +83,7 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, can
         questions=QUESTIONS,
         has_report=has_report(entry),
         drawing=draws,
+        runtime_bytes=runtime_bytes,
         groups=groups(entry),
         total=sum(file.size for file in entry.files),
         snippets=snippets.loading(entry),

@@ -54,10 +54,10 @@ class Card:
 
     @property
     def facts(self) -> list[str]:
-        """In one line."""
+        """A line each."""
         row = self.row
         pictures = f"{words.number(row.size)} \N{MULTIPLICATION SIGN} {words.number(row.size)} px"
-        return [words.counted(row.count, "pair"), pictures, words.shown(row.organ), words.shown(row.modality)]
+        return [f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {pictures}", words.shown(f"{row.organ}, {row.modality}")]
 
     @property
     def extra(self) -> str:

@@ -76,7 +76,7 @@ def tables(name: str, figures: dict[str, Any], depth: int = 0) -> Iterator[Table
 
 def label(name: str) -> str:
     """`dice_p05` as `Dice p05`."""
-    text = words.shown(name).replace("_", " ").strip() or _DASH
+    text = words.shown(name).replace("_", " ").replace("sha256", "SHA-256").strip() or _DASH
     return text[0].upper() + text[1:]
 
 

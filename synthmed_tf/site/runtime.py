@@ -11,12 +11,15 @@ VERSION = "1.30.0"
 _FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 
 
-def place(package: Path, out: Path) -> None:
+def place(package: Path, out: Path) -> int:
     """Copies what a page needs of it.
 
     Args:
         package: the package's folder, such as `node_modules/onnxruntime-web`.
         out: folder to copy into.
+
+    Returns:
+        Bytes of what was copied.
 
     Raises:
         SynthMedError: the folder holds something else, or another version.
@@ -36,3 +39,4 @@ def place(package: Path, out: Path) -> None:
         except OSError as error:
             raise SynthMedError(f"{package / 'dist' / file} cannot be copied ({error.strerror}); {install}.") from error
         os.chmod(out / file, 0o644)
+    return sum((out / file).stat().st_size for file in _FILES)

@@ -1,7 +1,5 @@
 // Draw your own: the set's generator in ONNX Runtime Web, in a worker so that the page stays free.
 
-import { tint } from "./viewer.mjs";
-
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 const form = document.querySelector("form.drawing");
@@ -104,11 +102,9 @@ function show({ seed, index, size, image, mask }) {
   caption.textContent = `seed ${seed}, index ${index}`;
   const links = document.createElement("p");
   for (const [name, drawn] of [["photograph", photograph], ["mask", white]]) links.append(link(name, drawn, seed, index));
-  const both = canvas(size, image, "");
   item.append(pair, caption, links);
   item.dataset.index = index;
   list.append(item);
-  return both;
 }
 
 function canvas(size, pixels, label) {

@@ -56,7 +56,7 @@ function card(set) {
   at(".id").textContent = set.id;
   const pairs = `${plural.format(set.pairs)} ${set.pairs === 1 ? "pair" : "pairs"}`;
   const pixels = `${plural.format(set.size)} × ${plural.format(set.size)} px`;
-  for (const fact of [pairs, pixels, set.organ, set.modality]) {
+  for (const fact of [`${pairs} · ${pixels}`, `${set.organ}, ${set.modality}`]) {
     const item = document.createElement("li");
     item.textContent = fact;
     at(".facts").append(item);

@@ -153,7 +153,7 @@ export class Viewer {
 }
 
 /** A canvas that holds a mask becomes transparent where it is black, and tinted where it is white. */
-export function tint(canvas) {
+function tint(canvas) {
   const context = canvas.getContext("2d", { willReadFrequently: true });
   const pixels = context.getImageData(0, 0, canvas.width, canvas.height);
   for (let i = 0; i < pixels.data.length; i += 4) {
