@@ -34,7 +34,7 @@ async function open({ generator, sha256, bytes }) {
   } catch {
     throw new Refused("ONNX Runtime Web cannot be fetched from this host; the site may have been copied without static/ort.");
   }
-  ort.env.wasm.wasmPaths = new URL("./ort/", import.meta.url).href;
+  ort.env.wasm.wasmPaths = { wasm: new URL("./ort/ort-wasm-simd-threaded.wasm", import.meta.url).href };
   ort.env.wasm.numThreads = globalThis.crossOriginIsolated ? Math.min(4, navigator.hardwareConcurrency || 1) : 1;
   const opened = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   return { ort, opened, verified };
