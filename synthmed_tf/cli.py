@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf import __version__, cli_generate, cli_judge, cli_repository, cli_serving, cli_site, terminal
+from synthmed_tf import (
+    __version__,
+    cli_generate,
+    cli_judge,
+    cli_publish,
+    cli_repository,
+    cli_serving,
+    cli_site,
+    terminal,
+)
 from synthmed_tf.errors import SynthMedError
 
 _FOLDER = click.Path(path_type=Path)
@@ -246,6 +255,11 @@ main.add_command(cli_site.site)
 main.add_command(cli_repository.search)
 main.add_command(cli_repository.download)
 main.add_command(cli_repository.repository)
+main.add_command(cli_publish.publish)
+main.add_command(cli_publish.withdraw)
+cli_repository.repository.add_command(cli_publish.init)
+cli_repository.repository.add_command(cli_publish.refresh)
+cli_repository.repository.add_command(cli_publish.rotate)
 
 if __name__ == "__main__":
     main()

@@ -1,6 +1,8 @@
 """The commands that change a repository: publish, withdraw, and what the group `repository` holds for its owner."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from pathlib import Path
 
@@ -32,10 +34,10 @@ _keys = click.option(
 @click.option("--keyword", "keywords", multiple=True, help="May be repeated.")
 @click.option("--organ", help="What the pictures show; retina if left.")
 @click.option("--modality", help="How they are taken; fundus photography if left.")
-@click.option("--training-data", help="Name of the data that the generator was trained on.")
-@click.option("--training-licence", "--training-license", "training_licence", help="Its licence.")
-@click.option("--training-attribution", help="Whom it asks to be named.")
-@click.option("--training-url", help="Where it is.")
+@click.option("--training-data", "data_name", help="Name of the data that the generator was trained on.")
+@click.option("--training-licence", "--training-license", "data_licence", help="Its licence.")
+@click.option("--training-attribution", "data_attribution", help="Whom it asks to be named.")
+@click.option("--training-url", "data_url", help="Where it is.")
 @click.option("--report", type=_FOLDER, help="A report of synthmed evaluate on it; names of real files are left out.")
 @click.option("--full-report", is_flag=True, help="Publish the report's page too; it must hold no real picture.")
 @click.option("--artifact", type=_FOLDER, help="Share the generator that drew the set.")
@@ -45,7 +47,8 @@ def publish(folder, repository, keys, description, description_file, formats, **
 
     The same command again changes nothing.
     """
-    from synthmed_tf.repository import building, publishing
+    with _needing_packages():
+        from synthmed_tf.repository import building, publishing
 
     stated = {name: value for name, value in given.items() if value is not None}
     if formats is not None:
@@ -56,7 +59,7 @@ def publish(folder, repository, keys, description, description_file, formats, **
         published=datetime.now(timezone.utc).replace(microsecond=0),
         **stated,
     )
-    with terminal.bar("steps") as progress:
+    with terminal.bar("pairs") as progress:
         new = publishing.publish(repository, keys, request, progress, _say)
     name = f"{request.name}@{request.version}"
     if new:
@@ -75,7 +78,8 @@ def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
 
     Whoever has downloaded it has it: this stops new downloads, and tells those who look.
     """
-    from synthmed_tf.repository import publishing
+    with _needing_packages():
+        from synthmed_tf.repository import publishing
 
     new = publishing.withdraw(repository, keys, name, reason, _say)
     click.echo(f"{name} is withdrawn" if new else f"{name} was withdrawn already; nothing was changed")
@@ -94,7 +98,8 @@ def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
 )
 def init(repository: Path, keys: Path, title: str, expires_days: int) -> None:
     """Makes an empty repository, and its keys in a folder outside of it."""
-    from synthmed_tf.repository import trust
+    with _needing_packages():
+        from synthmed_tf.repository import trust
 
     fingerprint = trust.init(repository, keys, title, expires_days)
     click.echo(f"fingerprint {fingerprint}")
@@ -111,7 +116,8 @@ def refresh(repository: Path, keys: Path) -> None:
 
     Ends with 1 where something expires soon that a missing key would have to sign.
     """
-    from synthmed_tf.repository import upkeep
+    with _needing_packages():
+        from synthmed_tf.repository import upkeep
 
     done = upkeep.refresh(repository, keys, _say)
     click.echo(f"signed anew: {', '.join((*done.signed, 'timestamp'))}")
@@ -128,10 +134,22 @@ def refresh(repository: Path, keys: Path) -> None:
 @click.option("--role", required=True, type=click.Choice(_ROLES), help="Whose key is to be another.")
 def rotate(repository: Path, keys: Path, role: str) -> None:
     """Puts a new key in the place of one that was lost or stolen, or is old; needs the root's key."""
-    from synthmed_tf.repository import upkeep
+    with _needing_packages():
+        from synthmed_tf.repository import upkeep
 
     upkeep.rotate(repository, keys, role, _say)
     click.echo(f"{keys / f'{role}.pem'} is the new key; the old one counts no more")
+
+
+@contextlib.contextmanager
+def _needing_packages() -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise SynthMedError(
+            f"A repository's commands need packages that are not installed ({error}); "
+            'pip install "synthmed-tf[repository]".'
+        ) from error
 
 
 def _description(text: str | None, file: Path | None) -> str:

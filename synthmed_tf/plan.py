@@ -2,6 +2,7 @@
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -40,16 +41,24 @@ class Plan:
     batch_size: int = 16
     options: str = ""
 
-    def indices(self, shard: int) -> range:
+    def indices(self, shard: int) -> Sequence[int]:
         """The pairs of a shard.
+
+        Raises:
+            SynthMedError: there is no such shard.
+        """
+        places = self.places(shard)
+        return range(self.first_index + places.start, self.first_index + places.stop)
+
+    def places(self, shard: int) -> range:
+        """Where the pairs of a shard stand among all, from 0.
 
         Raises:
             SynthMedError: there is no such shard.
         """
         if not 0 <= shard < self.shards:
             raise SynthMedError(f"There is no shard {shard}: the plan has shards 0 to {self.shards - 1}.")
-        start, stop = (self.first_index + self.count * number // self.shards for number in (shard, shard + 1))
-        return range(start, stop)
+        return range(*(self.count * number // self.shards for number in (shard, shard + 1)))
 
     def check(self) -> None:
         """Raises SynthMedError where a number is out of its range."""

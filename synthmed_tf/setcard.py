@@ -66,6 +66,15 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
     return card
 
 
+def plan_of(card: dict[str, Any]) -> Plan | None:
+    """The plan of a set in shards. A filtered set has the plan of the one that it came from, and no shards.
+
+    Raises:
+        SynthMedError: it is damaged.
+    """
+    return Plan.from_facts(card["plan"]) if "plan" in card and "filtered" not in card else None
+
+
 def check_same_set(out: Path, card: dict[str, Any]) -> None:
     """Raises SynthMedError where a folder holds something else than the set of this card."""
     there = read(out)

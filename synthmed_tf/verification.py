@@ -68,7 +68,8 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
     folder = Path(folder)
     card = setcard.read(folder, "name the folder that synthmed generate wrote")
     filtered = "filtered" in card
-    checks = _of_shards(folder, Plan.from_facts(card["plan"])) if _has_plan(card) else _of_pairs(folder)
+    plan = setcard.plan_of(card)
+    checks = _of_pairs(folder) if plan is None else _of_shards(folder, plan)
     strangers = set(_walk(folder)) - {setcard.FILE}
     total, good, problems = len(strangers), 0, []
     for file, fault in stream.parallel(lambda check: (check[0], check[1]()), checks, ahead=_AHEAD):
@@ -80,11 +81,6 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
             cure = _FILTER if filtered else _AGAIN if fault == manifest.MISSING else _REPAIR
             problems.append(Problem(file, fault, cure))
     return Verified(good, (*problems, *map(_stranger, sorted(strangers))))
-
-
-def _has_plan(card: dict) -> bool:
-    """A filtered set has the plan of the one that it came from, and no shards."""
-    return "plan" in card and "filtered" not in card
 
 
 def _of_pairs(folder: Path) -> Iterator[Check]:

@@ -185,7 +185,7 @@ def test_a_publisher_does_not_wait_forever(repository):
         assert "run the same command again" in str(caught.value)
 
 
-@pytest.mark.parametrize("limit", [0, 12, 600, 1200])
+@pytest.mark.parametrize("limit", [0, 12, 600, 1000])
 def test_a_full_disk_leaves_the_old_state(repository, tmp_path, limit):
     """A limit on the size of files stands for it: at once, in a version's file, in the metadata, late in it."""
     before = repositories.contents(repository)

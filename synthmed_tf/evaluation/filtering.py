@@ -71,9 +71,8 @@ def filter_set(
         SynthMedError: no set, no report on this very set, no score to filter by, no pair that would be left, or a
             folder that cannot be written.
     """
-    pairs, written = SetPairs(folder), report.read(report_folder)
-    if written.sections["compared"]["set"]["sha256"] != pairs.fingerprint:
-        raise SynthMedError(f"{report_folder} is a report on another set than {folder}; run synthmed evaluate on this.")
+    pairs = SetPairs(folder)
+    report.read_on(report_folder, folder, pairs.fingerprint)
     if out.exists():
         raise SynthMedError(f"{out} is there already; choose another --out.")
     scores = report.read_pairs(report_folder)

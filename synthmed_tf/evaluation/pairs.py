@@ -3,7 +3,7 @@
 import abc
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -113,7 +113,7 @@ class SetPairs(Pairs):
         self.lines = _manifest(self.folder)
         self.names = self.patients = tuple(f"{line['index']:08d}" for line in self.lines)
         self.size = len(self._photograph(0))
-        self.fingerprint = _fingerprint(self.lines)
+        self.fingerprint = fingerprint(self.lines)
         self.field = _common_field(np.stack([self._photograph(i) for i in range(min(len(self), _SHOWN_FOR_FIELD))]))
 
     def read(self, rows):
@@ -185,7 +185,8 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], ...]:
     return lines
 
 
-def _fingerprint(lines: Sequence[dict[str, Any]]) -> str:
+def fingerprint(lines: Iterable[dict[str, Any]]) -> str:
+    """SHA-256 of what the pairs of a set are, by the lines of its manifest."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(json.dumps([line.get("index"), line.get("images_sha256"), line.get("masks_sha256")]).encode())

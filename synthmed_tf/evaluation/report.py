@@ -129,6 +129,23 @@ def read(folder: Path) -> Report:
         raise SynthMedError(f"{file} is damaged at {place}; run synthmed evaluate again.") from error
 
 
+def read_on(folder: Path, judged: Path, fingerprint: str) -> Report:
+    """Reads the report on a certain set.
+
+    Args:
+        folder: the report's.
+        judged: the set's.
+        fingerprint: of the set, as `pairs.fingerprint` has it.
+
+    Raises:
+        SynthMedError: as `read`, or it is a report on another set.
+    """
+    written = read(folder)
+    if written.sections.get("compared", {}).get("set", {}).get("sha256") != fingerprint:
+        raise SynthMedError(f"{folder} is a report on another set than {judged}; run synthmed evaluate on this.")
+    return written
+
+
 def read_pairs(folder: Path) -> dict[int, Line]:
     """The lines of the pairs by their index.
 

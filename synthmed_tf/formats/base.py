@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from synthmed_tf import files
+from synthmed_tf import files, images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.plan import Plan
 
@@ -30,6 +30,19 @@ class Pair(NamedTuple):
     index: int
     mask: np.ndarray
     photograph: np.ndarray
+
+
+class PngPair(NamedTuple):
+    """A pair as its two PNG files.
+
+    Attributes:
+        index: in the endless set.
+        mask, photograph: the bytes of each file.
+    """
+
+    index: int
+    mask: bytes
+    photograph: bytes
 
 
 class ShardWriter(abc.ABC):
@@ -105,6 +118,17 @@ class ShardWriter(abc.ABC):
             Files: the place in the set, and the content in parts.
         """
         yield from ()
+
+
+class PngWriter(ShardWriter):
+    """Of a format that holds a pair's two PNG files as they are."""
+
+    def encode(self, pair: Pair) -> Any:
+        return self.encode_png(PngPair(pair.index, *map(images.encode_png, (pair.mask, pair.photograph))))
+
+    @abc.abstractmethod
+    def encode_png(self, pair: PngPair) -> Any:
+        """As `encode`, of a pair that is PNG already."""
 
 
 @contextlib.contextmanager

@@ -11,15 +11,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from synthmed_tf import images
-from synthmed_tf.formats.base import Line, Pair, ShardWriter
+from synthmed_tf.formats.base import Line, PngPair, PngWriter
 from synthmed_tf.plan import Plan
 
 _FEATURES = "tensorflow_datasets.core.features."
 _DESCRIPTION = "Labelled synthetic retinal photographs: images and their vessel masks (0 or 255), drawn by model {}."
 
 
-class Writer(ShardWriter):
+class Writer(PngWriter):
     """Needs TensorFlow, and TensorFlow Datasets neither here nor in `describe`."""
 
     def __init__(self, folder: Path, plan: Plan, shard: int):
@@ -30,8 +29,8 @@ class Writer(ShardWriter):
         self._name = f"synthmed-train.tfrecord-{shard:05d}-of-{plan.shards:05d}"
         self._records = tf.io.TFRecordWriter(str(folder / self._name))
 
-    def encode(self, pair: Pair) -> bytes:
-        pictures = {"image": images.encode_png(pair.photograph), "mask": images.encode_png(pair.mask)}
+    def encode_png(self, pair: PngPair) -> bytes:
+        pictures = {"image": pair.photograph, "mask": pair.mask}
         numbers = {"index": pair.index, "seed": self.plan.seed}
         features = {name: _feature(self._train, bytes_list=[value]) for name, value in pictures.items()}
         features |= {name: _feature(self._train, int64_list=[value]) for name, value in numbers.items()}

@@ -8,13 +8,12 @@ import json
 import tarfile
 from pathlib import Path
 
-from synthmed_tf import images
-from synthmed_tf.formats.base import Line, Pair, ShardWriter
+from synthmed_tf.formats.base import Line, PngPair, PngWriter
 
 Members = list[tuple[str, bytes]]
 
 
-class Writer(ShardWriter):
+class Writer(PngWriter):
     """Nothing in the tar tells of when, where or by whom it was written."""
 
     def __init__(self, folder: Path, plan, shard: int):
@@ -22,11 +21,11 @@ class Writer(ShardWriter):
         self._name = f"pairs-{shard:05d}.tar"
         self._tar = tarfile.open(folder / self._name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
-    def encode(self, pair: Pair) -> Members:
+    def encode_png(self, pair: PngPair) -> Members:
         facts = {"index": pair.index, "seed": self.plan.seed, "model_sha256": self.plan.model_sha256}
         contents = {
-            "image.png": images.encode_png(pair.photograph),
-            "mask.png": images.encode_png(pair.mask),
+            "image.png": pair.photograph,
+            "mask.png": pair.mask,
             "json": json.dumps(facts).encode(),
         }
         return [(f"{pair.index:08d}.{kind}", content) for kind, content in contents.items()]

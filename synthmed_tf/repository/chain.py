@@ -45,6 +45,12 @@ class Chain:
     snapshot: Metadata[Snapshot]
     targets: Metadata[Targets]
 
+    @staticmethod
+    def check(repository: Path) -> None:
+        """Raises SynthMedError where a folder is no repository."""
+        if not (repository / METADATA / "1.root.json").is_file():
+            raise SynthMedError(f"{repository} is not a repository; make one with synthmed repository init.")
+
     @classmethod
     def read(cls, repository: Path) -> "Chain":
         """Reads and verifies, whether or not it has expired.
@@ -52,9 +58,8 @@ class Chain:
         Raises:
             SynthMedError: there is no repository, or a file is missing, damaged or signed by other keys.
         """
+        cls.check(repository)
         folder = repository / METADATA
-        if not (folder / "1.root.json").is_file():
-            raise SynthMedError(f"{repository} is not a repository; make one with synthmed repository init.")
         root = _read_root(folder)
         timestamp = _read(folder / "timestamp.json", root.signed, "timestamp")
         meta = timestamp.signed.snapshot_meta
@@ -103,7 +108,7 @@ class Chain:
 
     def announce_index(self, index: Index) -> None:
         """Writes a new index where nobody looks for one yet, and has the targets name it."""
-        content = (index.model_dump_json() + "\n").encode()
+        content = _encode(index)
         announced = TargetFile.from_data(INDEX, content, ["sha256"])
         files.write_bytes(self.repository / TARGETS / announced.get_prefixed_paths()[0], content, durable=True)
         self.targets.signed.targets[INDEX] = announced
@@ -231,6 +236,13 @@ def set_days(root: Root, role: str, count: int) -> None:
 def days(root: Root, role: str) -> int:
     """For how many days a signature of a role is good."""
     return root.roles[role].unrecognized_fields[_DAYS]
+
+
+def _encode(index: Index) -> bytes:
+    """A line a version, for people and for tools that compare."""
+    head = index.model_copy(update={"entries": ()}).model_dump_json().removesuffix("]}")
+    rows = ",\n".join(row.model_dump_json() for row in index.entries)
+    return f"{head}\n{rows}\n]}}\n".encode()
 
 
 def _in_days(count: int) -> datetime:

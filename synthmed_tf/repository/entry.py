@@ -97,10 +97,13 @@ class Generator(_Model):
     Attributes:
         onnx: path of `generator.onnx`, or None.
         savedmodel: path of the SavedModel's version folder, or None.
+        attacked: whether the judge attacked its weights too, so that the verdict on membership holds for them; where
+            it did not, nothing is known of what they give away.
     """
 
     onnx: str | None = None
     savedmodel: str | None = None
+    attacked: bool = False
 
 
 class TrainingData(_Model):

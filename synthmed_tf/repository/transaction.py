@@ -124,11 +124,11 @@ def locked(repository: Path, wait: float = WAIT, say: Callable[[str], None] = la
     Raises:
         SynthMedError: as `opened`.
     """
-    Chain.read(repository)  # says so at once where there is no repository
+    Chain.check(repository)
     with _failing_clearly(repository), _alone(repository / _LOCK, wait, say):
-        _settle(repository)
+        chain = _settle(repository)
         try:
-            yield Chain.read(repository)
+            yield chain
         finally:
             _settle(repository)
 
@@ -165,7 +165,7 @@ def _failing_clearly(repository: Path) -> Iterator[None]:
         ) from error
 
 
-def _settle(repository: Path) -> None:
+def _settle(repository: Path) -> Chain:
     """Makes the files agree with the metadata, whether a transaction ended well, ended with an error or was killed."""
     chain = Chain.read(repository)
     work = repository / _WORK
@@ -177,6 +177,7 @@ def _settle(repository: Path) -> None:
     chain.copy_index()
     chain.prune()
     shutil.rmtree(work, ignore_errors=True)
+    return chain
 
 
 def _reduce(targets: Path, version: Path, announced: set[str]) -> None:

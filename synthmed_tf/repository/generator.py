@@ -1,0 +1,83 @@
+"""Shares the artifact that drew a set: its files as they are, its cards without names of folders and patients."""
+
+import json
+import shutil
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from synthmed_tf import artifact
+from synthmed_tf.card import write_card
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.repository import redaction
+from synthmed_tf.repository.entry import Generator
+
+FOLDER = "generator"
+_ONNX_FACTS = "training_data"
+
+
+def check(folder: Path, model_sha256: str, judged: Path) -> dict[str, Any]:
+    """The card of an artifact that may be shared beside a set.
+
+    Raises:
+        SynthMedError: it is no artifact, its files are not those of its card, or it did not draw the set.
+    """
+    card = artifact.read_card(folder)
+    if card["model_sha256"] != model_sha256:
+        raise SynthMedError(
+            f"{folder} is model {card['model_sha256'][:16]} but {judged} was drawn by {model_sha256[:16]}; name the "
+            "artifact that drew it."
+        )
+    listed = card.get("files")
+    inside = isinstance(listed, dict) and listed and all(map(_is_inside, listed))
+    if not inside:
+        raise SynthMedError(f"{folder / artifact.CARD} lists no files, or some elsewhere; export the run again.")
+    artifact.check_files(folder, card, Path())
+    return card
+
+
+def copy(
+    folder: Path, card: dict[str, Any], out: Path, evaluation: str, source: str | None, attacked: bool
+) -> Generator:
+    """Copies what the card lists to `generator/` in a version's folder, and writes both cards anew.
+
+    Args:
+        folder: the artifact's.
+        card: its, from `check`.
+        out: the version's folder.
+        evaluation: of the set that is published, for the card.
+        source: as for `redaction.training_facts`.
+        attacked: as `entry.Generator` has it.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation, source)
+    for name in card["files"]:
+        target = place / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if target.suffix == ".onnx":
+            target.write_bytes(_with_facts((folder / name).read_bytes(), shared["data"]))
+        else:
+            shutil.copyfile(folder / name, target)
+    write_card(place, shared)
+    onnx, savedmodel = (
+        f"{FOLDER}/{part.as_posix()}" if (place / part).exists() else None
+        for part in (artifact.ONNX, artifact.SAVEDMODEL)
+    )
+    return Generator(onnx=onnx, savedmodel=savedmodel, attacked=attacked)
+
+
+def _is_inside(name: str) -> bool:
+    path = PurePosixPath(name)
+    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
+
+
+def _with_facts(content: bytes, data: dict[str, Any]) -> bytes:
+    """An ONNX file whose metadata tells these facts of the training data; it computes the same."""
+    import onnx
+
+    model = onnx.load_model_from_string(content)
+    for fact in model.metadata_props:
+        if fact.key == _ONNX_FACTS:
+            fact.value = json.dumps(data)
+    return model.SerializeToString()
