@@ -133,17 +133,17 @@ def _opened(request: Request) -> _Parts:
 
 def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -> Entry:
     """Writes everything but the descriptions."""
-    entry, source, shared = parts.entry, request.data_name, None
+    entry, shared = parts.entry, None
     verdict = entry.evaluation.verdict.value if entry.evaluation else evidence.NOT_EVALUATED
     pairs = packing.pack(parts.drawn, entry.formats, folder, previews.chosen(parts.drawn.indices), progress)
     shown = previews.write(pairs, folder)
-    card = redaction.set_card(parts.drawn.card, verdict, source)
+    card = redaction.set_card(parts.drawn.card, verdict)
     files.write_text(folder / setcard.FILE, json.dumps(card, indent=2) + "\n")
     if parts.report is not None:
-        evidence.write(parts.report, Path(request.report), folder, request.full_report, source)
+        evidence.write(parts.report, Path(request.report), folder, request.full_report)
     if parts.artifact_card is not None:
         attacked = evidence.attacked_generator(parts.report)
-        shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, verdict, source, attacked)
+        shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, verdict, attacked)
     return entry.model_copy(update={"previews": shown, "generator": shared})
 
 
@@ -164,7 +164,7 @@ def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
     card = drawn.card
     said = {name: getattr(request, name) for name in _SAID}
     said["training_data"] = {name: getattr(request, f"data_{name}") for name in _SAID_OF_DATA}
-    said["training_data"]["facts"] = redaction.training_facts(card["data"], request.data_name)
+    said["training_data"]["facts"] = redaction.training_facts(card["data"])
     found = {
         "published": request.published.astimezone(timezone.utc),
         "size": card["size"],
@@ -175,7 +175,7 @@ def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
         "first_index": drawn.indices[0],
         "last_index": drawn.indices[-1],
         "formats": [name for name in packing.FORMATS if name in request.formats],
-        "evaluation": evidence.evaluation(report, request.data_name),
+        "evaluation": evidence.evaluation(report),
         "generator": None,
         "thumbnail": previews.THUMBNAIL,
         "previews": (),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import pydantic
-from tuf.api.metadata import Metadata, Root, TargetFile, Targets
+from tuf.api.metadata import Metadata, Root, Snapshot, TargetFile, Targets
 from tuf.ngclient import Updater, UpdaterConfig
 
 from synthmed_tf.errors import SynthMedError
@@ -130,6 +130,28 @@ class Repository:
             self.refresh()  # a publisher may have written in between
             return self._entry(self.row(name, version))
 
+    def versions(self) -> tuple[str, ...]:
+        """All that files are signed for, such as `retina-chase@1.0.0`, in circulation or not."""
+        return tuple(self._role("targets").delegations.roles or ())
+
+    def newest(self) -> dict[str, int]:
+        """The version of each metadata file that counts now, by role."""
+        snapshot, root = (self._kept / _METADATA / f"{role}.json" for role in ("snapshot", "root"))
+        signed = Metadata[Snapshot].from_bytes(snapshot.read_bytes()).signed
+        versions = {name.removesuffix(".json"): meta.version for name, meta in signed.meta.items()}
+        versions["root"] = Metadata[Root].from_bytes(root.read_bytes()).signed.version
+        return versions | {"snapshot": signed.version}
+
+    def announced(self, name_and_version: str) -> dict[str, TargetFile]:
+        """The files that are signed for a version, by their path below `targets/`.
+
+        Raises:
+            SynthMedError: the metadata is not to be trusted.
+        """
+        with faults.as_sentences(self.source):
+            self._updater.get_targetinfo(f"{name_and_version.replace('@', '/')}/{ENTRY}")  # reads the version's role
+            return self._role(name_and_version).targets
+
     def target(self, path: str) -> TargetFile:
         """Length and hashes of a file below `targets/`, as signed.
 
@@ -172,7 +194,7 @@ class Repository:
                 f"{self.source}: {folder}/{ENTRY} is that of {entry.name}@{entry.version}; do not use it."
             )
         check_distinct([ENTRY, *(safe(file.path) for file in entry.files)])
-        announced = self._announced(row)
+        announced = self.announced(row.id)
         for file in entry.files:
             target = announced.get(f"{folder}/{file.path}")
             if target is None or (target.length, target.hashes.get("sha256")) != (file.size, file.sha256):
@@ -181,11 +203,10 @@ class Repository:
                 )
         return entry
 
-    def _announced(self, row: Row) -> dict[str, TargetFile]:
-        """The files of a version whose `entry.json` has been read, and so its role too, which the updater keeps."""
-        # Asking for each file by itself goes through the roles of all versions each time.
-        kept = self._kept / _METADATA / f"{urllib.parse.quote(row.id, '')}.json"
-        return Metadata[Targets].from_bytes(kept.read_bytes()).signed.targets
+    def _role(self, name: str) -> Targets:
+        """As the updater has verified and kept it: asking it file by file goes through all versions each time."""
+        kept = self._kept / _METADATA / f"{urllib.parse.quote(name, '')}.json"
+        return Metadata[Targets].from_bytes(kept.read_bytes()).signed
 
     def _read_index(self) -> Index:
         # Under its hash, so that a publisher who writes a new one meanwhile does not change this one.

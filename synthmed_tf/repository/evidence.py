@@ -60,16 +60,16 @@ def attacked_generator(written: Report | None) -> bool:
     return _ON_ARTIFACT in {attack["name"] for attack in made}
 
 
-def evaluation(written: Report | None, source: str | None) -> Evaluation | None:
+def evaluation(written: Report | None) -> Evaluation | None:
     """What an entry says of a report, without names of real files and patients."""
     if written is None:
         return None
-    said = redaction.report(written, source)
+    said = redaction.report(written)
     shared = {name: getattr(said, name) for name in ("verdict", "quick", "created", "verdicts", "not_asked")}
     return Evaluation(**shared)
 
 
-def write(written: Report, folder: Path, out: Path, full: bool, source: str | None) -> None:
+def write(written: Report, folder: Path, out: Path, full: bool) -> None:
     """Writes the report into a version's folder: `report/report.json`, and in full `report/report.html` too.
 
     Args:
@@ -77,7 +77,6 @@ def write(written: Report, folder: Path, out: Path, full: bool, source: str | No
         folder: that it was read from.
         out: the version's folder.
         full: whether both files are copied as they are; otherwise what is published names nothing real.
-        source: as for `redaction.training_facts`.
 
     Raises:
         SynthMedError: the page is missing.
@@ -86,7 +85,7 @@ def write(written: Report, folder: Path, out: Path, full: bool, source: str | No
     place = out / FOLDER
     place.mkdir()
     if not full:
-        published = redaction.report(written, source).model_dump_json(indent=2) + "\n"
+        published = redaction.report(written).model_dump_json(indent=2) + "\n"
         files.write_text(place / reports.FILE, published)
         return
     for name in (reports.FILE, PAGE):

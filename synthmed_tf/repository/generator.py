@@ -45,13 +45,12 @@ def copy(
         card: its, from `check`.
         out: the version's folder.
         evaluation: of the set that is published, for the card.
-        source: as for `redaction.training_facts`.
         attacked: as `entry.Generator` has it.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation, source)
+    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation)
     for name in card["files"]:
         target = place / name
         target.parent.mkdir(parents=True, exist_ok=True)

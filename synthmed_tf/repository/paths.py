@@ -43,9 +43,10 @@ def check_distinct(paths: Iterable[str]) -> None:
     """
     seen: dict[str, str] = {}
     for path in paths:
-        other = seen.setdefault(path.casefold(), path)
-        if other is not path:
+        if path.casefold() in seen:
+            other = seen[path.casefold()]
             raise SynthMedError(f"Paths {other} and {path} name one file; give each file a name of its own.")
+        seen[path.casefold()] = path
     for path in seen.values():
         parts = path.casefold().split("/")
         for end in range(1, len(parts)):

@@ -1,5 +1,5 @@
-"""`README.md`: the dataset card, with the head that Hugging Face reads, and the datasheet's questions answered from what
-is known.
+"""`README.md`: the dataset card. It has the head that Hugging Face reads, and answers a datasheet's questions from
+what is known.
 
 What a publisher wrote is text in it, whatever it holds: Markdown and HTML in it are escaped.
 """

@@ -22,51 +22,33 @@ _TOLD = ("sentence", "limit", "needed")
 Json = Any
 
 
-def training_facts(data: dict[str, Any], source: str | None = None) -> dict[str, Any]:
-    """What a card says of the training data, by stage, without names of folders and patients.
-
-    Args:
-        data: the card's.
-        source: the name that the data are published under; None where the publisher states none.
-    """
-    return {
-        stage: {name: facts[name] for name in _DATA if name in facts} | {"source": source or UNNAMED}
-        for stage, facts in data.items()
-    }
+def training_facts(data: dict[str, Any]) -> dict[str, Any]:
+    """What a card says of the training data, by stage, without names of folders and patients."""
+    return {stage: {name: facts[name] for name in _DATA if name in facts} for stage, facts in data.items()}
 
 
-def set_card(card: dict[str, Any], evaluation: str, source: str | None = None) -> dict[str, Any]:
-    """The card of a set as it is published.
-
-    Args:
-        card: of the set.
-        evaluation: its verdict, or `not evaluated`.
-        source: as for `training_facts`.
-    """
+def set_card(card: dict[str, Any], evaluation: str) -> dict[str, Any]:
+    """The card of a set as it is published, with its verdict or `not evaluated`."""
     kept = {name: card[name] for name in _CARD if name in card}
-    return kept | {"data": training_facts(card["data"], source), "evaluation": evaluation}
+    return kept | {"data": training_facts(card["data"]), "evaluation": evaluation}
 
 
-def artifact_card(card: dict[str, Any], evaluation: str, source: str | None = None) -> dict[str, Any]:
-    """The card of an artifact as it is published; arguments as for `set_card`."""
+def artifact_card(card: dict[str, Any], evaluation: str) -> dict[str, Any]:
+    """The card of an artifact as it is published; `card.md` wants a source."""
     config = dict(card.get("config", {}))
     if "data" in config:
         config["data"] = config["data"] | dict.fromkeys(_NAMING_OPTIONS)
-    return card | {"config": config, "data": training_facts(card["data"], source), "evaluation": evaluation}
+    data = {stage: facts | {"source": UNNAMED} for stage, facts in training_facts(card["data"]).items()}
+    return card | {"config": config, "data": data, "evaluation": evaluation}
 
 
-def report(written: Report, source: str | None = None) -> Report:
-    """A report without names of real files, folders and patients; figures and verdicts are as they were.
-
-    Args:
-        written: by the judge.
-        source: as for `training_facts`.
-    """
+def report(written: Report) -> Report:
+    """A report without names of real files, folders and patients; figures and verdicts are as they were."""
     patients = _patients(written)
     without = _without_names(_names(written), patients)
     sections = {name: _mapped(_without_errors(figures), without) for name, figures in written.sections.items()}
     if "compared" in sections:
-        sections["compared"] |= _compared(written.sections["compared"], patients, source)
+        sections["compared"] |= _compared(written.sections["compared"], patients)
     if "privacy" in sections:
         sections["privacy"]["copies"] = []
     return written.model_copy(
@@ -78,14 +60,14 @@ def report(written: Report, source: str | None = None) -> Report:
     )
 
 
-def _compared(figures: dict[str, Json], patients: dict[str, str], source: str | None) -> dict[str, Json]:
+def _compared(figures: dict[str, Json], patients: dict[str, str]) -> dict[str, Json]:
     """The figures that name somebody, with pseudonyms."""
     sides = {
         side: figures[side] and figures[side] | {"names": [patients[name] for name in figures[side]["names"]]}
         for side in _SIDES
     }
     shared = [patients[name] for name in figures["shared_patients"]]
-    data = figures["data"] and training_facts(figures["data"], source)
+    data = figures["data"] and training_facts(figures["data"])
     return sides | {"shared_patients": shared, "data": data}
 
 
@@ -98,7 +80,7 @@ def _verdict(answer: Verdict, without: Callable[[str], str]) -> Verdict:
 
 
 def _without_errors(figures: Json) -> Json:
-    """A reason why something was left out may be an error, a whole sentence that names files; the judge's own is none."""
+    """A reason for leaving something out may be an error, a whole sentence that names files; the judge's own is none."""
     reasons = figures.get("left_out")
     if reasons is None:
         return figures

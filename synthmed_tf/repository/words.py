@@ -1,4 +1,4 @@
-"""What the descriptions of an entry have in common: sentences that hold for every set, and those that its facts give."""
+"""What the descriptions of an entry have in common: sentences for every set, and those that its facts give."""
 
 from typing import Any
 
@@ -34,8 +34,8 @@ def tags(entry: Entry) -> tuple[str, ...]:
 def collection(entry: Entry) -> str:
     """How the pairs came to be."""
     return (
-        f"Synthetic. A generator of two networks drew each pair from (seed, index): Stage-I a vessel mask from a latent, "
-        f"Stage-II the photograph from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), seed "
+        "Synthetic. A generator of two networks drew each pair from (seed, index): Stage-I a vessel mask from a "
+        f"latent, Stage-II the photograph from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), seed "
         f"{entry.seed}, {entry.count} of the indices {entry.first_index} to {entry.last_index}. {origin(entry)}"
     )
 
