@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from synthmed_tf.evaluation.verdict import QUESTIONS, headline
+from synthmed_tf.repository import words as described
 from synthmed_tf.repository.entry import Entry, File, Row, Tombstone, number
 from synthmed_tf.site import listing, snippets, words
 from synthmed_tf.site.content import Content, announced_file
@@ -90,6 +91,10 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
         citation=snippets.citation(entry),
         download=snippets.download(entry),
         fingerprint=content.fingerprint,
+        attribution=described.attribution(entry),
+        trained_on=described.origin(entry),
+        attacked=described.attacked(entry) if entry.generator else "",
+        keywords=described.tags(entry),
         versions=_newest_first(versions),
     )
 

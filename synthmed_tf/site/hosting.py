@@ -24,6 +24,9 @@ HEADERS = {
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",
 }
+_PUBLISHED = {**HEADERS, "content-security-policy": "default-src 'none'; sandbox"}
+"""Of files that others published: none of them is a page of the site."""
+
 _TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".onnx": "application/octet-stream"}
 
 
@@ -51,12 +54,14 @@ def serve(site: Path, listening: socket.socket, ready: Callable[[], None]) -> No
 class _Headers:
     def __init__(self, app: ASGIApp):
         self._app = app
-        self._headers = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = _PUBLISHED if scope.get("path", "").startswith("/repository/") else HEADERS
+
         async def send_more(message: Message) -> None:
             if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *self._headers]
+                more = [(name.encode(), value.encode()) for name, value in headers.items()]
+                message["headers"] = [*message["headers"], *more]
             await send(message)
 
         await self._app(scope, receive, send_more)
