@@ -61,8 +61,7 @@ class DrawnSet:
         plan = setcard.plan_of(self.card)
         try:
             if plan is not None:
-                records = shards.read_records(plan, self.folder)
-                yield from (line for line in records if manifest.files_of(line))
+                yield from (line for line in shards.read_records(plan, self.folder) if "index" in line)
                 return
             with open(self.folder / manifest.FILE, "rb") as lines:
                 for number, line in enumerate(map(synthesis.parse_line, lines), start=1):

@@ -44,7 +44,8 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
     if states.get("copies") is State.FAIL or privacy.get("copies"):
         raise SynthMedError(f"By {folder} pairs of the set copy real ones, so it is not published; {_FILTER}.")
     if states.get("membership") is State.FAIL:
-        cure = _SET_ALONE if set(privacy.get("leaking", ())) <= _ON_WEIGHTS else _SET_LEAKS
+        leaking = set(privacy.get("leaking", ()))
+        cure = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
         raise SynthMedError(f"By {folder} it can be told who was in the training, so the set is not published; {cure}.")
     if full and written.real_pictures:
         raise SynthMedError(

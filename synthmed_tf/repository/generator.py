@@ -35,9 +35,7 @@ def check(folder: Path, model_sha256: str, judged: Path) -> dict[str, Any]:
     return card
 
 
-def copy(
-    folder: Path, card: dict[str, Any], out: Path, evaluation: str, source: str | None, attacked: bool
-) -> Generator:
+def copy(folder: Path, card: dict[str, Any], out: Path, evaluation: str, attacked: bool) -> Generator:
     """Copies what the card lists to `generator/` in a version's folder, and writes both cards anew.
 
     Args:

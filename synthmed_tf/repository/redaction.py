@@ -63,11 +63,11 @@ def report(written: Report) -> Report:
 def _compared(figures: dict[str, Json], patients: dict[str, str]) -> dict[str, Json]:
     """The figures that name somebody, with pseudonyms."""
     sides = {
-        side: figures[side] and figures[side] | {"names": [patients[name] for name in figures[side]["names"]]}
-        for side in _SIDES
+        side: pairs and pairs | {"names": [patients[name] for name in pairs["names"]]}
+        for side, pairs in ((side, figures.get(side)) for side in _SIDES)
     }
-    shared = [patients[name] for name in figures["shared_patients"]]
-    data = figures["data"] and training_facts(figures["data"])
+    shared = [patients[name] for name in figures.get("shared_patients", ())]
+    data = figures.get("data") and training_facts(figures["data"])
     return sides | {"shared_patients": shared, "data": data}
 
 
@@ -80,7 +80,7 @@ def _verdict(answer: Verdict, without: Callable[[str], str]) -> Verdict:
 
 
 def _without_errors(figures: Json) -> Json:
-    """A reason for leaving something out may be an error, a whole sentence that names files; the judge's own is none."""
+    """A reason for leaving something out may be an error, a sentence that names files; the judge's own are none."""
     reasons = figures.get("left_out")
     if reasons is None:
         return figures
@@ -97,16 +97,11 @@ def _patients(written: Report) -> dict[str, str]:
 
 
 def _names(written: Report) -> set[str]:
-    """Names of real files, folders and patients, as far as a report knows them."""
+    """Names of real files and patients, as far as a report knows them; folders are named in fields and errors alone."""
     copies = written.sections.get("privacy", {}).get("copies", ())
-    data = (written.sections.get("compared", {}).get("data") or {}).values()
-    held = (name for facts in data for name in facts.get("validation_patients", ()))
-    return {
-        *_patients(written),
-        *(copy["real"] for copy in copies),
-        *held,
-        *(facts.get("source", "") for facts in data),
-    }
+    stages = (written.sections.get("compared", {}).get("data") or {}).values()
+    held = (name for facts in stages for name in facts.get("validation_patients", ()))
+    return {*_patients(written), *(copy["real"] for copy in copies), *held}
 
 
 def _without_names(names: Iterable[str], patients: dict[str, str]) -> Callable[[str], str]:
