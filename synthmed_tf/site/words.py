@@ -37,7 +37,7 @@ def badge(state: State | None) -> Badge:
 
 def shown(text: str) -> str:
     """A line of others, with what cannot be seen made visible. The template escapes it."""
-    return plain(text, MOST)
+    return plain(" ".join(text.split()), MOST)
 
 
 def paragraphs(text: str) -> list[str]:
