@@ -1,7 +1,7 @@
 """The start page over many sets: bytes of the first page, and milliseconds a keystroke in Chromium.
 
-    cd tests/web && npm ci && cd ../..
-    python benchmarks/site_search.py --sets 5000
+cd tests/web && npm ci && cd ../..
+python benchmarks/site_search.py --sets 5000
 """
 
 import argparse

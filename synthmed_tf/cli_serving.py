@@ -18,7 +18,9 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--repository", type=click.Path(path_type=Path), help="A repository, in place of --model.")
 @cli_site.onnxruntime_web
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0 for all that can reach this machine.")
-@click.option("--rest-port", "--port", "rest_port", type=_PORT, default=8501, show_default=True, help="0 for any that is free.")
+@click.option(
+    "--rest-port", "--port", "rest_port", type=_PORT, default=8501, show_default=True, help="0 for any that is free."
+)
 @click.option("--grpc-port", type=_PORT, default=8500, show_default=True, help="0 for any that is free.")
 @click.option("--name", default="synthmed", show_default=True, help="The model's name in requests.")
 @click.option("--max-rows", type=click.IntRange(1), default=32, show_default=True, help="Pairs a request and a batch.")

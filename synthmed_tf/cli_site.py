@@ -38,18 +38,17 @@ def serve(repository: Path, host: str, port: int, onnxruntime_web: Path | None) 
         from synthmed_tf.site import hosting
     except ImportError as error:
         raise SynthMedError(f"{error.name} is missing; pip install 'synthmed-tf[serving]'.") from error
-    # Beside the repository its files can be linked; that folder may be read-only, and another disk takes copies.
     with listen(host, port) as listening, tempfile.TemporaryDirectory(prefix="synthmed-site-") as folder:
-        _build(repository, Path(folder) / "site", onnxruntime_web)
+        _build(repository, Path(folder) / "site", onnxruntime_web, borrowed=True)
         shown = f"[{host}]" if ":" in host else host
         address = f"http://{shown}:{listening.getsockname()[1]}/"
         hosting.serve(Path(folder) / "site", listening, lambda: click.echo(f"the repository is on {address}"))
 
 
-def _build(repository: Path, out: Path, onnxruntime_web: Path | None) -> None:
+def _build(repository: Path, out: Path, onnxruntime_web: Path | None, borrowed: bool = False) -> None:
     try:
         from synthmed_tf.site import building
     except ImportError as error:
         raise SynthMedError(f"{error.name} is missing; pip install 'synthmed-tf[repository]'.") from error
     with failing_clearly(out), terminal.bar("versions") as progress:
-        building.build(repository, out, onnxruntime_web, progress)
+        building.build(repository, out, onnxruntime_web, progress, borrowed)

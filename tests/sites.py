@@ -21,7 +21,7 @@ SCRIPT = "<script>document.title = 'owned'</script>"
 HOSTILE = {
     "title": f"{SCRIPT} \u202egnp.exe & \u0645\u0631\u062d\u0628\u0627",
     "description": f"</p>{SCRIPT}<img src=x onerror=\"document.title='owned'\">\n\n" + "long" * 2000,
-    "creators": ("<i>Mallory</i>", "\"><svg onload=\"document.title='owned'\">"),
+    "creators": ("<i>Mallory</i>", '"><svg onload="document.title=\'owned\'">'),
     "licence": "javascript:document.title='owned'",
     "keywords": ("<b>bold</b>",),
     "organ": "<u>organ</u>",

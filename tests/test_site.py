@@ -92,7 +92,9 @@ def test_what_is_not_announced_stays_behind(copy, tmp_path):
     (copy / "targets/eyes/1.1.0/secret.txt").write_text("private")
     (copy / "targets/extra").mkdir()
     building.build(copy, tmp_path / "site")
-    assert not list((tmp_path / "site").rglob("secret.txt")) and not (tmp_path / "site/repository/targets/extra").exists()
+    assert (
+        not list((tmp_path / "site").rglob("secret.txt")) and not (tmp_path / "site/repository/targets/extra").exists()
+    )
 
 
 def test_pages_have_policies_and_nothing_inline(site):
@@ -101,7 +103,9 @@ def test_pages_have_policies_and_nothing_inline(site):
         (policy,) = re.findall(r'http-equiv="Content-Security-Policy" content="([^"]*)"', text)
         assert policy.startswith("default-src &#39;none&#39;; style-src &#39;self&#39;;")
         assert "unsafe-inline" not in policy and "wasm-unsafe-eval" not in policy
-        assert not re.search(r"<style|\sstyle=|\son\w+=\"|<script(?![^>]*\ssrc=)|(?:href|src)=\"(?:javascript|data):", text)
+        assert not re.search(
+            r"<style|\sstyle=|\son\w+=\"|<script(?![^>]*\ssrc=)|(?:href|src)=\"(?:javascript|data):", text
+        )
 
 
 def test_pages_that_draw_may_compile_wasm(repository, package, tmp_path):
@@ -193,7 +197,9 @@ def test_the_runtime_has_one_version(package, tmp_path):
 def test_a_page_has_so_many_sets_and_leads_to_the_next(tmp_path):
     rows = tuple(_row(f"set-{n:03d}", published=NOON.replace(minute=n % 60, hour=n // 60)) for n in range(100))
     listing.write(Index(title="Many", entries=rows), Pages(tmp_path, "Many"))
-    found = [re.findall(r'<p class="id">([^@<]+)@', _read(tmp_path, p)) for p in ("index.html", "page/2.html", "page/3.html")]
+    found = [
+        re.findall(r'<p class="id">([^@<]+)@', _read(tmp_path, p)) for p in ("index.html", "page/2.html", "page/3.html")
+    ]
     assert [len(page) for page in found] == [48, 48, 4]
     assert found[0][0] == "set-099" and sum(found, []) == [f"set-{n:03d}" for n in reversed(range(100))]
     assert 'rel="next" href="../page/3.html"' in _read(tmp_path, "page/2.html")
@@ -333,3 +339,15 @@ def test_the_host_gives_nothing_from_beside_the_site(host, path):
 def test_the_repository_is_read_from_the_host(host, tmp_path):
     there = Repository(Source(host + "repository"), cache=tmp_path)
     assert {row.id for row in there.index.entries if row.withdrawn} == {"eyes@0.9.0", "gone@1.0.0"}
+
+
+def test_files_that_cannot_be_linked_are_copied_or_borrowed(repository, tmp_path, monkeypatch):
+    def refuse(*args, **options):
+        raise OSError("another disk")
+
+    monkeypatch.setattr(os, "link", refuse)
+    for name, borrowed in (("copied", False), ("borrowed", True)):
+        building.build(repository, tmp_path / name, borrowed=borrowed)
+        placed = tmp_path / name / "repository/targets/plain/1.0.0/entry.json"
+        assert placed.is_symlink() == borrowed
+        assert placed.read_bytes() == (repository / "targets/plain/1.0.0/entry.json").read_bytes()

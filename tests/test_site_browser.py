@@ -202,6 +202,10 @@ def test_numbers_that_are_none_get_a_sentence(facts):
     assert refused["0 9223372036854775807"].startswith("Index goes beyond 9223372036854775807 with 4 pairs")
 
 
+def test_a_browser_without_webassembly_says_so(facts):
+    assert _seen(facts, "draw")["bare"] == "This browser has no WebAssembly, which drawing needs."
+
+
 def test_a_generator_that_is_missing_or_changed_draws_nothing(facts):
     seen = _seen(facts, "elsewhere")
     assert seen["missing"]["said"] == "The generator cannot be fetched (HTTP status 404); tell the publisher."
@@ -219,7 +223,7 @@ def test_a_download_is_what_the_page_says(facts, out):
 
 def test_what_is_copied_names_this_host(facts, out):
     site = json.loads((out / "job.json").read_text())["site"]
-    command = f"synthmed download eyes@1.1.0 --from {site}repository --out eyes"
+    command = f"synthmed download eyes@1.1.0 \\\n  --from {site}repository \\\n  --out eyes"
     assert _seen(facts, "download")["copied"] == command
 
 
@@ -257,7 +261,14 @@ def test_hostile_metadata_is_text(facts):
     title = sites.HOSTILE["title"].replace("\u202e", "\ufffd")
     assert hostile["listed"] == {"title": title, "document": sites.TITLE}
     assert hostile["heading"] == title and hostile["document"] == f"{title}, 1.0.0"
-    for text in (*sites.HOSTILE["creators"], sites.SCRIPT, "<b>bold</b>", "<u>organ</u>", "{{ 7 * 7 }}", "${7 * 7} \ufffd"):
+    for text in (
+        *sites.HOSTILE["creators"],
+        sites.SCRIPT,
+        "<b>bold</b>",
+        "<u>organ</u>",
+        "{{ 7 * 7 }}",
+        "${7 * 7} \ufffd",
+    ):
         assert text in hostile["text"]
     assert hostile["strange"] == 0
     assert hostile["scripts"] == ["../../../static/entry.mjs"]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository.entry import Row
+from synthmed_tf.repository.entry import Entry, Row
 from synthmed_tf.site import entry_page, listing, runtime
 from synthmed_tf.site.content import Content
 from synthmed_tf.site.rendering import Pages
@@ -24,6 +24,7 @@ def build(
     out: Path,
     onnxruntime_web: Path | None = None,
     progress: Progress = lambda done, total: None,
+    borrowed: bool = False,
 ) -> None:
     """Writes the site of a repository, whole or not at all.
 
@@ -32,6 +33,7 @@ def build(
         out: the site's folder; an older site there is replaced.
         onnxruntime_web: folder of the npm package, to draw in the browser; None for pages that do not.
         progress: called with (done, total), in versions.
+        borrowed: whether the repository's files may be links to another disk: for a site that goes before they do.
 
     Raises:
         SynthMedError: the repository is not to be trusted, a file is not what is signed, or `out` holds something else.
@@ -46,10 +48,13 @@ def build(
         if onnxruntime_web is not None:
             runtime_bytes = runtime.place(Path(onnxruntime_web), new / "static" / "ort")
         listing.write(content.index, pages)
-        _write_versions(content, pages, runtime_bytes, progress)
+        entries, withdrawn = _write_versions(content, pages, runtime_bytes, progress)
+        content.place_beside(new / "repository", entries, withdrawn, borrowed)
 
 
-def _write_versions(content: Content, pages: Pages, runtime_bytes: int, progress: Progress) -> None:
+def _write_versions(
+    content: Content, pages: Pages, runtime_bytes: int, progress: Progress
+) -> tuple[list[Entry], list[Row]]:
     rows = sorted(content.index.entries, key=lambda row: row.name)
     entries, done = [], 0
     for _, group in itertools.groupby(rows, key=lambda row: row.name):
@@ -61,10 +66,10 @@ def _write_versions(content: Content, pages: Pages, runtime_bytes: int, progress
                 entries.append(_write_version(content, row, versions, pages, runtime_bytes))
             done += 1
             progress(done, len(rows))
-    content.place_beside(pages.out / "repository", entries, [row for row in rows if row.withdrawn])
+    return entries, [row for row in rows if row.withdrawn]
 
 
-def _write_version(content: Content, row: Row, versions: list[Row], pages: Pages, runtime_bytes: int):
+def _write_version(content: Content, row: Row, versions: list[Row], pages: Pages, runtime_bytes: int) -> Entry:
     entry = content.entry(row)
     entry_page.write(content, entry, versions, pages, runtime_bytes)
     if entry_page.has_report(entry):

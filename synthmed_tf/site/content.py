@@ -69,10 +69,16 @@ class Content:
             raise SynthMedError(f"{place} is not the file that is signed; see synthmed repository check.")
         return place
 
-    def place_beside(self, out: Path, entries: list[Entry], withdrawn: list[Row]) -> None:
+    def place_beside(self, out: Path, entries: list[Entry], withdrawn: list[Row], borrowed: bool) -> None:
         """Puts the repository into a folder, by links to the same files where the disk allows it.
 
         What is not announced stays behind.
+
+        Args:
+            out: the folder.
+            entries: in circulation.
+            withdrawn: rows of the others.
+            borrowed: whether files on another disk are symbolic links, not copies.
 
         Raises:
             SynthMedError: somebody has published in between.
@@ -84,7 +90,7 @@ class Content:
             paths += [folder / ENTRY, *(folder / file.path for file in entry.files)]
         signed = [*self._folder.glob("metadata/*.json"), *self._folder.glob(f"targets/*.{INDEX}")]
         for path in [*paths, *(path.relative_to(self._folder) for path in sorted(signed))]:
-            _place(self._folder / path, out / path)
+            _place(self._folder / path, out / path, borrowed)
         if self._timestamp() != self._stamp:
             raise SynthMedError("The repository has changed while its pages were made; run the same command again.")
 
@@ -104,11 +110,14 @@ def announced_file(entry: Entry, path: str) -> File:
     raise SynthMedError(f"{entry.name}@{entry.version} names {path}, which is none of its files; publish it again.")
 
 
-def _place(file: Path, place: Path) -> None:
+def _place(file: Path, place: Path, borrowed: bool) -> None:
     if file.is_symlink():
         raise SynthMedError(f"{file} is a link, which a repository must not hold; see synthmed repository check.")
     place.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(file, place)
     except OSError:  # another disk, or one without links
-        shutil.copyfile(file, place)
+        if borrowed:
+            place.symlink_to(file.resolve())
+        else:
+            shutil.copyfile(file, place)

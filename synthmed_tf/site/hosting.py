@@ -31,10 +31,13 @@ _TYPES = {".mjs": "text/javascript", ".wasm": "application/wasm", ".onnx": "appl
 
 
 def app(site: Path) -> ASGIApp:
-    """The application for an ASGI server; parts of files are given where they are asked for."""
+    """The application for an ASGI server; parts of files are given where they are asked for.
+
+    Links in the site's folder are followed, so it must be one that `building.build` made.
+    """
     for ending, kind in _TYPES.items():
         mimetypes.add_type(kind, ending)
-    files = StaticFiles(directory=site, html=True)
+    files = StaticFiles(directory=site, html=True, follow_symlink=True)
     return Starlette(routes=[Mount("/", files)], middleware=[Middleware(_Headers)])
 
 

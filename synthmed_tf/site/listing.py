@@ -57,7 +57,10 @@ class Card:
         """A line each."""
         row = self.row
         pictures = f"{words.number(row.size)} \N{MULTIPLICATION SIGN} {words.number(row.size)} px"
-        return [f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {pictures}", words.shown(f"{row.organ}, {row.modality}")]
+        return [
+            f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {pictures}",
+            words.shown(f"{row.organ}, {row.modality}"),
+        ]
 
     @property
     def extra(self) -> str:

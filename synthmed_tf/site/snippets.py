@@ -13,8 +13,8 @@ _BIBTEX = re.compile(r"[\\{}\"@#%~$&_^]")
 
 
 def download(entry: Entry) -> str:
-    """The command."""
-    return f"synthmed download {entry.name}@{entry.version} --from {HERE} --out {entry.name}"
+    """The command, in lines that a shell takes for one."""
+    return f"synthmed download {entry.name}@{entry.version} \\\n  --from {HERE} \\\n  --out {entry.name}"
 
 
 def loading(entry: Entry) -> dict[str, str]:
@@ -51,9 +51,9 @@ def loading(entry: Entry) -> dict[str, str]:
 
 
 def _download_of(entry: Entry, format: str) -> str:
-    """The command that fetches one format."""
+    """The command that fetches one format, in one line."""
     chosen = "" if format == "imagefolder" else f" --format {format}"
-    return download(entry) + chosen
+    return f"synthmed download {entry.name}@{entry.version} --from {HERE} --out {entry.name}{chosen}"
 
 
 def citation(entry: Entry) -> str:

@@ -11,6 +11,7 @@ from synthmed_tf.repository.paths import plain
 MOST = 10_000
 """Characters of a text that are shown."""
 
+
 @dataclass(frozen=True)
 class Badge:
     """A state at a glance: by symbol and word; colour comes with `kind`, and never alone."""

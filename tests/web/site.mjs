@@ -26,10 +26,11 @@ const browser = await puppeteer.launch({
   headless: true,
 });
 
-async function opened(address, scripts = true) {
+async function opened(address, { scripts = true, before = () => {} } = {}) {
   const page = await browser.newPage();
   await page.setViewport({ width: 1280, height: 1400 });
   await page.setJavaScriptEnabled(scripts);
+  await page.evaluateOnNewDocument(before);
   page.on("console", (message) => {
     if (/content security policy/i.test(message.text())) trouble.violations.push(message.text());
     else if (message.type() === "error") trouble.errors.push(message.text());
@@ -144,7 +145,9 @@ const scenarios = {
       refused[`${seed} ${index}`] = await page.$eval("#draw-state", (element) => element.textContent);
     }
     const again = await draw(page, "7", "3", "1");
-    return { drawn, refused, again };
+    const old = await opened(site + ENTRY, { before: () => delete globalThis.WebAssembly });
+    const bare = await old.$eval("#draw-state", (element) => element.textContent);
+    return { drawn, refused, again, bare };
   },
 
   async elsewhere() {
@@ -204,7 +207,7 @@ const scenarios = {
   async unscripted() {
     const found = {};
     for (const path of PAGES) {
-      const page = await opened(site + path, false);
+      const page = await opened(site + path, { scripts: false });
       found[path] = {
         text: await page.evaluate(() => document.body.innerText),
         pictures: await page.$$eval("img", (all) => all.filter((one) => one.loading !== "lazy" || one.complete).filter((one) => one.naturalWidth).length),
