@@ -18,6 +18,9 @@ _repository = click.option("--repository", required=True, type=_FOLDER, help="Th
 _keys = click.option(
     "--keys", required=True, type=_FOLDER, envvar="SYNTHMED_KEYS", help="The folder with its keys; or SYNTHMED_KEYS."
 )
+_wait = click.option(
+    "--wait", type=click.IntRange(0), default=600, show_default=True, help="Seconds to wait for another publisher."
+)
 
 
 @click.command()
@@ -27,7 +30,7 @@ _keys = click.option(
 @click.option("--name", required=True, help="Such as retina-chase.")
 @click.option("--version", required=True, help="Such as 1.0.0; what is published under it never changes.")
 @click.option("--title", required=True)
-@click.option("--description", help="Of the set, in Markdown.")
+@click.option("--description", help="Of the set, as plain text.")
 @click.option("--description-file", type=_FOLDER, help="A text file that holds it.")
 @click.option("--license", "--licence", "licence", required=True, help="Of the set, such as CC-BY-4.0.")
 @click.option("--creator", "creators", multiple=True, required=True, help="May be repeated.")
@@ -39,10 +42,15 @@ _keys = click.option(
 @click.option("--training-attribution", "data_attribution", help="Whom it asks to be named.")
 @click.option("--training-url", "data_url", help="Where it is.")
 @click.option("--report", type=_FOLDER, help="A report of synthmed evaluate on it; names of real files are left out.")
-@click.option("--full-report", is_flag=True, help="Publish the report's page too; it must hold no real picture.")
+@click.option(
+    "--full-report",
+    is_flag=True,
+    help="Leave the names in the report; it must hold no real picture.",
+)
 @click.option("--artifact", type=_FOLDER, help="Share the generator that drew the set.")
 @click.option("--format", "formats", help="Several with commas; imagefolder,tfrecord if left.")
-def publish(folder, repository, keys, description, description_file, formats, **given):
+@_wait
+def publish(folder, repository, keys, description, description_file, formats, wait, **given):
     """Adds SET to a repository as one version, whole or not at all.
 
     The same command again changes nothing.
@@ -60,7 +68,7 @@ def publish(folder, repository, keys, description, description_file, formats, **
         **stated,
     )
     with terminal.bar("pairs") as progress:
-        new = publishing.publish(repository, keys, request, progress, _say)
+        new = publishing.publish(repository, keys, request, progress, _say, wait)
     name = f"{request.name}@{request.version}"
     if new:
         click.echo(f"{name} is in {repository}; upload it as docs/repository.md says")
@@ -73,7 +81,8 @@ def publish(folder, repository, keys, description, description_file, formats, **
 @_repository
 @_keys
 @click.option("--reason", required=True, help="Why; everybody will read it.")
-def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
+@_wait
+def withdraw(name: str, repository: Path, keys: Path, reason: str, wait: int) -> None:
     """Takes a version out of circulation for good, and leaves a tombstone.
 
     Whoever has downloaded it has it: this stops new downloads, and tells those who look.
@@ -81,7 +90,7 @@ def withdraw(name: str, repository: Path, keys: Path, reason: str) -> None:
     with _needing_packages():
         from synthmed_tf.repository import publishing
 
-    new = publishing.withdraw(repository, keys, name, reason, _say)
+    new = publishing.withdraw(repository, keys, name, reason, _say, wait)
     click.echo(f"{name} is withdrawn" if new else f"{name} was withdrawn already; nothing was changed")
 
 

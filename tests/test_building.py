@@ -198,7 +198,7 @@ def test_datasets_reads_the_folder_by_its_readme_and_by_its_zips(drawn, tmp_path
         assert sorted(rows["index"][:]) == list(range(COUNT))  # shards come in an order of its own
         for row in rows:
             for column, folder in (("image", "images"), ("mask", "masks")):
-                expected = images.read_image(drawn / folder / f"{row['index']:08d}.png").squeeze()
+                expected = images.decode_png((drawn / folder / f"{row['index']:08d}.png").read_bytes()).squeeze()
                 np.testing.assert_array_equal(np.asarray(row[column]).squeeze(), expected)
 
 
@@ -230,6 +230,7 @@ def test_the_thumbnail_is_small(version):
 
 
 def test_the_shared_generator_opens_and_draws_the_same(version, opened):
+    assert json.loads((version[1] / "generator" / "card.json").read_text())["name"] == "tiny-eyes"
     seed, index = np.full(2, SEED), np.arange(2)
     for runtime in ("onnx", "savedmodel"):
         again = open_artifact(version[1] / "generator", runtime)
@@ -313,6 +314,8 @@ def test_sets_that_cannot_be_published_are_refused(opened, drawn, tmp_path):
         (lambda folder: _edit(folder, lambda lines: [*lines, "{"]), "is damaged (line 13 is no pair)"),
         (lambda folder: _edit(folder, lambda lines: lines[::-1]), "is damaged (pair 10 comes after pair 11)"),
         (lambda folder: _edit(folder, lambda lines: [lines[0].replace('"seed": 4', '"seed": 5')]), "seed 5, not 4"),
+        (lambda folder: _change_card(folder, size="32"), "card.json is damaged at size; draw the set again."),
+        (lambda folder: _change_card(folder, data={"stage1": 1}), "card.json is damaged at data; draw"),
         (lambda folder: (folder / "masks" / "00000007.png").unlink(), "00000007.png cannot be read (No such file"),
         (lambda folder: _flip(folder / "images" / "00000011.png"), "00000011.png is not the file that the manifest"),
     ],
@@ -326,6 +329,11 @@ def test_a_damaged_set_is_refused(drawn, tmp_path, damage, said):
 def _edit(folder, change):
     path = folder / "manifest.jsonl"
     path.write_text("\n".join(change(path.read_text().splitlines())) + "\n")
+
+
+def _change_card(folder, **fields):
+    path = folder / "card.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
 def _flip(path):
@@ -363,7 +371,7 @@ def test_the_artifact_must_have_drawn_the_set_and_be_whole(drawn, tiny_artifact,
     assert "is model 0000000000000000 but" in _refusal(request(drawn, artifact=other), tmp_path)
     shutil.rmtree(tmp_path / "refused")
     (other / "card.json").write_text(json.dumps(card | {"files": {"../card.json": "0" * 64}}))
-    assert "lists no files, or some elsewhere" in _refusal(request(drawn, artifact=other), tmp_path)
+    assert "Path '../card.json' is absolute, leaves its folder" in _refusal(request(drawn, artifact=other), tmp_path)
     shutil.rmtree(tmp_path / "refused")
     (other / "card.json").write_text(json.dumps(card))
     _flip(other / "parity.json")

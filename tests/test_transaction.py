@@ -96,6 +96,26 @@ def test_a_versions_file_does_not_change(repository):
     assert repositories.contents(repository) == before
 
 
+@pytest.mark.parametrize("path", [".hidden", "a b ", "a\\b"])
+def test_paths_that_clients_refuse_are_not_published(repository, path):
+    before = repositories.contents(repository)
+    with pytest.raises(SynthMedError), transaction.opened(repository, _keys(repository)) as opened:
+        (opened.stage("second", "1.0.0") / path).write_text("text")
+        opened.rows["second@1.0.0"] = repositories.row("second", "1.0.0")
+    assert repositories.contents(repository) == before
+
+
+def test_files_in_the_place_of_a_new_version_give_way(repository, tmp_path):
+    place = repository / "targets" / "second" / "1.0.0"
+    place.mkdir(parents=True)
+    for name in ("entry.json", "stray"):
+        (place / name).write_text("left by hand")
+    repositories.add(repository, _keys(repository), "second")
+    both = repositories.held("first") | repositories.held("second")
+    assert repositories.Reader(repository, tmp_path / "cache").read()[1] == both
+    assert not (place / "stray").exists()
+
+
 @pytest.mark.parametrize("name", ["../first", "First", "a/b", "", "a@b", "-a"])
 def test_names_that_leave_their_folder_are_refused(repository, name):
     with (
@@ -210,6 +230,25 @@ def test_damaged_metadata_is_not_signed_over(repository):
     with pytest.raises(SynthMedError, match=r"2\.targets\.json is not as it was signed .* restore it from"):
         repositories.add(repository, _keys(repository), "second")
     assert repositories.contents(repository) == before
+
+
+def test_a_root_in_anothers_place_is_not_followed(repository):
+    shutil.copy(repository / "metadata" / "1.root.json", repository / "metadata" / "2.root.json")
+    with pytest.raises(SynthMedError, match=r"2\.root\.json is of version 1; restore it from"):
+        repositories.add(repository, _keys(repository), "second")
+
+
+def test_what_a_hostile_host_left_removes_nothing_elsewhere(repository, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "file").touch()
+    (repository / ".transaction" / "..@..").mkdir(parents=True)
+    repositories.add(repository, _keys(repository), "second")
+    (repository / ".transaction" / "third@1.0.0").mkdir(parents=True)
+    (repository / "targets" / "third").mkdir()
+    (repository / "targets" / "third" / "1.0.0").symlink_to(tmp_path / "mine")
+    with pytest.raises(SynthMedError, match="is a link, behind which nothing is removed; remove the link"):
+        repositories.add(repository, _keys(repository), "third")
+    assert (tmp_path / "mine" / "file").exists() and (repository.parent / "keys" / "root.pem").exists()
 
 
 def test_an_index_that_was_changed_is_not_signed_over(repository):

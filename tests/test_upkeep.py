@@ -131,6 +131,17 @@ def test_a_key_is_replaced(made, reader, role):
             repositories.add(made / "repo", stolen, "fourth")
 
 
+def test_the_roots_key_brings_all_others_back(made, reader):
+    for role in keyring.ONLINE:
+        (made / "keys" / f"{role}.pem").unlink()
+    with pytest.raises(SynthMedError, match="snapshot.pem is missing"):
+        upkeep.rotate(made / "repo", made / "keys", "targets")
+    for role in reversed(keyring.ONLINE):
+        upkeep.rotate(made / "repo", made / "keys", role)
+    repositories.add(made / "repo", made / "keys", "third")
+    assert reader.read()[1] == BOTH | repositories.held("third")
+
+
 def test_a_clients_python_tuf_refuses_what_a_replaced_key_signs(made, reader):
     """Not this package's own checks: whoever holds the old key has his own program."""
     old = keyring.load(made / "keys" / "timestamp.pem")

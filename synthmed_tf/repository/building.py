@@ -143,7 +143,7 @@ def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -
         evidence.write(parts.report, Path(request.report), folder, request.full_report)
     if parts.artifact_card is not None:
         attacked = evidence.attacked_generator(parts.report)
-        shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, verdict, attacked)
+        shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, entry.name, verdict, attacked)
     return entry.model_copy(update={"previews": shown, "generator": shared})
 
 

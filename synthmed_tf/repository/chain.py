@@ -5,7 +5,6 @@ of the versions, and these the files. Whatever is not yet named by `timestamp.js
 """
 
 import itertools
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -83,6 +82,10 @@ class Chain:
         meta = self.snapshot.signed.meta[f"{name}.json"]
         return _read(self._file(f"{meta.version}.{name}"), self.targets.signed, name, meta)
 
+    def announced(self, name: str) -> dict[str, TargetFile]:
+        """The files of a version by their path below `targets/`; none where there is no such version."""
+        return self.role(name).signed.targets if name in self.names else {}
+
     def target(self, name: str, path: str) -> bytes:
         """A small file of a version.
 
@@ -93,7 +96,7 @@ class Chain:
         Raises:
             SynthMedError: it is missing, damaged or not announced.
         """
-        announced = self.role(name).signed.targets.get(path)
+        announced = self.announced(name).get(path)
         if announced is None:
             raise SynthMedError(f"{path} is not announced by {name}; look into it with synthmed repository check.")
         return self._verified(announced, path)
@@ -206,8 +209,7 @@ class Chain:
             if not 0 <= current.get(found[2], -1) - int(found[1]) <= KEPT:
                 path.unlink()
             elif found[2] == "targets":
-                announced = json.loads(path.read_bytes())["signed"]["targets"][INDEX]
-                indexes.add(f"{announced['hashes']['sha256']}.{INDEX}")
+                indexes.add(_load(path).signed.targets[INDEX].get_prefixed_paths()[0])
         for path in (self.repository / TARGETS).glob(f"*.{INDEX}"):
             if path.name not in indexes:
                 path.unlink()
@@ -257,7 +259,7 @@ def _read_root(folder: Path) -> Metadata[Root]:
         path = folder / f"{version}.root.json"
         if not path.is_file():
             return root
-        root = _read(path, trusted, "root")
+        root = _read(path, trusted, "root", MetaFile(version))
         _verify(path, root, root.signed, "root")
         trusted = root.signed
 

@@ -23,7 +23,8 @@ MOST_PICTURE = 64_000_000
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a script", b"PK": "an archive", b"\x80": "a pickle"}
 _ACTIVE = re.compile(r"(?<!\\)<\s*/?\s*(script|iframe|object|embed|applet|form|meta|link|base|style|svg|math)\b", re.I)
-_HANDLER = re.compile(r"(?<!\\)<[^>]*\son\w+\s*=", re.I)
+_HANDLER = re.compile(r"(?<!\\)<[a-z][^>]*\son\w+\s*=", re.I)
+_HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _FOREIGN = ("script", "iframe", "frame", "object", "embed", "applet", "form", "link", "base", "foreignobject")
 
 
@@ -106,6 +107,7 @@ def _look_at_text(path: Path) -> None:
     text = _text(read_bounded(path))
     if text.startswith("#!"):
         raise Refused("is a script")
+    text = _HEAD.sub("", text)  # YAML, which whoever shows the file takes off
     found = _ACTIVE.search(text) or _HANDLER.search(text)
     if found:
         raise Refused(f"holds HTML that can act ({plain(found[0], 60)})")

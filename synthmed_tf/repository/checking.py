@@ -29,9 +29,8 @@ REFRESH = "run synthmed repository refresh, which puts it right"
 RESTORE = "restore it from the publisher's copy"
 REFUSE = "refuse the version, or have it published anew"
 _LEFT = re.compile(r"\.transaction(\.lock)?(/.*)?|(.*/)?\.[^/]*(\.part|\.[a-z0-9_]{8})(/.*)?")
-_METADATA = re.compile(
-    rf"(?P<version>[1-9]\d{{0,8}})\.(?P<role>root|snapshot|targets|{NAME.pattern}@{VERSION.pattern})\.json"
-)
+_ID = re.compile(rf"{NAME.pattern}@{VERSION.pattern}")
+_METADATA = re.compile(rf"(?P<version>[1-9]\d{{0,8}})\.(?P<role>root|snapshot|targets|{_ID.pattern})\.json")
 _OLD_INDEX = re.compile(r"targets/(?P<sha256>[0-9a-f]{64})\.repository\.json")
 
 
@@ -105,17 +104,19 @@ class _Known:
         self.problems: list[Problem] = []
         self.index = repository.target(INDEX)
         self.newest = repository.newest()
-        versions = repository.versions()
-        for name in versions:
+        versions = set(filter(_ID.fullmatch, repository.versions()))
+        for name in sorted(set(repository.versions()) - versions):
+            self.problems.append(_problem(f"metadata ({name})", "is no name and version", REFUSE))
+        for name in sorted(versions):
             try:
                 self.announced[name] = repository.announced(name)
             except SynthMedError as error:
                 self.problems.append(_problem(f"metadata ({name})", f"is not to be trusted ({error})", RESTORE))
         if len(self.rows) != len(repository.index.entries):
             self.problems.append(_problem(f"targets/{INDEX}", "names a version twice", REFUSE))
-        for name in sorted(self.rows.keys() - set(versions)):
+        for name in sorted(self.rows.keys() - versions):
             self.problems.append(_problem(f"targets/{INDEX}", f"names {name}, for which no files are signed", REFUSE))
-        for name in sorted(set(versions) - self.rows.keys()):
+        for name in sorted(versions - self.rows.keys()):
             self.problems.append(_problem(f"targets/{INDEX}", f"does not name {name}, whose files are signed", REFUSE))
 
 

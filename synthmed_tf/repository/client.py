@@ -150,7 +150,12 @@ class Repository:
         """
         with faults.as_sentences(self.source):
             self._updater.get_targetinfo(f"{name_and_version.replace('@', '/')}/{ENTRY}")  # reads the version's role
+        try:
             return self._role(name_and_version).targets
+        except FileNotFoundError as error:
+            raise SynthMedError(
+                f"{self.source}: nobody may sign for {name_and_version}; restore the metadata from the publisher's copy."
+            ) from error
 
     def target(self, path: str) -> TargetFile:
         """Length and hashes of a file below `targets/`, as signed.

@@ -97,7 +97,10 @@ def _card(folder: Path) -> dict[str, Any]:
     form = (card.get("plan") or {}).get("format", "png")
     if form != "png":
         raise SynthMedError(f"{folder} is a set of {form}, and plain pairs are published; draw it with --format png.")
-    missing = [name for name in ("model_sha256", "seed", "size", "licence", "data") if card.get(name) is None]
-    if missing:
-        raise SynthMedError(f"{folder / setcard.FILE} is damaged ({', '.join(missing)} missing); draw the set again.")
+    kinds = {"model_sha256": str, "seed": int, "size": int, "licence": str, "data": dict}
+    wrong = [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
+    if not wrong and not all(isinstance(facts, dict) for facts in card["data"].values()):
+        wrong = ["data"]
+    if wrong:
+        raise SynthMedError(f"{folder / setcard.FILE} is damaged at {', '.join(wrong)}; draw the set again.")
     return card

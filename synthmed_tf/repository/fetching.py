@@ -161,7 +161,9 @@ def _as_download_errors(url: str) -> Iterator[None]:
     try:
         yield
     except urllib3.exceptions.MaxRetryError as error:
-        slow = isinstance(error.reason, urllib3.exceptions.TimeoutError)
+        # Whoever refuses a connection is not slow, though urllib3 derives one error from the other.
+        refused = isinstance(error.reason, urllib3.exceptions.NewConnectionError)
+        slow = isinstance(error.reason, urllib3.exceptions.TimeoutError) and not refused
         kind = exceptions.SlowRetrievalError if slow else exceptions.DownloadError
         raise kind(_cause(error.reason or error)) from error
     except urllib3.exceptions.TimeoutError as error:

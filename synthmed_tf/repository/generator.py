@@ -2,24 +2,24 @@
 
 import json
 import shutil
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from synthmed_tf import artifact
 from synthmed_tf.card import write_card
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository import redaction
+from synthmed_tf.repository import paths, redaction
 from synthmed_tf.repository.entry import Generator
 
 FOLDER = "generator"
-_ONNX_FACTS = "training_data"
 
 
 def check(folder: Path, model_sha256: str, judged: Path) -> dict[str, Any]:
     """The card of an artifact that may be shared beside a set.
 
     Raises:
-        SynthMedError: it is no artifact, its files are not those of its card, or it did not draw the set.
+        SynthMedError: it is no artifact, its files are not those of its card or are named oddly, or it did not draw
+            the set.
     """
     card = artifact.read_card(folder)
     if card["model_sha256"] != model_sha256:
@@ -27,35 +27,37 @@ def check(folder: Path, model_sha256: str, judged: Path) -> dict[str, Any]:
             f"{folder} is model {card['model_sha256'][:16]} but {judged} was drawn by {model_sha256[:16]}; name the "
             "artifact that drew it."
         )
-    listed = card.get("files")
-    inside = isinstance(listed, dict) and listed and all(map(_is_inside, listed))
-    if not inside:
-        raise SynthMedError(f"{folder / artifact.CARD} lists no files, or some elsewhere; export the run again.")
+    if not card.get("files"):
+        raise SynthMedError(f"{folder / artifact.CARD} lists no files; export the run again.")
+    for name in card["files"]:
+        paths.safe(name)
     artifact.check_files(folder, card, Path())
     return card
 
 
-def copy(folder: Path, card: dict[str, Any], out: Path, evaluation: str, attacked: bool) -> Generator:
+def copy(folder: Path, card: dict[str, Any], out: Path, name: str, evaluation: str, attacked: bool) -> Generator:
     """Copies what the card lists to `generator/` in a version's folder, and writes both cards anew.
 
     Args:
         folder: the artifact's.
         card: its, from `check`.
         out: the version's folder.
+        name: that the generator is published under.
         evaluation: of the set that is published, for the card.
         attacked: as `entry.Generator` has it.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    place, shared = out / FOLDER, redaction.artifact_card(card, evaluation)
-    for name in card["files"]:
-        target = place / name
+    place, shared = out / FOLDER, redaction.artifact_card(card, name, evaluation)
+    facts = {"name": name, "training_data": json.dumps(shared["data"])}
+    for part in card["files"]:
+        target = place / part
         target.parent.mkdir(parents=True, exist_ok=True)
         if target.suffix == ".onnx":
-            target.write_bytes(_with_facts((folder / name).read_bytes(), shared["data"]))
+            target.write_bytes(_with_facts((folder / part).read_bytes(), facts))
         else:
-            shutil.copyfile(folder / name, target)
+            shutil.copyfile(folder / part, target)
     write_card(place, shared)
     onnx, savedmodel = (
         f"{FOLDER}/{part.as_posix()}" if (place / part).exists() else None
@@ -64,17 +66,11 @@ def copy(folder: Path, card: dict[str, Any], out: Path, evaluation: str, attacke
     return Generator(onnx=onnx, savedmodel=savedmodel, attacked=attacked)
 
 
-def _is_inside(name: str) -> bool:
-    path = PurePosixPath(name)
-    return not path.is_absolute() and ".." not in path.parts and "\\" not in name
-
-
-def _with_facts(content: bytes, data: dict[str, Any]) -> bytes:
-    """An ONNX file whose metadata tells these facts of the training data; it computes the same."""
+def _with_facts(content: bytes, facts: dict[str, str]) -> bytes:
+    """An ONNX file with these facts in its metadata; it computes the same."""
     import onnx
 
     model = onnx.load_model_from_string(content)
     for fact in model.metadata_props:
-        if fact.key == _ONNX_FACTS:
-            fact.value = json.dumps(data)
+        fact.value = facts.get(fact.key, fact.value)
     return model.SerializeToString()

@@ -19,7 +19,13 @@ def render(index: Index, rows: Iterable[Row], console: Console | None = None) ->
     if not rows:
         console.print(Text(f"nothing in {plain(index.title)} matches"))
         return
-    table = Table("set", "title", "shows", "pixels", "pairs", "MB", "formats", "licence", "verdict", "published")
+    table = Table()
+    table.add_column("set", no_wrap=True)
+    table.add_column("title", ratio=1)
+    for name in ("pairs", "pixels", "MB"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for name in ("licence", "verdict"):
+        table.add_column(name)
     for row in rows:
         table.add_row(*map(_cell, _cells(row)))
     console.print(table)
@@ -32,15 +38,13 @@ def render(index: Index, rows: Iterable[Row], console: Console | None = None) ->
 
 def _cells(row: Row) -> Iterable[str]:
     yield row.id
-    yield plain(row.title, 80)
-    yield plain(f"{row.organ}, {row.modality}", 80)
-    yield str(row.size)
+    formats = ", ".join(row.formats)
+    yield f"{plain(row.title, 120)}\n{plain(f'{row.organ}, {row.modality}; {formats}; {row.published:%Y-%m-%d}', 200)}"
     yield str(row.count)
+    yield str(row.size)
     yield f"{row.bytes / 1e6:.1f}"
-    yield plain(", ".join(row.formats), 80)
     yield plain(row.licence, 60)
     yield "withdrawn" if row.withdrawn is not None else overall(row)
-    yield f"{row.published:%Y-%m-%d}"
 
 
 def _cell(text: str) -> Text:

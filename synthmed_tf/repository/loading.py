@@ -5,9 +5,8 @@ import os
 import struct
 import zipfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
@@ -22,20 +21,17 @@ if TYPE_CHECKING:
 TFRECORD, IMAGEFOLDER = "tfrecord", "imagefolder"
 
 
-@dataclass(frozen=True)
-class Loaded:
+class Loaded(NamedTuple):
     """A version.
 
     Attributes:
         dataset: of (photograph, mask), `(size, size, 3)` and `(size, size, 1)`, uint8; the mask is 0 or 255. In the
             order of the pairs' indices.
         card: what `entry.json` says.
-        folder: that the files are in.
     """
 
     dataset: "tf.data.Dataset"
     card: Entry
-    folder: Path
 
 
 def load(
@@ -71,7 +67,7 @@ def load(
     paths = [str(folder / file.path) for file in entry.files if file.role == form]
     shards = sorted(path for path in paths if ".tfrecord-" in path or path.endswith(".zip"))
     read = _tfrecords if form == TFRECORD else _image_folder
-    return Loaded(read(shards, entry.size), entry, folder)
+    return Loaded(read(shards, entry.size), entry)
 
 
 def _tfrecords(shards: list[str], size: int) -> "tf.data.Dataset":
@@ -82,7 +78,10 @@ def _tfrecords(shards: list[str], size: int) -> "tf.data.Dataset":
 
     def picture(content: tf.Tensor, channels: int) -> tf.Tensor:
         # Before anything is unpacked: a small file may claim to be a picture that fills the memory.
-        claimed = tf.debugging.assert_equal(tf.strings.substr(content, 0, len(header)), header)
+        is_claimed = tf.equal(tf.strings.substr(content, 0, len(header)), header)
+        claimed = tf.debugging.Assert(
+            is_claimed, [f"A picture is no PNG of {size} pixels a side; check the repository."]
+        )
         with tf.control_dependencies([claimed]):
             return tf.ensure_shape(tf.io.decode_png(content, channels), (size, size, channels))
 

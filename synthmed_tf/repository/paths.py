@@ -60,7 +60,10 @@ def plain(text: str, most: int = 300) -> str:
     Control characters, those that turn the direction of writing or show nothing, and what is no character become
     U+FFFD; what is longer than `most` characters is cut.
     """
-    shown = "".join("\ufffd" if unicodedata.category(character)[0] == "C" else character for character in text[:most])
+    shown = "".join(
+        character if character.isspace() or unicodedata.category(character)[0] != "C" else "\ufffd"
+        for character in text[:most]
+    )
     shown = " ".join(shown.split())
     return shown if len(text) <= most else f"{shown}…"
 

@@ -5,7 +5,6 @@ What a publisher wrote is text in it, whatever it holds: Markdown and HTML in it
 """
 
 import re
-import unicodedata
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,7 @@ import yaml
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.verdict import QUESTIONS
-from synthmed_tf.repository import licences, words
+from synthmed_tf.repository import evidence, licences, paths, words
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.repository.packing import IMAGEFOLDER
 
@@ -69,6 +68,7 @@ def render(entry: Entry, card: dict[str, Any], generator_card: dict[str, Any] | 
         "questions": QUESTIONS,
         "card": card,
         "generator_card": generator_card,
+        "page": f"{evidence.FOLDER}/{evidence.PAGE}" in {file.path for file in entry.files},
         "mebibytes": f"{sum(file.size for file in entry.files) / 2**20:,.1f}",
     }
     return environment.get_template("README.md.j2").render(**shown)
@@ -79,15 +79,14 @@ def escaped(text: str) -> str:
 
     Characters that control the terminal or turn the reading direction show as U+FFFD.
     """
-    line = " ".join(_visible(text).split())
-    line = _SPECIAL.sub(lambda found: _ENTITIES.get(found[0], "\\" + found[0]), line)
+    line = _SPECIAL.sub(lambda found: _ENTITIES.get(found[0], "\\" + found[0]), _line(text))
     line = _LINKING.sub(r"\\\g<0>", line)
     return _BEGINS_BLOCK.sub(r"\1\\", line)
 
 
 def code(text: str) -> "_Markdown":
     """A text without backticks and line ends as a code span."""
-    return _Markdown("`" + " ".join(_visible(text).replace("`", "'").split()) + "`")
+    return _Markdown("`" + _line(text).replace("`", "'") + "`")
 
 
 class _Markdown(str):
@@ -120,15 +119,8 @@ def _paragraphs(text: str) -> list[str]:
 
 
 def _line(text: str) -> str:
-    return " ".join(_visible(text).split())
-
-
-def _visible(text: str) -> str:
-    """White space stays; other control and format characters would act on the reader's screen unseen."""
-    return "".join(
-        letter if letter.isspace() or unicodedata.category(letter) not in ("Cc", "Cf", "Co", "Cs", "Cn") else "\ufffd"
-        for letter in text
-    )
+    """White space becomes single spaces, and what would act on a reader's screen unseen becomes U+FFFD."""
+    return paths.plain(" ".join(text.split()), len(text))
 
 
 def _jinja2() -> ModuleType:

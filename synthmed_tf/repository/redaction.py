@@ -33,13 +33,13 @@ def set_card(card: dict[str, Any], evaluation: str) -> dict[str, Any]:
     return kept | {"data": training_facts(card["data"]), "evaluation": evaluation}
 
 
-def artifact_card(card: dict[str, Any], evaluation: str) -> dict[str, Any]:
-    """The card of an artifact as it is published; `card.md` wants a source."""
+def artifact_card(card: dict[str, Any], name: str, evaluation: str) -> dict[str, Any]:
+    """The card of an artifact as it is published, under a name of its own, since it has that of a folder."""
     config = dict(card.get("config", {}))
     if "data" in config:
         config["data"] = config["data"] | dict.fromkeys(_NAMING_OPTIONS)
     data = {stage: facts | {"source": UNNAMED} for stage, facts in training_facts(card["data"]).items()}
-    return card | {"config": config, "data": data, "evaluation": evaluation}
+    return card | {"name": name, "config": config, "data": data, "evaluation": evaluation}
 
 
 def report(written: Report) -> Report:

@@ -7,9 +7,10 @@ until the end: it tells the next publisher what one that was killed may have lef
 
 import contextlib
 import os
+import re
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from pathlib import Path
 
 from tuf.api.metadata import TargetFile
@@ -17,6 +18,7 @@ from tuf.api.metadata import TargetFile
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository import keys as keyring
+from synthmed_tf.repository import paths
 from synthmed_tf.repository.chain import METADATA, TARGETS, Chain
 from synthmed_tf.repository.entry import NAME, VERSION, Index, Row, number
 
@@ -26,6 +28,7 @@ WAIT = 600.0
 _LOCK = ".transaction.lock"
 _WORK = ".transaction"
 _FILES = "files"
+_ID = re.compile(f"{NAME.pattern}@{VERSION.pattern}")
 
 
 class Transaction:
@@ -50,7 +53,7 @@ class Transaction:
         Raises:
             SynthMedError: there can be no version of this name.
         """
-        if not NAME.fullmatch(name) or not VERSION.fullmatch(version):
+        if not _ID.fullmatch(f"{name}@{version}"):
             raise SynthMedError(f"{name}@{version} is no name and version; write it as retina-chase@1.0.0.")
         folder = self._chain.repository / _WORK / f"{name}@{version}" / _FILES
         folder.mkdir(parents=True)
@@ -64,7 +67,7 @@ class Transaction:
     def differing(self, name: str, version: str) -> list[str]:
         """Files in which what was staged is not what the version, which is there, holds."""
         role = f"{name}@{version}"
-        there, staged = self._chain.role(role).signed.targets, _announced(self._staged[role], role)
+        there, staged = self._chain.announced(role), _announced(self._staged[role], role)
         paths = sorted(there.keys() | staged.keys())
         return [path.split("/", 2)[2] for path in paths if there.get(path) != staged.get(path)]
 
@@ -80,16 +83,18 @@ class Transaction:
         """Moves what was staged, signs it, and lets clients see it.
 
         Raises:
-            OSError: something cannot be written; clients see nothing of it.
+            SynthMedError: clients would refuse the path of a staged file.
+            OSError: something cannot be written. Clients see nothing of what was to be, in both cases.
         """
         index = Index(title=self.index.title, entries=tuple(sorted(self.rows.values(), key=_place)))
         if not self._staged and index == self.index:
             return
         changed = {}
         for name, folder in self._staged.items():
-            place = self._chain.repository / TARGETS / Path(*name.split("@"))
+            targets, version = self._chain.repository / TARGETS, Path(*name.split("@"))
+            _reduce(targets, version, self._chain.announced(name))
             changed[name] = self._chain.delegate(name, _announced(folder, name), signers)
-            _move(folder, place)
+            _move(folder, targets / version)
         self._chain.announce_index(index)
         self._chain.commit(signers, changed | {"targets": self._chain.targets})
 
@@ -169,9 +174,8 @@ def _settle(repository: Path) -> Chain:
     """Makes the files agree with the metadata, whether a transaction ended well, ended with an error or was killed."""
     chain = Chain.read(repository)
     work = repository / _WORK
-    for marker in work.iterdir() if work.is_dir() else ():
-        announced = set(chain.role(marker.name).signed.targets) if marker.name in chain.names else set()
-        _reduce(repository / TARGETS, Path(*marker.name.split("@")), announced)
+    for name in filter(_ID.fullmatch, os.listdir(work) if work.is_dir() else ()):
+        _reduce(repository / TARGETS, Path(*name.split("@")), chain.announced(name))
     for folder in (repository / METADATA, repository / TARGETS):
         files.clear_remains(folder)
     chain.copy_index()
@@ -180,8 +184,10 @@ def _settle(repository: Path) -> Chain:
     return chain
 
 
-def _reduce(targets: Path, version: Path, announced: set[str]) -> None:
+def _reduce(targets: Path, version: Path, announced: Container[str]) -> None:
     """Leaves of a version's folder what is announced, and no empty folder."""
+    if (targets / version).resolve() != targets.resolve() / version:
+        raise SynthMedError(f"{targets / version} is a link, behind which nothing is removed; remove the link.")
     for folder, _, names in os.walk(targets / version, topdown=False):
         for name in names:
             path = Path(folder, name)
@@ -194,14 +200,19 @@ def _reduce(targets: Path, version: Path, announced: set[str]) -> None:
 
 
 def _announced(folder: Path, name: str) -> dict[str, TargetFile]:
-    """The staged files by their path below `targets/`; they are on the disk then."""
+    """The staged files by their path below `targets/`; they are on the disk then.
+
+    Raises:
+        SynthMedError: clients would refuse a path.
+    """
     announced = {}
     for path in sorted(folder.rglob("*")):
         files.sync(path)
         if path.is_file():
-            target = f"{name.replace('@', '/')}/{path.relative_to(folder).as_posix()}"
+            target = f"{name.replace('@', '/')}/{paths.safe(path.relative_to(folder).as_posix())}"
             announced[target] = TargetFile.from_file(target, str(path), ["sha256"])
     files.sync(folder)
+    paths.check_distinct(announced)
     return announced
 
 

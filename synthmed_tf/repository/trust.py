@@ -1,6 +1,5 @@
 """The publisher's side of The Update Framework: a new repository, fresh signatures, and new keys."""
 
-import hashlib
 from pathlib import Path
 
 import pydantic
@@ -26,7 +25,7 @@ def init(repository: Path, keys: Path, title: str, expires_days: int = DAYS["tim
         expires_days: for how long clients trust it without a signature being renewed.
 
     Returns:
-        The fingerprint that clients compare: the SHA-256 of `metadata/1.root.json`.
+        The fingerprint that clients compare.
 
     Raises:
         SynthMedError: there is something already, the keys would lie inside, or something cannot be written.
@@ -43,12 +42,17 @@ def init(repository: Path, keys: Path, title: str, expires_days: int = DAYS["tim
             raise SynthMedError(f"{repository} is there and not empty; choose another folder.")
         with keyring.made(keys) as signers, files.replaced_folder(repository) as new:
             _write_first(new, signers, index, expires_days)
-            return hashlib.sha256((new / METADATA / "1.root.json").read_bytes()).hexdigest()
+            return fingerprint(new)
     except OSError as error:
         raise SynthMedError(
             f"{error.filename or repository} cannot be written ({error.strerror}); put this right and run the same "
             "command again."
         ) from error
+
+
+def fingerprint(repository: Path) -> str:
+    """The SHA-256 of the first root: it stays, and all later ones follow from it."""
+    return files.sha256(repository / METADATA / "1.root.json")
 
 
 def _write_first(folder: Path, signers: keyring.Signers, index: Index, expires_days: int) -> None:

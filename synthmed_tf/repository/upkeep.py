@@ -13,8 +13,8 @@ from synthmed_tf.repository import keys as keyring
 from synthmed_tf.repository.chain import Chain, days
 from synthmed_tf.repository.transaction import WAIT, locked
 
-_DUE = 1 / 3
-"""A signature is renewed when less than this part of its days is left."""
+_SHARE, _DAYS = 1 / 3, 30
+"""A signature is renewed when less than this part of its days is left, and fewer days than these."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,8 @@ def rotate(repository: Path, keys: Path, role: str, say: Callable[[str], None] =
 
     Args:
         repository: its folder.
-        keys: the folder with the keys: of the root, and of targets, snapshot and timestamp but for `role` itself.
+        keys: the folder with the keys of the root and of the roles that come after `role` in `keys.ROLES`. So where
+            all but the root's are lost, begin with the timestamp, and end with the targets.
         role: one of `keys.ROLES`.
         say: called with a line while a publisher is waited for.
 
@@ -98,8 +99,8 @@ def _rotate_root(chain: Chain, keys: Path, new: Path) -> None:
 
 def _rotate(chain: Chain, keys: Path, role: str, new: Path) -> None:
     root = chain.root.signed
-    others = [other for other in keyring.ROLES if other != role]
-    signers = keyring.read(keys, others, root)
+    after = keyring.ROLES[keyring.ROLES.index(role) + 1 :]
+    signers = keyring.read(keys, ("root", *after), root)
     signer = signers[role] = keyring.load(new) if new.exists() else keyring.make(new)
     keyid = signer.public_key.keyid
     if root.roles[role].keyids == [keyid]:
@@ -133,7 +134,7 @@ def _due(chain: Chain) -> dict[str, Signed]:
 
 def _is_due(chain: Chain, signed: Signed) -> bool:
     left = signed.expires - datetime.now(timezone.utc)
-    return left < timedelta(days=days(chain.root.signed, signed.type)) * _DUE
+    return left < timedelta(days=min(_DAYS, days(chain.root.signed, signed.type) * _SHARE))
 
 
 def _require_snapshot(signers: keyring.Signers, keys: Path) -> None:

@@ -1,0 +1,121 @@
+"""`README.md`: what it says, that the Hub reads its head, and that a publisher's text is only text."""
+
+import json
+
+import pytest
+import yaml
+from entries import built, request, write_report
+from markdown_it import MarkdownIt
+
+from synthmed_tf import synthesis
+from synthmed_tf.artifact import open_artifact
+from synthmed_tf.repository import licences, readme
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_artifact, tmp_path_factory):
+    """A set of 12 pairs. Not to be changed."""
+    out = tmp_path_factory.mktemp("sets") / "set"
+    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(12, seed=4), out)
+    return out
+
+
+def _readme(made, folder):
+    """The head and the rest."""
+    built(made, folder)
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    _, head, body = text.split("---\n", 2)
+    return yaml.safe_load(head), body
+
+
+def _html(markdown):
+    return MarkdownIt("commonmark").enable("table").render(markdown)
+
+
+def test_the_head_is_what_hugging_face_reads(drawn, tmp_path):
+    head, _ = _readme(request(drawn, keywords=("drusen",)), tmp_path / "version")
+    assert head == {
+        "license": "cc-by-4.0",
+        "pretty_name": "Tiny eyes",
+        "size_categories": ["n<1K"],
+        "task_categories": ["image-segmentation"],
+        "annotations_creators": ["machine-generated"],
+        "source_datasets": ["original"],
+        "tags": ["synthetic", "medical imaging", "retina", "fundus photography", "vessel segmentation", "drusen"],
+        "configs": [
+            {"config_name": "default", "data_files": [{"split": "train", "path": "imagefolder/*.zip"}]},
+        ],
+    }
+
+
+def test_verdicts_are_told_in_plain_words(drawn, tmp_path):
+    _, body = _readme(request(drawn, report=write_report(drawn, tmp_path / "judged")), tmp_path / "version")
+    assert "Over all: **FAIL**" in body and "by a quick look" in body
+    assert "| Is any pair a copy of a real one? | **PASS** (no) | copies found 0.125 (limit: copies limit) |" in body
+    assert "| Do the photographs show their masks? | **CANNOT TELL** (cannot tell) |" in body
+    assert "What would help: about 9 unseen patients" in body
+
+
+def test_what_is_not_stated_is_not_invented(drawn, tmp_path):
+    _, body = _readme(request(drawn), tmp_path / "version")
+    for line in ("| name | not stated |", "| licence | not stated |", "| attribution | not stated |"):
+        assert line in body
+    assert "**Was there an ethical review?** not stated." in body
+    stated = {"data_name": "EYES-5", "data_licence": "CC0 1.0", "data_attribution": "Ada, 1843"}
+    _, body = _readme(request(drawn, **stated), tmp_path / "stated")
+    for line in ("| name | EYES-5 |", "| licence | CC0 1.0 |", "| attribution | Ada, 1843 |"):
+        assert line in body
+
+
+HOSTILE = (
+    "<script>alert(1)</script><img src=x onerror=alert(2)>",
+    "[click](javascript:alert(3)) ![x](https://evil.example/x.png) <https://evil.example>",
+    "`code` **bold** _it_ ~~no~~ | cell | cell\n\n# heading\n\n---\n- list\n1. one\n```\nfence",
+    "title: &anchor *alias\n---\n- !!python/object/apply:os.system ['true']",
+    "\u202eright to left\u202c \x1b[31mred\x07 \x00 zero\u200bwidth",
+    "&lt;b&gt; &#60;script&#62; \\<b> {{ 7 * 7 }} {% raw %} $x^2$",
+    "www.evil.example someone@evil.example https://evil.example",
+)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_hostile_text_stays_text(drawn, tmp_path, text):
+    stated = {"data_name": text, "data_licence": text, "data_attribution": text}
+    made = request(drawn, title=text, description=text, creators=(text,), keywords=(text,), licence=text, **stated)
+    plain_head, plain = _readme(request(drawn, licence="x", description="d"), tmp_path / "plain")
+    head, body = _readme(made, tmp_path / "hostile")
+    assert head.keys() == plain_head.keys() and head["license"] == "other"
+    assert head["pretty_name"] == head["license_name"] == head["tags"][-1] == readme._line(text)
+    html, expected = _html(body), _html(plain)
+    for tag in ("<script", "<img", "<a ", "<h1>", "<h2>", "<hr", "<ul", "<ol", "<em>", "<s>", "<td>", "<pre", "<code"):
+        assert html.count(tag) == expected.count(tag), tag
+    assert not {"\x1b", "\x07", "\x00", "\u202e", "\u200b"} & set(body)
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_escaped_text_reads_as_it_was(text):
+    inline = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(readme.escaped(text))
+    assert [token.type for token in inline] == ["paragraph_open", "inline", "paragraph_close"]
+    assert {child.type for child in inline[1].children} <= {"text", "text_special"}
+    assert "".join(child.content for child in inline[1].children) == readme._line(text)
+
+
+@pytest.mark.parametrize("text", ["- x", "+ x", "= x", "12. x", "3) x", "# x", "> x", "    code", "1.0", "-"])
+def test_no_block_begins(text):
+    rendered = MarkdownIt("commonmark").render(readme.escaped(text))
+    assert rendered.startswith("<p>") and rendered.count("<") == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "known"),
+    [("CC BY 4.0", "CC-BY-4.0"), ("cc-by-4.0", "CC-BY-4.0"), ("mit", "MIT"), ("CC0 1.0", "CC0-1.0"), ("mine", None)],
+)
+def test_licences_are_known_by_their_usual_names(said, known):
+    assert licences.spdx(said) == known
+    assert licences.url(said) == (known and f"https://spdx.org/licenses/{known}.html")
+
+
+def test_the_sets_own_licence_is_told_of_a_generator_that_is_not_shared(drawn, tmp_path):
+    _, body = _readme(request(drawn), tmp_path / "version")
+    assert json.loads((drawn / "card.json").read_text())["licence"] == "CC BY 4.0"
+    assert "It is not shared. Its licence by the set's card: CC BY 4.0." in body
