@@ -20,6 +20,12 @@ def drawn(tiny_artifact, tmp_path_factory):
     return out
 
 
+@pytest.fixture(scope="module")
+def plain(drawn, tmp_path_factory):
+    """Head and body of a version with harmless texts."""
+    return _readme(request(drawn, licence="x", description="d"), tmp_path_factory.mktemp("versions") / "plain")
+
+
 def _readme(made, folder):
     """The head and the rest."""
     built(made, folder)
@@ -50,9 +56,12 @@ def test_the_head_is_what_hugging_face_reads(drawn, tmp_path):
 
 def test_verdicts_are_told_in_plain_words(drawn, tmp_path):
     _, body = _readme(request(drawn, report=write_report(drawn, tmp_path / "judged")), tmp_path / "version")
-    assert "Over all: **FAIL**" in body and "by a quick look" in body
+    assert "Over all: **FAIL**" in body and " by a quick look, with few and short trainings. " in body
     assert "| Is any pair a copy of a real one? | **PASS** (no) | copies found 0.125 (limit: copies limit) |" in body
-    assert "| Do the photographs show their masks? | **CANNOT TELL** (cannot tell) |" in body
+    assert (
+        "| Do the photographs show their masks? | **CANNOT TELL** | fidelity found 0.125 (limit: fidelity limit) What"
+        in body
+    )
     assert "What would help: about 9 unseen patients" in body
 
 
@@ -79,14 +88,13 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text(drawn, tmp_path, text):
+def test_hostile_text_stays_text(drawn, plain, tmp_path, text):
     stated = {"data_name": text, "data_licence": text, "data_attribution": text}
     made = request(drawn, title=text, description=text, creators=(text,), keywords=(text,), licence=text, **stated)
-    plain_head, plain = _readme(request(drawn, licence="x", description="d"), tmp_path / "plain")
     head, body = _readme(made, tmp_path / "hostile")
-    assert head.keys() == plain_head.keys() and head["license"] == "other"
+    assert head.keys() == plain[0].keys() and head["license"] == "other"
     assert head["pretty_name"] == head["license_name"] == head["tags"][-1] == readme._line(text)
-    html, expected = _html(body), _html(plain)
+    html, expected = _html(body), _html(plain[1])
     for tag in ("<script", "<img", "<a ", "<h1>", "<h2>", "<hr", "<ul", "<ol", "<em>", "<s>", "<td>", "<pre", "<code"):
         assert html.count(tag) == expected.count(tag), tag
     assert not {"\x1b", "\x07", "\x00", "\u202e", "\u200b"} & set(body)

@@ -3,7 +3,7 @@
 from typing import Any
 
 from synthmed_tf.card import ATTRIBUTION
-from synthmed_tf.evaluation.verdict import QUESTIONS, State
+from synthmed_tf.evaluation.verdict import QUESTIONS, State, Verdict
 from synthmed_tf.repository.entry import Entry
 
 CITATION = """@article{guibas2017synthetic,
@@ -21,7 +21,6 @@ MAINTENANCE = (
     "A version never changes. One that turns out to be harmful is withdrawn, and a tombstone with the reason stays in "
     "its place."
 )
-_ANSWERS = {State.PASS: "yes", State.FAIL: "no", State.CANNOT_TELL: "cannot tell"}
 _PASS_IS_NO = ("copies", "membership")
 
 
@@ -101,11 +100,11 @@ def dropped(filtered: dict[str, Any]) -> str:
     return ", ".join(reasons) or "none"
 
 
-def answer(question: str, state: State) -> str:
-    """The answer to a question of the judge in a word or two."""
-    if question in _PASS_IS_NO and state is not State.CANNOT_TELL:
-        return _ANSWERS[State.FAIL if state is State.PASS else State.PASS]
-    return _ANSWERS[state]
+def answer(verdict: Verdict) -> str | None:
+    """The answer to a question of the judge, yes or no; None where it cannot tell."""
+    if verdict.state is State.CANNOT_TELL:
+        return None
+    return "yes" if (verdict.state is State.PASS) != (verdict.question in _PASS_IS_NO) else "no"
 
 
 def _counted(facts: dict[str, Any]) -> str:
