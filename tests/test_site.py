@@ -4,6 +4,8 @@ import json
 import os
 import re
 import shutil
+import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -351,3 +353,10 @@ def test_files_that_cannot_be_linked_are_copied_or_borrowed(repository, tmp_path
         placed = tmp_path / name / "repository/targets/plain/1.0.0/entry.json"
         assert placed.is_symlink() == borrowed
         assert placed.read_bytes() == (repository / "targets/plain/1.0.0/entry.json").read_bytes()
+
+
+def test_no_page_needs_tensorflow():
+    code = (
+        "import sys; from synthmed_tf.site import building, hosting, report_page; sys.exit('tensorflow' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

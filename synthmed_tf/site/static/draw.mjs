@@ -4,6 +4,7 @@ const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 const form = document.querySelector("form.drawing");
 const state = document.querySelector("#draw-state");
+const working = document.querySelector(".working"); // beside the state: a screen reader is not told of every part
 const list = document.querySelector(".drawn");
 const button = form.querySelector("button");
 const facts = form.dataset;
@@ -59,7 +60,8 @@ function draw(seed, first, count) {
     }
     if (data.kind === "failed") fail(data.why);
   };
-  say("Starting.");
+  say("");
+  showProgress({ what: "starting" });
   worker.postMessage({
     seed,
     first,
@@ -78,17 +80,17 @@ function fail(why) {
 }
 
 function say(text, isTrouble = false) {
+  working.hidden = true;
   state.replaceChildren(text);
   state.classList.toggle("trouble", isTrouble);
 }
 
 function showProgress({ what, done, total }) {
-  const bar = document.createElement("progress");
+  const [bar, text] = working.children;
+  working.hidden = false;
   if (total) [bar.max, bar.value] = [total, done];
-  bar.setAttribute("aria-label", what);
-  const share = total ? ` ${Math.floor((100 * done) / total)} %` : "";
-  state.classList.remove("trouble");
-  state.replaceChildren(bar, ` ${what}${share}`);
+  else bar.removeAttribute("value");
+  text.textContent = total ? `${what} ${Math.floor((100 * done) / total)} %` : what;
 }
 
 function show({ seed, index, size, image, mask }) {
