@@ -156,6 +156,13 @@ def test_an_entry_that_was_changed_is_not_shown(copy, tmp_path):
         building.build(copy, tmp_path / "site")
 
 
+def test_a_publisher_at_the_same_time_ends_it(copy, tmp_path):
+    stamp = copy / "metadata/timestamp.json"
+    with pytest.raises(SynthMedError, match="has changed while its pages were made; run the same command again"):
+        building.build(copy, tmp_path / "site", progress=lambda done, total: stamp.write_bytes(stamp.read_bytes() + b" "))
+    assert not (tmp_path / "site").exists()
+
+
 def test_a_link_in_the_repository_is_not_followed(copy, tmp_path):
     (tmp_path / "private").write_bytes((copy / "targets/plain/1.0.0/README.md").read_bytes())
     (copy / "targets/plain/1.0.0/README.md").unlink()

@@ -40,8 +40,15 @@ export class Viewer {
     this.onShow(this.#at);
     this.output.textContent = `${this.#at + 1} of ${this.#pairs.length}`;
     this.stage.setAttribute("aria-label", `Photograph and mask ${pair.index}, ${this.output.textContent}`);
-    const [photograph, mask] = await Promise.all([picture(pair.photograph), picture(pair.mask)]);
-    if (ask !== this.#shown) return;
+    let pictures;
+    try {
+      pictures = await Promise.all([picture(pair.photograph), picture(pair.mask)]);
+    } catch {
+      if (ask === this.#shown) this.output.textContent = `${this.output.textContent}: not to be had`;
+      return;
+    }
+    if (ask !== this.#shown) return; // another one was asked for since
+    const [photograph, mask] = pictures;
     draw(this.photograph, photograph);
     draw(this.mask, mask);
     tint(this.mask);
