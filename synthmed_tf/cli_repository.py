@@ -108,7 +108,8 @@ def check(folder: Path, fingerprint: str | None, as_json: bool) -> None:
         if len(found.problems) > _SHOWN:
             click.echo(f"and {len(found.problems) - _SHOWN} more; --json names them")
         click.echo(
-            f"{found.versions} versions, {found.files} files: {len(found.problems)} problem(s); root {found.fingerprint}"
+            f"{found.versions} versions, {found.files} files: {len(found.problems)} problem(s); the root's fingerprint "
+            f"is {found.fingerprint or 'not known'}"
         )
     sys.exit(2 if found.problems else 0)
 
@@ -116,17 +117,19 @@ def check(folder: Path, fingerprint: str | None, as_json: bool) -> None:
 def _open(source: str, root: Path | None, fingerprint: str | None):
     """Opens a repository; says whose keys are trusted from now on where that was not demanded."""
     try:
-        from synthmed_tf.repository import client
+        from synthmed_tf.repository.client import Repository
         from synthmed_tf.repository.fetching import Source
+        from synthmed_tf.repository.kept import Trust
     except ImportError as error:
         raise SynthMedError(
-            f'This command needs The Update Framework, which is not installed ({error}); pip install "synthmed-tf[repository]".'
+            f"This command needs The Update Framework, which is not installed ({error}); pip install "
+            '"synthmed-tf[repository]".'
         ) from error
     try:
         trusted = root.read_bytes() if root else None
     except OSError as error:
         raise SynthMedError(f"{root} cannot be read ({error.strerror}); name a root.json by --root.") from error
-    opened = client.Repository(Source(source), client.Trust(trusted, fingerprint))
+    opened = Repository(Source(source), Trust(trusted, fingerprint))
     if opened.is_new and root is None and fingerprint is None:
         click.echo(
             f"synthmed: first contact with {opened.source}; its root has the fingerprint {opened.fingerprint}, and is "

@@ -1,7 +1,6 @@
 """Fetching a set from hosts that are good, slow, broken or lying, and loading it."""
 
 import hashlib
-import json
 import os
 import resource
 import shutil
@@ -21,7 +20,7 @@ from synthmed_tf import files
 from synthmed_tf.cli import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository import publishing
-from synthmed_tf.repository.client import Repository, Trust
+from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.download import Choice, download
 from synthmed_tf.repository.fetching import Source
 
@@ -62,8 +61,8 @@ def out(tmp_path):
 def fetch(host, out, tmp_path):
     """Fetches from the host as one and the same user."""
 
-    def fetch(name="phantom", choice=Choice(), jobs=4, progress=lambda done, total: None):
-        return download(Repository(Source(host.url), cache=tmp_path / "cache"), name, out, choice, jobs, progress)
+    def fetch(name="phantom", *arguments, **options):
+        return download(Repository(Source(host.url), cache=tmp_path / "cache"), name, out, *arguments, **options)
 
     return fetch
 
@@ -327,6 +326,14 @@ def test_searching_and_fetching_import_no_tensorflow(host, out):
     assert _there(out) == USUAL
 
 
+def test_a_cache_that_cannot_be_written_is_said(made, tmp_path):
+    (tmp_path / "cache").write_text("no folder")
+    with pytest.raises(
+        SynthMedError, match=r"cache/repositories cannot be written \(Not a directory\); free space, or name"
+    ):
+        Repository(Source(made / "repo"), cache=tmp_path / "cache")
+
+
 def test_the_first_contact_says_whom_it_trusts(made, tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     arguments = ["download", "phantom@1.0.0", "--from", str(made / "repo"), "--out", str(tmp_path / "out")]
@@ -371,7 +378,6 @@ def test_a_set_that_was_withdrawn_is_not_loaded(made, tmp_path):
 def test_a_fingerprint_is_demanded_on_loading(made, tmp_path):
     with pytest.raises(SynthMedError, match="has a root with the fingerprint"):
         synthmed_tf.repository.load("phantom", made / "repo", tmp_path / "cache", fingerprint="0" * 64)
-    assert Trust() == Trust(None, None)
 
 
 def test_a_picture_that_claims_to_be_larger_is_refused_before_it_is_unpacked(made, tmp_path):

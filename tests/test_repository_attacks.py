@@ -14,9 +14,10 @@ from tuf.api.metadata import Metadata
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository import publishing
-from synthmed_tf.repository.client import Repository, Trust
+from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.download import download
 from synthmed_tf.repository.fetching import Source
+from synthmed_tf.repository.kept import Trust
 
 PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 ZIP = "imagefolder/train-00000-of-00001.zip"
@@ -41,7 +42,7 @@ def repo(made, tmp_path):
 def read(tmp_path):
     """Reads a repository as one and the same user, and fetches a set from it."""
 
-    def read(source, name="phantom", trust=Trust()):
+    def read(source, name="phantom", trust=None):
         repository = Repository(Source(source), trust, tmp_path / "cache")
         return download(repository, name, tmp_path / "out")
 
@@ -271,8 +272,7 @@ def test_a_file_without_end(repo, read, tmp_path, file):
         with pytest.raises(SynthMedError, match="is longer than what is signed or allowed, or does not end") as refused:
             read(host.url)
         assert f"{host.url}: {file} " in str(refused.value)
-    kept = [path for path in (tmp_path / "out").rglob("*.part")]
-    assert sum(path.stat().st_size for path in kept) < 1_000_000
+    assert sum(path.stat().st_size for path in tmp_path.rglob("out/**/*.part")) < 1_000_000
 
 
 def test_a_host_that_sends_nothing(repo, tmp_path):
@@ -308,9 +308,10 @@ def test_a_root_with_another_fingerprint(repo, read, tmp_path):
     fingerprint = hashlib.sha256((repo / "metadata/1.root.json").read_bytes()).hexdigest()
     said = _refusal(read, repo, "phantom", Trust(fingerprint="0" * 64))
     assert said.endswith(
-        f"has a root with the fingerprint {fingerprint}, not {'0' * 64}; ask the publisher, and do not use it until you know."
+        f"has a root with the fingerprint {fingerprint}, not {'0' * 64}; ask the publisher, and do not use it until "
+        "you know."
     )
-    assert not (tmp_path / "cache").exists()
+    assert not list(tmp_path.rglob("anchor.json"))
     spelled = ":".join(fingerprint[i : i + 2].upper() for i in range(0, 64, 2))
     assert read(repo, "phantom", Trust(fingerprint=spelled)).fetched == 11
 

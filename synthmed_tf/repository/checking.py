@@ -18,9 +18,10 @@ from tuf.api.metadata import Metadata, TargetFile
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository import check_tree, check_version
-from synthmed_tf.repository.client import LIMITS, Repository, Trust
+from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.entry import INDEX, NAME, VERSION, Index, Row
 from synthmed_tf.repository.fetching import Source
+from synthmed_tf.repository.kept import LIMITS, Trust
 from synthmed_tf.repository.paths import plain
 from synthmed_tf.verification import Problem
 

@@ -1,7 +1,7 @@
 """`synthmed download`: the files of a version, each whole and as signed, or not there.
 
-A file is written as `.<name>.part` beside its place, goes on from there when it was broken off, and takes its place once
-its SHA-256 is the one that is signed. Nothing of it is opened, and TensorFlow is not needed.
+A file is written as `.<name>.part` beside its place, goes on from there when it was broken off, and takes its place
+once its SHA-256 is the one that is signed. Nothing of it is opened, and TensorFlow is not needed.
 """
 
 import contextlib
@@ -199,8 +199,8 @@ class _Job:
         free = shutil.disk_usage(self._out).free
         if needed > free:
             raise SynthMedError(
-                f"{self._out} has {free / 1e6:.0f} MB free where {needed / 1e6:.0f} MB are needed; free space or choose "
-                "another --out."
+                f"{self._out} has {free / 1e6:.0f} MB free where {needed / 1e6:.0f} MB are needed; free space or "
+                "choose another --out."
             )
 
     def _fetch(self, file: File) -> None:

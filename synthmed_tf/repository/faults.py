@@ -51,9 +51,10 @@ def _untrusted(error: exceptions.RepositoryError, file: str) -> str:
     file, said = plain(file), str(error)
     if isinstance(error, exceptions.ExpiredMetadataError):
         found = _EXPIRED.match(said)
+        expired = plain(found["file"]) if found else file
         return (
-            f"the metadata is frozen: {plain(found['file']) if found else file} has expired, so that what is new may be "
-            f"kept from you{_KEPT}; ask the publisher to run synthmed repository refresh."
+            f"the metadata is frozen: {expired} has expired, so that what is new may be kept from you{_KEPT}; ask the "
+            "publisher to run synthmed repository refresh."
         )
     if isinstance(error, exceptions.UnsignedMetadataError):
         return (

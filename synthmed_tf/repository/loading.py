@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository import client
+from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.download import Choice, download
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.repository.fetching import Source
+from synthmed_tf.repository.kept import Trust, cache_folder
 
 if TYPE_CHECKING:
     import tensorflow as tf
@@ -53,14 +54,14 @@ def load(
     Raises:
         SynthMedError: there is no such version, it was withdrawn, or something is not as it was signed.
     """
-    opened, kept = Source(source), Path(cache) if cache else client.cache_folder()
-    repository = client.Repository(opened, client.Trust(root, fingerprint), kept)
+    opened, kept = Source(source), Path(cache) if cache else cache_folder()
+    repository = Repository(opened, Trust(root, fingerprint), kept)
     entry = repository.entry(name)
     form = next((known for known in (TFRECORD, IMAGEFOLDER) if known in entry.formats), None)
     if form is None:
         raise SynthMedError(
-            f"{entry.name}@{entry.version} cannot be had as {TFRECORD} or {IMAGEFOLDER}; use synthmed download --format "
-            f"{entry.formats[0] if entry.formats else ''}."
+            f"{entry.name}@{entry.version} cannot be had as {TFRECORD} or {IMAGEFOLDER}; fetch it with synthmed "
+            "download --all."
         )
     folder = kept / "sets" / opened.digest / entry.name / entry.version
     download(repository, f"{entry.name}@{entry.version}", folder, Choice((form,)))
