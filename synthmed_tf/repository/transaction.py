@@ -68,8 +68,8 @@ class Transaction:
         """Files in which what was staged is not what the version, which is there, holds."""
         role = f"{name}@{version}"
         there, staged = self._chain.announced(role), _announced(self._staged[role], role)
-        paths = sorted(there.keys() | staged.keys())
-        return [path.split("/", 2)[2] for path in paths if there.get(path) != staged.get(path)]
+        either = sorted(there.keys() | staged.keys())
+        return [path.split("/", 2)[2] for path in either if there.get(path) != staged.get(path)]
 
     def file(self, name: str, version: str, path: str) -> bytes:
         """A small file of a version that is there, such as its `entry.json`.
