@@ -86,7 +86,9 @@ def test_it_conforms_to_croissant_and_its_rai_vocabulary(version):
         "rai:dataCollectionType",
         "rai:dataLimitations",
         "rai:dataReleaseMaintenancePlan",
+        "rai:dataSocialImpact",
         "rai:dataUseCases",
+        "rai:hasSyntheticData",
         "rai:machineAnnotationTools",
         "rai:personalSensitiveInformation",
     }

@@ -28,7 +28,7 @@ def artifact(tiny_artifact, tmp_path_factory):
     import onnx
 
     folder = shutil.copytree(tiny_artifact, tmp_path_factory.mktemp("models") / "model")
-    card = json.loads((folder / "card.json").read_text()) | {"name": "ward-9"}
+    card = json.loads((folder / "card.json").read_text()) | {"name": "ward-9", "note": "by dora"}
     for facts in card["data"].values():
         facts.update(NAMING)
     card["config"]["data"] |= {"patients": "anna-k,bertil", "validation_patients": "dora", "patient_regex": "(07_left)"}

@@ -153,25 +153,14 @@ def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
     Raises:
         SynthMedError: a field of the request is not as it has to be.
     """
-    if request.published.utcoffset() is None:
-        raise SynthMedError(f"Field published is {request.published}, without a time zone; give it in UTC.")
-    if not request.creators:
-        raise SynthMedError("Field creators is empty; name who made the set.")
-    if request.data_url is not None and not _URL.fullmatch(request.data_url):
-        raise SynthMedError(
-            f"Field data_url is {request.data_url[:_SHOWN]!r}; write an address such as https://example.org/."
-        )
-    card = drawn.card
+    _check(request)
     said = {name: getattr(request, name) for name in _SAID}
     said["training_data"] = {name: getattr(request, f"data_{name}") for name in _SAID_OF_DATA}
-    said["training_data"]["facts"] = redaction.training_facts(card["data"])
-    found = {
+    said["training_data"]["facts"] = redaction.training_facts(drawn.card["data"])
+    found = {name: drawn.card[name] for name in ("size", "model_sha256", "seed")} | {
         "published": request.published.astimezone(timezone.utc),
-        "size": card["size"],
         "count": len(drawn.indices),
-        "model_sha256": card["model_sha256"],
-        "precision": card.get("precision", "float32"),
-        "seed": card["seed"],
+        "precision": drawn.card.get("precision", "float32"),
         "first_index": drawn.indices[0],
         "last_index": drawn.indices[-1],
         "formats": [name for name in packing.FORMATS if name in request.formats],
@@ -186,6 +175,18 @@ def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
         return Entry.model_validate(said | found)
     except pydantic.ValidationError as error:
         raise SynthMedError(_complaint(error)) from error
+
+
+def _check(request: Request) -> None:
+    """What the entry's own model does not see."""
+    if request.published.utcoffset() is None:
+        raise SynthMedError(f"Field published is {request.published}, without a time zone; give it in UTC.")
+    if not request.creators:
+        raise SynthMedError("Field creators is empty; name who made the set.")
+    if request.data_url is not None and not _URL.fullmatch(request.data_url):
+        raise SynthMedError(
+            f"Field data_url is {request.data_url[:_SHOWN]!r}; write an address such as https://example.org/."
+        )
 
 
 def _complaint(error: pydantic.ValidationError) -> str:

@@ -72,7 +72,7 @@ def describe(entry: Entry) -> Json:
         record_sets=_record_sets(mlc, context, entry),
         **_responsible(entry),
     )
-    return made.to_json() | _provenance(entry)
+    return made.to_json() | {"rai:hasSyntheticData": True} | _provenance(entry)
 
 
 def _distribution(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
@@ -151,6 +151,7 @@ def _responsible(entry: Entry) -> Json:
         "data_limitations": words.limits(entry),
         "data_biases": words.biases(entry),
         "data_use_cases": [words.USES],
+        "data_social_impact": words.IMPACT,
         "personal_sensitive_information": [words.sensitive(entry)],
         "data_release_maintenance_plan": words.MAINTENANCE,
     }

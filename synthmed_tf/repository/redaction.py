@@ -13,7 +13,22 @@ from synthmed_tf.evaluation.verdict import Verdict
 
 UNNAMED = "a source that is not named"
 _DATA = ("layout", "pairs", "patients", "size", "sha256")
-_CARD = ("kind", "model_sha256", "precision", "seed", "size", "synthetic", "licence", "made_with", "plan", "filtered")
+_SET_CARD = (
+    "kind",
+    "model_sha256",
+    "precision",
+    "seed",
+    "size",
+    "synthetic",
+    "licence",
+    "made_with",
+    "plan",
+    "filtered",
+)
+_ARTIFACT_CARD = (
+    *("kind", "schema", "model_sha256", "size", "latent_dim", "style_dim", "threshold", "synthetic", "licence"),
+    *("created", "steps", "config", "versions", "parity"),
+)
 _NAMING_OPTIONS = ("patients", "validation_patients", "patient_regex")
 _SIDES = ("train", "holdout", "other")
 _ERROR = "an error, whose message may name files and is not published"
@@ -29,17 +44,18 @@ def training_facts(data: dict[str, Any]) -> dict[str, Any]:
 
 def set_card(card: dict[str, Any], evaluation: str) -> dict[str, Any]:
     """The card of a set as it is published, with its verdict or `not evaluated`."""
-    kept = {name: card[name] for name in _CARD if name in card}
+    kept = {name: card[name] for name in _SET_CARD if name in card}
     return kept | {"data": training_facts(card["data"]), "evaluation": evaluation}
 
 
 def artifact_card(card: dict[str, Any], name: str, evaluation: str) -> dict[str, Any]:
     """The card of an artifact as it is published, under a name of its own, since it has that of a folder."""
-    config = dict(card.get("config", {}))
+    kept = {name: card[name] for name in _ARTIFACT_CARD if name in card}
+    config = kept.get("config", {})
     if "data" in config:
-        config["data"] = config["data"] | dict.fromkeys(_NAMING_OPTIONS)
+        kept["config"] = config | {"data": config["data"] | dict.fromkeys(_NAMING_OPTIONS)}
     data = {stage: facts | {"source": UNNAMED} for stage, facts in training_facts(card["data"]).items()}
-    return card | {"name": name, "config": config, "data": data, "evaluation": evaluation}
+    return kept | {"name": name, "data": data, "evaluation": evaluation}
 
 
 def report(written: Report) -> Report:

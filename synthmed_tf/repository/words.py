@@ -17,6 +17,10 @@ USES = (
     "Research and teaching: training and testing of vessel segmentation. Not for diagnosis, and no substitute for real "
     "photographs in the approval of a medical device."
 )
+IMPACT = (
+    "Vessel segmentation can be studied where photographs of patients cannot be shared. A set that gives a patient "
+    "away would do harm, which is why it is judged, and can be withdrawn."
+)
 MAINTENANCE = (
     "A version never changes. One that turns out to be harmful is withdrawn, and a tombstone with the reason stays in "
     "its place."
