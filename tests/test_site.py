@@ -159,7 +159,7 @@ def test_an_entry_that_was_changed_is_not_shown(copy, tmp_path):
 def test_a_publisher_at_the_same_time_ends_it(copy, tmp_path):
     stamp = copy / "metadata/timestamp.json"
     with pytest.raises(SynthMedError, match="has changed while its pages were made; run the same command again"):
-        building.build(copy, tmp_path / "site", progress=lambda done, total: stamp.write_bytes(stamp.read_bytes() + b" "))
+        building.build(copy, tmp_path / "site", progress=lambda *_: stamp.write_bytes(stamp.read_bytes() + b" "))
     assert not (tmp_path / "site").exists()
 
 

@@ -75,11 +75,10 @@ class Card:
         return ", ".join(said)
 
     def searched(self) -> dict[str, Any]:
-        """What the browser needs to find it and to show it."""
+        """What the browser needs to find it and to show it; addresses follow from its `id`."""
         row = self.row
         return {
-            "href": self.href,
-            "thumbnail": self.thumbnail,
+            "thumbnail": self.thumbnail and words.url_path(row.thumbnail),
             "badge": self.badge.kind,
             "title": words.shown(row.title),
             "id": row.id,

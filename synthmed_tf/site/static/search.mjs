@@ -30,7 +30,7 @@ function load() {
 }
 
 /** The sets that have every word and pass every filter. */
-export function matching(all, asked) {
+function matching(all, asked) {
   const words = asked.q.toLowerCase().split(/\s+/).filter(Boolean);
   return all.filter(
     (set) =>
@@ -45,14 +45,15 @@ export function matching(all, asked) {
 function card(set) {
   const made = template.content.cloneNode(true);
   const at = (selector) => made.querySelector(selector);
-  if (set.thumbnail) at("img").src = root + set.thumbnail;
+  const place = set.id.replace("@", "/");
+  if (set.thumbnail) at("img").src = `${root}repository/targets/${place}/${set.thumbnail}`;
   else at(".picture").replaceChildren();
   const state = states.get(set.badge);
   at(".badge").classList.add(set.badge);
   at(".symbol").textContent = state.dataset.symbol;
   at(".word").textContent = state.textContent;
   at("h2 a").textContent = set.title;
-  at("h2 a").href = root + set.href;
+  at("h2 a").href = `${root}entries/${place}/index.html`;
   at(".id").textContent = set.id;
   const pairs = `${plural.format(set.pairs)} ${set.pairs === 1 ? "pair" : "pairs"}`;
   const pixels = `${plural.format(set.size)} × ${plural.format(set.size)} px`;
@@ -103,8 +104,8 @@ async function search() {
   list.replaceChildren();
   if (pages) pages.hidden = true;
   showMore();
-  const all_ = `${plural.format(all.length)} ${all.length === 1 ? "set" : "sets"}`;
-  count.textContent = found.length ? `${plural.format(found.length)} of ${all_}` : `None of ${all_} match; ask for less.`;
+  const every = `${plural.format(all.length)} ${all.length === 1 ? "set" : "sets"}`;
+  count.textContent = found.length ? `${plural.format(found.length)} of ${every}` : `None of ${every} match; ask for less.`;
 }
 
 function restore() {
