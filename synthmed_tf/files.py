@@ -69,7 +69,7 @@ def sync(path: Path) -> None:
 
 def clear_remains(folder: Path) -> None:
     """Removes what killed processes left half-written in a folder that no other process writes into."""
-    for remains in (*folder.glob(".*.????????"), *folder.glob(f".*{PART}")):
+    for remains in {*folder.glob(".*.????????"), *folder.glob(f".*{PART}")}:
         if remains.is_dir():
             shutil.rmtree(remains, ignore_errors=True)
         else:

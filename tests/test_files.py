@@ -67,6 +67,21 @@ def test_the_old_folder_comes_back_where_the_new_one_cannot_take_its_place(tmp_p
     assert _names(tmp_path) == ["model"] and _names(tmp_path / "model") == ["old"]
 
 
+@pytest.mark.parametrize("name", [".a.host.588.part", ".a.host.58812.part", ".model.k3_x9abc"])
+def test_what_killed_processes_left_is_removed(tmp_path, name):
+    """With a process number of three digits the end of a file's name is as long as that of a folder's."""
+    (tmp_path / name).touch()
+    (tmp_path / "a").touch()
+    files.clear_remains(tmp_path)
+    assert _names(tmp_path) == ["a"]
+
+
+def test_a_durable_file_is_replaced_whole(tmp_path):
+    for content in (b"first", b"second"):
+        files.write_bytes(tmp_path / "new" / "a", content, durable=True)
+    assert (tmp_path / "new" / "a").read_bytes() == b"second" and _names(tmp_path / "new") == ["a"]
+
+
 def test_a_link_to_a_folder_is_followed(tmp_path):
     (tmp_path / "disk").mkdir()
     (tmp_path / "model").symlink_to("disk")

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from rich import box
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -19,13 +20,10 @@ def render(index: Index, rows: Iterable[Row], console: Console | None = None) ->
     if not rows:
         console.print(Text(f"nothing in {plain(index.title)} matches"))
         return
-    table = Table()
+    table = Table(box=box.SIMPLE_HEAD, show_lines=True)
     table.add_column("set", no_wrap=True)
-    table.add_column("title", ratio=1)
-    for name in ("pairs", "pixels", "MB"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for name in ("licence", "verdict"):
-        table.add_column(name)
+    table.add_column("what it is", ratio=1, overflow="fold")
+    table.add_column("verdict", no_wrap=True)
     for row in rows:
         table.add_row(*map(_cell, _cells(row)))
     console.print(table)
@@ -38,12 +36,15 @@ def render(index: Index, rows: Iterable[Row], console: Console | None = None) ->
 
 def _cells(row: Row) -> Iterable[str]:
     yield row.id
-    formats = ", ".join(row.formats)
-    yield f"{plain(row.title, 120)}\n{plain(f'{row.organ}, {row.modality}; {formats}; {row.published:%Y-%m-%d}', 200)}"
-    yield str(row.count)
-    yield str(row.size)
-    yield f"{row.bytes / 1e6:.1f}"
-    yield plain(row.licence, 60)
+    yield "\n".join(
+        (
+            plain(row.title, 120),
+            plain(
+                f"{row.organ}, {row.modality}; {row.count} pairs of {row.size} pixels, {row.bytes / 1e6:.1f} MB", 200
+            ),
+            plain(f"{', '.join(row.formats)}; {row.licence}; {row.published:%Y-%m-%d}", 200),
+        )
+    )
     yield "withdrawn" if row.withdrawn is not None else overall(row)
 
 

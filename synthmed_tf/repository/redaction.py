@@ -13,22 +13,10 @@ from synthmed_tf.evaluation.verdict import Verdict
 
 UNNAMED = "a source that is not named"
 _DATA = ("layout", "pairs", "patients", "size", "sha256")
-_SET_CARD = (
-    "kind",
-    "model_sha256",
-    "precision",
-    "seed",
-    "size",
-    "synthetic",
-    "licence",
-    "made_with",
-    "plan",
-    "filtered",
-)
-_ARTIFACT_CARD = (
-    *("kind", "schema", "model_sha256", "size", "latent_dim", "style_dim", "threshold", "synthetic", "licence"),
-    *("created", "steps", "config", "versions", "parity"),
-)
+_CARD = ("kind", "model_sha256", "size", "synthetic", "licence")
+_SET_CARD = (*_CARD, "precision", "seed", "made_with", "plan", "filtered")
+_SHAPE = ("latent_dim", "style_dim", "threshold")
+_ARTIFACT_CARD = (*_CARD, "schema", "created", "steps", "config", "versions", "parity", *_SHAPE)
 _NAMING_OPTIONS = ("patients", "validation_patients", "patient_regex")
 _SIDES = ("train", "holdout", "other")
 _ERROR = "an error, whose message may name files and is not published"
