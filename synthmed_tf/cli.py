@@ -7,7 +7,16 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf import __version__, cli_generate, cli_judge, cli_publish, cli_repository, cli_serving, terminal
+from synthmed_tf import (
+    __version__,
+    cli_generate,
+    cli_judge,
+    cli_publish,
+    cli_repository,
+    cli_serving,
+    cli_site,
+    terminal,
+)
 from synthmed_tf.errors import SynthMedError
 
 _FOLDER = click.Path(path_type=Path)
@@ -242,6 +251,7 @@ main.add_command(cli_generate.verify)
 main.add_command(cli_judge.evaluate)
 main.add_command(cli_judge.filter_set)
 main.add_command(cli_serving.serve)
+main.add_command(cli_site.site)
 main.add_command(cli_repository.search)
 main.add_command(cli_repository.download)
 main.add_command(cli_repository.repository)

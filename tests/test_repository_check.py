@@ -2,16 +2,12 @@
 
 import json
 import os
-import random
 import shutil
-import stat
-import tarfile
 import zipfile
 from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
-import onnx
 import published
 import pytest
 from click.testing import CliRunner
@@ -20,14 +16,9 @@ from tuf.api.metadata import DelegatedRole
 from synthmed_tf import images
 from synthmed_tf.cli import main
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository import check_archives, check_content, publishing
-from synthmed_tf.repository.check_models import check_savedmodel
+from synthmed_tf.repository import publishing
 from synthmed_tf.repository.checking import check
-from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.entry import Index
-from synthmed_tf.repository.fetching import Source
-from synthmed_tf.repository.paths import check_distinct, plain, safe
-from synthmed_tf.repository.refused import Refused
 
 VERSION = "targets/phantom/1.0.0"
 ZIP = "imagefolder/train-00000-of-00001.zip"
@@ -254,105 +245,6 @@ def test_files_that_are_not_what_they_say(repo, version, name, content, said):
     assert _signed_anew(repo)[name].startswith(said)
 
 
-def _page(body: str) -> str:
-    return f"<!doctype html><html><head><style>p {{ color: red }}</style></head><body>{body}</body></html>"
-
-
-@pytest.mark.parametrize(
-    ("body", "said"),
-    [
-        ('<p>fine</p><img src="data:image/png;base64,AAAA"><a href="#top">up</a><svg viewBox="0"></svg>', None),
-        ("<script>alert(1)</script>", "holds <script>"),
-        ("<img src=x onerror=alert(1)>", "refers to x"),
-        ('<p ONCLICK="x">', "holds onclick=, which runs a script"),
-        ('<a href=" java\nscript:alert(1)">', "refers to java script:alert(1)"),
-        ('<img src="https://example.org/a.png">', "refers to https://example.org/a.png"),
-        ('<meta http-equiv="refresh" content="0;url=//example.org">', "holds <meta http-equiv>"),
-        ("<iframe></iframe>", "holds <iframe>"),
-        ("<svg><foreignObject>", "holds <foreignobject>"),
-    ],
-)
-def test_a_report_holds_no_script(tmp_path, body, said):
-    (tmp_path / "report.html").write_text(_page(body))
-    found = list(check_content.look(tmp_path / "report.html", "report/report.html"))
-    assert [what.startswith(said) for what in found] == ([True] if said else [])
-
-
-def _zip(path: Path, change=None, **members: bytes) -> Path:
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in members.items():
-            member = zipfile.ZipInfo(name)
-            member.external_attr, member.compress_type = 0o100644 << 16, zipfile.ZIP_DEFLATED
-            if change:
-                change(member)
-            archive.writestr(member, content)
-    return path
-
-
-def _mode(mode):
-    return lambda member: setattr(member, "external_attr", mode << 16)
-
-
-@pytest.mark.parametrize(
-    ("change", "members", "said"),
-    [
-        (None, {"../a": b""}, "holds a name that is not allowed"),
-        (None, {"/etc/passwd": b""}, "holds a name that is not allowed"),
-        (None, {"a\\..\\b": b""}, "holds a name that is not allowed"),
-        (None, {"C:a": b""}, "holds a name that is not allowed"),
-        (None, {"a": b"", "A": b""}, "holds names that clash"),
-        (None, {"a": b"", "a/b": b""}, "holds names that clash"),
-        (_mode(stat.S_IFLNK | 0o644), {"a": b"/etc/passwd"}, "holds 'a', which is a link or no regular file"),
-        (_mode(stat.S_IFREG | 0o755), {"a": b"x"}, "holds 'a', which is marked executable"),
-        (None, {"a": bytes(30_000_000)}, "holds 'a', which unpacks to 30000000 bytes from"),
-        (None, {"a": bytes(65_000_000)}, "holds 'a' of 65000000 bytes, more than 64 MB"),
-    ],
-)
-def test_zip_files_that_do_harm_are_refused_before_they_are_unpacked(tmp_path, change, members, said):
-    path = _zip(tmp_path / "a.zip", change, **members)
-    with pytest.raises(Refused) as refused:
-        next(check_archives.zip_members(path))
-    assert str(refused.value).startswith(said)
-
-
-def test_a_zip_file_whose_members_overlap_is_refused(tmp_path):
-    content = bytearray(_zip(tmp_path / "a.zip", aa=bytes(99), bb=bytes(99)).read_bytes())
-    second = content.rindex(b"PK\1\2")
-    content[second + 42 : second + 46] = (1).to_bytes(4, "little")
-    (tmp_path / "a.zip").write_bytes(content)
-    with pytest.raises(Refused, match="'bb', which overlaps another member"):
-        next(check_archives.zip_members(tmp_path / "a.zip"))
-
-
-def test_a_zip_file_behind_a_program_is_refused(tmp_path):
-    path = _zip(tmp_path / "a.zip", a=b"x")
-    path.write_bytes(b"#!/usr/bin/env python3\n" + path.read_bytes())
-    with pytest.raises(Refused, match="something stands before or behind its members"):
-        next(check_archives.zip_members(path))
-
-
-@pytest.mark.parametrize(
-    ("fields", "said"),
-    [
-        ({"name": "../a"}, "holds a name that is not allowed"),
-        ({"type": tarfile.SYMTYPE, "linkname": "/etc/passwd"}, "holds 'a', which is a link or no regular file"),
-        ({"type": tarfile.LNKTYPE, "linkname": "b"}, "holds 'a', which is a link or no regular file"),
-        ({"type": tarfile.CHRTYPE}, "holds 'a', which is a link or no regular file"),
-        ({"type": tarfile.GNUTYPE_SPARSE}, "holds 'a', which is a link or no regular file"),
-        ({"mode": 0o755}, "holds 'a', which is marked executable"),
-        ({"size": 1 << 33}, "holds 'a' of 8589934592 bytes, more than 64 MB"),
-    ],
-)
-def test_tar_files_that_do_harm_are_refused_before_they_are_unpacked(tmp_path, fields, said):
-    member = tarfile.TarInfo("a")
-    for name, value in fields.items():
-        setattr(member, name, value)
-    (tmp_path / "a.tar").write_bytes(member.tobuf(tarfile.GNU_FORMAT) + bytes(1024))
-    with pytest.raises(Refused) as refused:
-        list(check_archives.tar_members(tmp_path / "a.tar"))
-    assert str(refused.value).startswith(said)
-
-
 def _rewritten(path: Path, change) -> None:
     """Writes an image folder again, its members changed."""
     with zipfile.ZipFile(path) as archive:
@@ -409,66 +301,6 @@ def test_pairs_that_are_fewer_than_the_entry_says(repo, version):
     assert _signed_anew(repo) == {"tfrecord": "holds 2 pairs, not 3 as entry.json says"}
 
 
-def _onnx(path: Path, change) -> None:
-    model = onnx.load(path)
-    change(model)
-    path.write_bytes(model.SerializeToString())
-
-
-def _external(model):
-    weights = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
-    weights.external_data.add(key="location", value="../../etc/passwd")
-    inner = onnx.GraphProto(name="inner", initializer=[weights])
-    model.graph.node[0].attribute.append(onnx.helper.make_attribute("body", inner))
-
-
-def _foreign(model):
-    model.opset_import.add(domain="com.evil", version=1)
-    model.graph.node[0].domain = "com.evil"
-
-
-@pytest.mark.parametrize(
-    ("change", "said"),
-    [
-        (_external, "keeps weights in another file"),
-        (_foreign, "has the operator Identity of com.evil, which is not part of ONNX"),
-        (
-            lambda model: setattr(model.graph.node[0], "domain", "evil"),
-            "has the operator Identity of evil, which is not part of ONNX",
-        ),
-        (
-            lambda model: setattr(model.graph.node[0], "op_type", "NoSuch"),
-            "has the operator NoSuch of ONNX, which is not part of ONNX",
-        ),
-        (lambda model: model.graph.ClearField("node"), "is no ONNX file"),
-    ],
-)
-def test_an_onnx_file_only_computes_with_what_it_holds(repo, version, change, said):
-    _onnx(version / "generator/generator.onnx", change)
-    assert _signed_anew(repo)["generator/generator.onnx"].startswith(said)
-
-
-def test_a_savedmodel_that_runs_python_is_refused(tmp_path):
-    import tensorflow as tf
-
-    module = tf.Module()
-    module.run = tf.function(
-        lambda x: tf.numpy_function(lambda y: y, [x], tf.float32), input_signature=[tf.TensorSpec([], tf.float32)]
-    )
-    tf.saved_model.save(module, str(tmp_path))
-    with pytest.raises(Refused, match="names the operator PyFunc, which runs Python or reaches files or hosts"):
-        check_savedmodel(tmp_path / "saved_model.pb")
-
-
-@pytest.mark.slow
-def test_a_real_savedmodel_and_onnx_file_pass(tiny_artifact):
-    for name in ("savedmodel/1/saved_model.pb", "generator.onnx", "savedmodel/1/variables/variables.index"):
-        assert list(check_content.look(tiny_artifact / name, f"generator/{name}")) == []
-    for path in tiny_artifact.rglob("*"):
-        if path.is_file():
-            assert check_content.kind(f"generator/{path.relative_to(tiny_artifact).as_posix()}") is not None
-
-
 def _change_entry(repo: Path, **fields) -> dict[str, str]:
     path = repo / VERSION / "entry.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | fields))
@@ -518,82 +350,6 @@ def test_a_privacy_failure_is_not_published(repo):
     assert (f"{VERSION}/report/report.json", "is missing") in found
 
 
-HOSTILE = (
-    "<script>alert(1)</script>",
-    '"><img src=x onerror=alert(1)>',
-    "</title><svg onload=alert(1)>",
-    "[x](javascript:alert(1))",
-    "{{ 7 * 7 }} {% raw %}",
-    "../../../etc/passwd",
-    "C:\\Windows\\system32",
-    "\u202egnp.exe\u202c",
-    "\u2066hidden\u2069\u200b\ufeff",
-    "\x1b[2J\x1b]0;title\x07",
-    "a\x00b",
-    "--- \n- yaml: [",
-    "'; DROP TABLE sets; --",
-    "𝕊𝕪𝕟𝕥𝕙\ud83d\ude00".encode("utf-16", "surrogatepass").decode("utf-16"),
-    "é" * 300,
-)
-
-
-@pytest.mark.parametrize("seed", range(len(HOSTILE)))
-def test_hostile_words_are_published_and_shown_as_words(made, tmp_path, monkeypatch, seed):
-    """Titles and descriptions may hold anything: they are text, to whoever shows them."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    words = random.Random(seed).sample(HOSTILE, 3)
-    title = HOSTILE[seed]
-    folder = tmp_path / "made"
-    try:
-        published.make(
-            folder,
-            "phantom@1.0.0",
-            formats=("imagefolder",),
-            title=title,
-            description=" ".join(words) * 9,
-            creators=(words[0],),
-            keywords=tuple(words[1:]),
-        )
-    except SynthMedError:
-        return  # a publisher may refuse it; nothing is there then
-    repo = folder / "repo"
-    assert _found(repo) == {}
-    assert Repository(Source(repo), cache=tmp_path / "seen").index.entries[0].title == title
-    done = CliRunner().invoke(main, ["search", "--from", str(repo)])
-    assert done.exit_code == 0
-    assert all(character.isprintable() or character == "\n" for character in done.stdout)
-
-
-@pytest.mark.parametrize("seed", range(40))
-def test_damage_anywhere_is_found_without_a_traceback(made, tmp_path, seed):
-    """A file of the repository is cut, changed or replaced by another, at random."""
-    source = random.Random(seed)
-    repo = published.copied(made, tmp_path / "made")
-    every = sorted(path for path in repo.rglob("*") if path.is_file())
-    path = source.choice(every)
-    content = bytearray(path.read_bytes())
-    for _ in range(source.randint(1, 8)):
-        action, place = source.randrange(4), source.randrange(len(content) + 1)
-        if action == 0:
-            del content[place:]
-        elif action == 1:
-            content[place : place + 1] = bytes([source.randrange(256)])
-        elif action == 2:
-            content[place:place] = source.randbytes(source.randint(1, 99))
-        else:
-            content[place : place + 20] = b""
-    if bytes(content) == path.read_bytes():
-        return
-    path.write_bytes(content)
-    sign = source.random() < 0.5 and VERSION in path.as_posix()
-    if sign:
-        published.sign_again(repo, "phantom@1.0.0")
-    done = CliRunner().invoke(main, ["repository", "check", str(repo), "--json"])
-    assert done.exception is None or isinstance(done.exception, SystemExit)
-    assert done.exit_code == 2
-    assert json.loads(done.stdout)["problems"]
-
-
 def test_an_index_of_100_kb_strings_is_refused(repo, tmp_path):
     with pytest.raises(SynthMedError, match="The title has 100000 characters"):
         from synthmed_tf.repository import trust
@@ -601,57 +357,6 @@ def test_an_index_of_100_kb_strings_is_refused(repo, tmp_path):
         trust.init(tmp_path / "repo", tmp_path / "keys", "x" * 100_000)
     found = _change_entry(repo, title="x" * 100_000)
     assert found["entry.json"] == "title: String should have at most 300 characters"
-
-
-@pytest.mark.parametrize(
-    "path",
-    [
-        "a",
-        "a/b/c.png",
-        "tfrecord/synthmed-train.tfrecord-00000-of-00001",
-        "a b",
-        "Zürich"[0] + "rich",
-        "a" * 128,
-        "x@1.0.0",
-    ],
-)
-def test_plain_paths_are_safe(path):
-    assert safe(path) == path
-
-
-@pytest.mark.parametrize(
-    "path",
-    ["", "/a", "a/", "a//b", "..", "a/..", "../a", "./a", "a/./b", ".a", "a/.b", "a\\b", "C:/a", "a:b", "a\0", "a\nb",
-     "a\x7f", "a.", "a ", "a./b", "con", "NUL.txt", "a/com1.png", "é", "a\u202eb", "a" * 129, "/".join("a" * 9),
-     "a/" * 150 + "a", "~/a", "-a\x1b", "%2e%2e/a", "a?b", "a#b", "a*", "$HOME", "`a`", "a;b", "a|b", "a&b", "a\ud800"],
-)  # fmt: skip
-def test_other_paths_are_not(path):
-    with pytest.raises(SynthMedError) as refused:
-        safe(path)
-    assert str(refused.value).isprintable() and len(str(refused.value)) < 400
-
-
-@pytest.mark.parametrize("paths", [("a", "a"), ("a/B", "A/b"), ("a", "a/b"), ("x/Y/z", "X/y")])
-def test_paths_that_clash_are_refused(paths):
-    with pytest.raises(SynthMedError, match=r"name one file|lies in what is a file too"):
-        check_distinct(paths)
-    check_distinct(("a/b", "a/c", "b"))
-
-
-@pytest.mark.parametrize(
-    ("text", "shown"),
-    [
-        ("plain", "plain"),
-        ("a\x1b[31mb", "a\ufffd[31mb"),
-        ("a\u202eb\u200bc", "a\ufffdb\ufffdc"),
-        ("a\n\tb", "a b"),
-        ("a   b", "a b"),
-        ("é 漢", "é 漢"),
-        ("x" * 301, "x" * 300 + "…"),
-    ],
-)
-def test_text_is_shown_plainly(text, shown):
-    assert plain(text) == shown
 
 
 def test_an_index_may_hold_what_this_program_does_not_know():

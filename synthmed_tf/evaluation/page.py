@@ -7,7 +7,7 @@ from types import ModuleType
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.case import Case, Outcome
 from synthmed_tf.evaluation.report import Report
-from synthmed_tf.evaluation.verdict import QUESTIONS, State
+from synthmed_tf.evaluation.verdict import QUESTIONS, State, headline
 from synthmed_tf.evaluation.views import (
     compared,
     dispersion,
@@ -60,30 +60,12 @@ def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
     )
     return environment.get_template("report.html.j2").render(
         report=report,
-        headline=_headline(report),
+        headline=headline(report.verdict, report.verdicts),
         questions=QUESTIONS,
         symbols=_SYMBOLS,
         sections={name: parts for name, parts in shown.items() if parts[1]},
         answers={name: outcome.verdicts for name, outcome in outcomes.items()},
     )
-
-
-def _headline(report: Report) -> str:
-    """The verdict over all in a sentence."""
-    asked = len(report.verdicts)
-    of_state = [answer for answer in report.verdicts if answer.state is report.verdict]
-    if not asked:
-        return "No question was asked, so nothing can be told."
-    if report.verdict is State.PASS:
-        return f"{_questions(asked)} asked, and each figure lies inside its limit with its whole interval."
-    named = "; ".join(QUESTIONS[answer.question].rstrip("?").lower() for answer in of_state)
-    if report.verdict is State.FAIL:
-        return f"Harm is established in {len(of_state)} of {asked} questions: {named}."
-    return f"No harm is established, but {len(of_state)} of {asked} questions cannot be answered: {named}."
-
-
-def _questions(count: int) -> str:
-    return "One question was" if count == 1 else f"{count} questions were"
 
 
 def _jinja2() -> ModuleType:

@@ -2,7 +2,7 @@
 
 import enum
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import pydantic
 
@@ -93,3 +93,21 @@ def worst(states: Iterable[State]) -> State:
     """FAIL before CANNOT TELL before PASS; of no state at all it is CANNOT TELL."""
     found = list(states) or [State.CANNOT_TELL]
     return functools.reduce(lambda a, b: min(a, b, key=_WORST_FIRST.index), found)
+
+
+def headline(verdict: State, verdicts: Sequence[Verdict]) -> str:
+    """The verdict over all in a sentence."""
+    asked = len(verdicts)
+    of_state = [answer for answer in verdicts if answer.state is verdict]
+    if not asked:
+        return "No question was asked, so nothing can be told."
+    if verdict is State.PASS:
+        return f"{_questions(asked)} asked, and each figure lies inside its limit with its whole interval."
+    named = "; ".join(QUESTIONS.get(answer.question, answer.question).rstrip("?").lower() for answer in of_state)
+    if verdict is State.FAIL:
+        return f"Harm is established in {len(of_state)} of {asked} questions: {named}."
+    return f"No harm is established, but {len(of_state)} of {asked} questions cannot be answered: {named}."
+
+
+def _questions(count: int) -> str:
+    return "One question was" if count == 1 else f"{count} questions were"

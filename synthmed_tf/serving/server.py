@@ -1,14 +1,13 @@
 """Both interfaces in one process, from start to a shutdown that finishes what it began."""
 
-import socket
 import threading
 from pathlib import Path
 
 import uvicorn
 
-from synthmed_tf.errors import SynthMedError
 from synthmed_tf.serving import grpc_api, rest_api
 from synthmed_tf.serving.limits import Limits
+from synthmed_tf.serving.listening import listen
 from synthmed_tf.serving.model import Model
 from synthmed_tf.serving.service import Service
 
@@ -36,7 +35,7 @@ class Server:
             SynthMedError: the artifact cannot be opened, or a port not be listened on.
         """
         limits = limits or Limits()
-        listening = _listen(host, rest_port)
+        listening = listen(host, rest_port)
         try:
             self.service = Service(Model(name, folder), limits)
             self._grpc, self.grpc_port = grpc_api.start(self.service, host, grpc_port)
@@ -71,23 +70,3 @@ class Server:
 
     def __exit__(self, *error) -> None:
         self.stop()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        listening = socket.socket(family, kind, protocol)
-    except (OSError, OverflowError) as error:
-        raise SynthMedError(f"Host {host} is not known ({error}); choose another --host.") from error
-    try:
-        # Else a server that was just stopped keeps its port for a minute.
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(address)
-        listening.listen(2048)
-    except (OSError, OverflowError) as error:
-        listening.close()
-        why = getattr(error, "strerror", None) or error
-        raise SynthMedError(
-            f"Port {port} of {host} cannot be listened on ({why}); choose another --rest-port."
-        ) from error
-    return listening
