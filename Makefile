@@ -9,12 +9,13 @@ METADATA := setup.cfg setup.py pyproject.toml
 # An interpreter named on the command line may differ from the one that made the environment: look again.
 RECHECK := $(if $(PYTHON),FORCE)
 
-.PHONY: help test test-slow test-addons demo lint clean FORCE
+.PHONY: help test test-slow test-addons browser demo lint clean FORCE
 
 help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
 	@echo "make test-slow    only the slow tests, which the others leave out"
 	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
+	@echo "make browser      install what the tests in a browser need; without it they are left out"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
 	@echo "make lint         ruff check and ruff format --check"
 	@echo "make clean        remove the environments, caches and the demo"
@@ -27,6 +28,9 @@ test-slow: $(VENV)/.test
 
 test-addons: $(ADDONS)/.test
 	$(ADDONS)/bin/python -m pytest
+
+browser:
+	@.ci/browser
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
