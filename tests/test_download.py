@@ -206,6 +206,15 @@ def test_a_host_that_lies_about_a_range_is_refused(fetch, host, out, place):
     assert _part(out / ZIP).read_bytes() == (place / ZIP).read_bytes()[:5000]
 
 
+def test_a_host_that_has_less_than_is_signed_is_refused(fetch, host, out, place):
+    _part(out / ZIP).parent.mkdir(parents=True)
+    _part(out / ZIP).write_bytes((place / ZIP).read_bytes()[:5000])
+    host.instead = {ZIP: (place / ZIP).read_bytes()[:3000]}
+    with pytest.raises(SynthMedError, match=rf"phantom/1.0.0/{ZIP} was changed, swapped or cut short"):
+        fetch()
+    assert not {ZIP, "entry.json"} & _there(out)
+
+
 def test_an_error_that_passes_is_got_over(fetch, host, out):
     host.status, host.times = 503, 2
     fetch()

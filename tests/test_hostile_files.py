@@ -29,6 +29,12 @@ def _page(body: str) -> str:
         ('<img src="https://example.org/a.png">', "refers to https://example.org/a.png"),
         ('<meta http-equiv="refresh" content="0;url=//example.org">', "holds <meta http-equiv>"),
         ("<iframe></iframe>", "holds <iframe>"),
+        ("<![CDATA[ > <script>alert(1)</script> ]]>", "holds a comment or another declaration"),
+        ("<!-- > <script> -->", "holds a comment or another declaration"),
+        ("<svg><style><img src=x onerror=alert(1)></style></svg>", "holds a style with <"),
+        ("<style>p { background: url(//example.org) }</style>", "holds a style with url("),
+        ('<p style="background: u\\72l(//example.org)">', "holds a style with \\"),
+        ("<style>@import 'a'</style>", "holds a style with @import"),
         ("<svg><foreignObject>", "holds <foreignobject>"),
     ],
 )
