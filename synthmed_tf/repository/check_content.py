@@ -19,16 +19,20 @@ from synthmed_tf.repository.paths import plain
 from synthmed_tf.repository.refused import Refused
 
 MOST_TEXT = 16_000_000
+MOST_WORDS = 1_000_000
 MOST_PICTURE = 64_000_000
+_ELSEWHERE = r"url\((?!\s*['\"]?(#|data:image/(png|jpeg);))"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a script", b"PK": "an archive", b"\x80": "a pickle"}
 _TAGS = "script|iframe|object|embed|applet|form|input|button|meta|link|base|style|svg|math|img|video|audio|source"
 _ACTIVE = re.compile(
-    rf"(?<!\\)<\s*/?\s*({_TAGS})\b|(?<!\\)<[a-z][^>]*\son\w+\s*=|"
-    r"(?<!\\)\]\(\s*<?\s*(javascript|data|vbscript)\s*:|(?<!\\)!\[[^\]]*\]\(\s*<?\s*(https?:)?//",
+    rf"(?<!\\)<\s{{0,9}}/?\s{{0,9}}({_TAGS})\b|(?<!\\)<[a-z][^>]{{0,999}}\son\w{{1,30}}\s{{0,9}}=|"
+    r"(?<!\\)\]\(\s{0,99}<?\s{0,99}(javascript|data|vbscript)\s{0,9}:|"
+    r"(?<!\\)!\[[^\]]{0,999}\]\(\s{0,99}<?\s{0,99}(https?:)?//",
     re.I,
 )
-"""What acts, or fetches something, where Markdown is shown; a backslash before it makes it text."""
+"""What acts, or fetches something, where Markdown is shown; a backslash before it makes it text. Every repetition has
+an end, so that no text makes the search long."""
 
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _FOREIGN = ("script", "iframe", "frame", "object", "embed", "applet", "form", "link", "base", "foreignobject")
@@ -110,7 +114,7 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
 
 
 def _look_at_text(path: Path) -> None:
-    text = _text(read_bounded(path))
+    text = _text(read_bounded(path, MOST_WORDS))
     if text.startswith("#!"):
         raise Refused("is a script")
     text = _HEAD.sub("", text)  # YAML, which whoever shows the file takes off
@@ -124,7 +128,10 @@ def _look_at_page(path: Path) -> None:
     # Where these end, browsers and parsers disagree, so that something could hide in them.
     if re.search(r"<[!?]", re.sub(r"\A\s*<!doctype html>", "", text, count=1, flags=re.I)):
         raise Refused("holds a comment or another declaration than <!doctype html>")
-    _Page().feed(text)
+    page = _Page()
+    page.feed(text)
+    if page.rawdata.strip():
+        raise Refused("does not end where its last tag ends")
 
 
 def _text(content: bytes) -> str:
@@ -160,7 +167,7 @@ class _Page(HTMLParser):
         for name, value in facts.items():
             if name.startswith("on"):
                 raise Refused(f"holds {plain(name, 40)}=, which runs a script")
-            if name == "style":
+            if name == "style" or re.search(_ELSEWHERE, value, re.I):
                 _check_style(value)
             address = re.sub(r"[\x00-\x20]", "", value).lower()
             if name in ("src", "srcset", "href", "xlink:href", "data", "poster") and not address.startswith(
@@ -179,7 +186,7 @@ class _Page(HTMLParser):
 
 def _check_style(style: str) -> None:
     # In a drawing a browser reads tags even here; and a backslash could write any word otherwise.
-    found = re.search(r"[<\\]|@import|url\((?!['\"]?data:image/(png|jpeg);)", style, re.I)
+    found = re.search(rf"[<\\]|@import|{_ELSEWHERE}", style, re.I)
     if found:
         raise Refused(f"holds a style with {found[0]}, which a report does not need")
 
