@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,7 +22,11 @@ def moments(work: Callable[[], None], folder: Path) -> Iterator[int]:
         child = os.fork()
         if child == 0:
             _kill_before(number, folder)
-            work()
+            try:
+                work()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
             os._exit(0)
         _, status = os.waitpid(child, 0)
         if os.WIFEXITED(status):

@@ -33,6 +33,20 @@ class Reader:
 
     def read(self) -> tuple[Index, dict[str, bytes]]:
         """The index, and the content of every file of every version, all verified by python-tuf."""
+        updater, index = self._refreshed()
+        contents = {}
+        for row in index.entries:
+            updater.get_targetinfo(f"{row.name}/{row.version}/entry.json")
+            role = json.loads((self._cache / f"{quote(row.id, '')}.json").read_bytes())
+            for path in role["signed"]["targets"]:
+                contents[path] = Path(updater.download_target(updater.get_targetinfo(path))).read_bytes()
+        return index, contents
+
+    def index(self) -> Index:
+        """The index alone."""
+        return self._refreshed()[1]
+
+    def _refreshed(self) -> tuple[Updater, Index]:
         base = self._repository.absolute().as_uri()
         updater = Updater(
             str(self._cache),
@@ -46,14 +60,7 @@ class Reader:
         updater.refresh()
         info = updater.get_targetinfo(INDEX)
         prefixed = TargetFile(info.length, info.hashes, info.get_prefixed_paths()[0])
-        index = Index.model_validate_json(Path(updater.download_target(prefixed)).read_bytes())
-        contents = {}
-        for row in index.entries:
-            updater.get_targetinfo(f"{row.name}/{row.version}/entry.json")
-            role = json.loads((self._cache / f"{quote(row.id, '')}.json").read_bytes())
-            for path in role["signed"]["targets"]:
-                contents[path] = Path(updater.download_target(updater.get_targetinfo(path))).read_bytes()
-        return index, contents
+        return updater, Index.model_validate_json(Path(updater.download_target(prefixed)).read_bytes())
 
 
 def row(name: str, version: str, **changed) -> Row:

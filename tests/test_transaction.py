@@ -223,6 +223,18 @@ def test_a_full_disk_leaves_the_old_state(repository, tmp_path, limit):
     assert repositories.Reader(repository, tmp_path / "cache").read()[1] == repositories.held("first")
 
 
+@pytest.mark.slow
+def test_five_thousand_versions_are_well_within_a_clients_limits(repository, tmp_path):
+    with transaction.opened(repository, _keys(repository)) as opened:
+        for number in range(5000):
+            (opened.stage(f"set-{number}", "1.0.0") / "entry.json").write_text("text")
+            opened.rows[f"set-{number}@1.0.0"] = repositories.row(f"set-{number}", "1.0.0")
+    assert len(repositories.Reader(repository, tmp_path / "cache").index().entries) == 5001
+    sizes = {name: (repository / "metadata" / f"3.{name}.json").stat().st_size for name in ("snapshot", "targets")}
+    assert sizes == {"snapshot": pytest.approx(679_500, rel=1e-3), "targets": pytest.approx(828_700, rel=1e-3)}
+    repositories.add(repository, _keys(repository), "second")
+
+
 def test_damaged_metadata_is_not_signed_over(repository):
     path = repository / "metadata" / "2.targets.json"
     path.write_bytes(path.read_bytes().replace(b"first", b"worst"))
