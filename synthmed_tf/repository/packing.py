@@ -115,8 +115,7 @@ def pack(
         OSError: the folder cannot be written.
     """
     plans = {name: _plan(drawn, name) for name in names}
-    lines: dict[str, list[Line]] = {name: [] for name in names}
-    back: dict[int, PngPair] = {}
+    lines, back = {name: [] for name in names}, {}
     for name in names:
         _writer(name).require()
         (folder / name).mkdir()
@@ -132,10 +131,15 @@ def pack(
         pairs = noted(read)
         for shard in range(default_shards(len(drawn.indices))):
             _write_shard(shard, plans, pairs, folder, lines)
+    _describe(plans, lines, folder)
+    return back
+
+
+def _describe(plans: dict[str, Plan], lines: dict[str, list[Line]], folder: Path) -> None:
+    """Writes what stands beside the shards of each format."""
     for name, plan in plans.items():
         for place, parts in _writer(name).describe(plan, lines[name]):
             (folder / name / place).write_bytes(b"".join(parts))
-    return back
 
 
 def _write_shard(
