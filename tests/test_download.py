@@ -256,12 +256,14 @@ def test_a_folder_and_its_address_are_one_source(made):
     assert by_path.digest == by_url.digest and by_path.folder == by_url.folder == made / "repo"
 
 
-def test_a_folder_with_something_else_is_left_alone(fetch, out):
+@pytest.mark.parametrize("name", ["thesis.tex", "README.md"])
+def test_a_folder_with_something_else_is_left_alone(fetch, out, name):
     out.mkdir()
-    (out / "thesis.tex").write_text("mine")
-    with pytest.raises(SynthMedError, match=r"out is there and holds thesis.tex; choose another --out or empty it"):
+    (out / name).write_text("mine")
+    with pytest.raises(SynthMedError, match=rf"out is there and holds a {name} that is not of phantom@1.0.0; choose"):
         fetch()
-    assert _there(out) == {"thesis.tex"}
+    assert _there(out) == {name}
+    assert (out / name).read_text() == "mine"
 
 
 def test_a_folder_with_another_version_is_left_alone(fetch, out):
