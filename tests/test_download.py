@@ -206,6 +206,15 @@ def test_a_host_that_lies_about_a_range_is_refused(fetch, host, out, place):
     assert _part(out / ZIP).read_bytes() == (place / ZIP).read_bytes()[:5000]
 
 
+def test_a_host_that_has_less_than_is_signed_is_refused(fetch, host, out, place):
+    _part(out / ZIP).parent.mkdir(parents=True)
+    _part(out / ZIP).write_bytes((place / ZIP).read_bytes()[:5000])
+    host.instead = {ZIP: (place / ZIP).read_bytes()[:3000]}
+    with pytest.raises(SynthMedError, match=rf"phantom/1.0.0/{ZIP} was changed, swapped or cut short"):
+        fetch()
+    assert not {ZIP, "entry.json"} & _there(out)
+
+
 def test_an_error_that_passes_is_got_over(fetch, host, out):
     host.status, host.times = 503, 2
     fetch()
@@ -247,12 +256,14 @@ def test_a_folder_and_its_address_are_one_source(made):
     assert by_path.digest == by_url.digest and by_path.folder == by_url.folder == made / "repo"
 
 
-def test_a_folder_with_something_else_is_left_alone(fetch, out):
+@pytest.mark.parametrize("name", ["thesis.tex", "README.md"])
+def test_a_folder_with_something_else_is_left_alone(fetch, out, name):
     out.mkdir()
-    (out / "thesis.tex").write_text("mine")
-    with pytest.raises(SynthMedError, match=r"out is there and holds thesis.tex; choose another --out or empty it"):
+    (out / name).write_text("mine")
+    with pytest.raises(SynthMedError, match=rf"out is there and holds a {name} that is not of phantom@1.0.0; choose"):
         fetch()
-    assert _there(out) == {"thesis.tex"}
+    assert _there(out) == {name}
+    assert (out / name).read_text() == "mine"
 
 
 def test_a_folder_with_another_version_is_left_alone(fetch, out):

@@ -8,7 +8,9 @@ from pathlib import Path
 import onnx
 import published
 import pytest
+import reports
 
+from synthmed_tf.evaluation import page, report
 from synthmed_tf.repository import check_archives, check_content
 from synthmed_tf.repository.check_models import check_savedmodel
 from synthmed_tf.repository.refused import Refused
@@ -29,6 +31,15 @@ def _page(body: str) -> str:
         ('<img src="https://example.org/a.png">', "refers to https://example.org/a.png"),
         ('<meta http-equiv="refresh" content="0;url=//example.org">', "holds <meta http-equiv>"),
         ("<iframe></iframe>", "holds <iframe>"),
+        ("<![CDATA[ > <script>alert(1)</script> ]]>", "holds a comment or another declaration"),
+        ("<!-- > <script> -->", "holds a comment or another declaration"),
+        ("<svg><style><img src=x onerror=alert(1)></style></svg>", "holds a style with <"),
+        ("<style>p { background: url(//example.org) }</style>", "holds a style with url("),
+        ('<p style="background: u\\72l(//example.org)">', "holds a style with \\"),
+        ('<svg><path fill="url(//example.org/a.svg#b)">', "holds a style with url("),
+        ('<svg><path clip-path="url(#a)" style="fill: none"></svg>', None),
+        ('<p title="x><script>alert(1)</script>', "does not end where its last tag ends"),
+        ("<style>@import 'a'</style>", "holds a style with @import"),
         ("<svg><foreignObject>", "holds <foreignobject>"),
     ],
 )
@@ -36,6 +47,21 @@ def test_a_report_holds_no_script(tmp_path, body, said):
     (tmp_path / "report.html").write_text(_page(body))
     found = list(check_content.look(tmp_path / "report.html", "report/report.html"))
     assert [what.startswith(said) for what in found] == ([True] if said else [])
+
+
+@pytest.mark.parametrize("text", ["<a ", "< ", "![", "](", "\\<", "<a on", "&lt;"])
+def test_words_without_end_are_looked_through(tmp_path, text):
+    (tmp_path / "README.md").write_text((text * 400_000)[:900_000])
+    assert list(check_content.look(tmp_path / "README.md", "README.md")) == []
+
+
+def test_a_page_of_the_judge_passes(tmp_path):
+    case = reports.made_case(tmp_path / "cache")
+    outcomes = reports.made_outcomes(case)
+    text = page.render(report.make(case, outcomes, real_pictures=True), outcomes, case)
+    (tmp_path / "report.html").write_text(text)
+    assert len(text) > 100_000
+    assert list(check_content.look(tmp_path / "report.html", "report/report.html")) == []
 
 
 def _zip(path: Path, change=None, **members: bytes) -> Path:

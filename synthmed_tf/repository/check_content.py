@@ -18,12 +18,22 @@ from synthmed_tf.repository import check_models
 from synthmed_tf.repository.paths import plain
 from synthmed_tf.repository.refused import Refused
 
-MOST_TEXT = 64_000_000
+MOST_TEXT = 16_000_000
+MOST_WORDS = 1_000_000
 MOST_PICTURE = 64_000_000
+_ELSEWHERE = r"url\((?!\s*['\"]?(#|data:image/(png|jpeg);))"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a script", b"PK": "an archive", b"\x80": "a pickle"}
-_ACTIVE = re.compile(r"(?<!\\)<\s*/?\s*(script|iframe|object|embed|applet|form|meta|link|base|style|svg|math)\b", re.I)
-_HANDLER = re.compile(r"(?<!\\)<[a-z][^>]*\son\w+\s*=", re.I)
+_TAGS = "script|iframe|object|embed|applet|form|input|button|meta|link|base|style|svg|math|img|video|audio|source"
+_ACTIVE = re.compile(
+    rf"(?<!\\)<\s{{0,9}}/?\s{{0,9}}({_TAGS})\b|(?<!\\)<[a-z][^>]{{0,999}}\son\w{{1,30}}\s{{0,9}}=|"
+    r"(?<!\\)\]\(\s{0,99}<?\s{0,99}(javascript|data|vbscript)\s{0,9}:|"
+    r"(?<!\\)!\[[^\]]{0,999}\]\(\s{0,99}<?\s{0,99}(https?:)?//",
+    re.I,
+)
+"""What acts, or fetches something, where Markdown is shown; a backslash before it makes it text. Every repetition has
+an end, so that no text makes the search long."""
+
 _HEAD = re.compile(r"\A---\n.*?\n---\n", re.S)
 _FOREIGN = ("script", "iframe", "frame", "object", "embed", "applet", "form", "link", "base", "foreignobject")
 
@@ -104,17 +114,24 @@ def read_bounded(path: Path, most: int = MOST_TEXT) -> bytes:
 
 
 def _look_at_text(path: Path) -> None:
-    text = _text(read_bounded(path))
+    text = _text(read_bounded(path, MOST_WORDS))
     if text.startswith("#!"):
         raise Refused("is a script")
     text = _HEAD.sub("", text)  # YAML, which whoever shows the file takes off
-    found = _ACTIVE.search(text) or _HANDLER.search(text)
+    found = _ACTIVE.search(text)
     if found:
-        raise Refused(f"holds HTML that can act ({plain(found[0], 60)})")
+        raise Refused(f"holds what can act or fetch something ({plain(found[0], 60)})")
 
 
 def _look_at_page(path: Path) -> None:
-    _Page().feed(_text(read_bounded(path)))
+    text = _text(read_bounded(path))
+    # Where these end, browsers and parsers disagree, so that something could hide in them.
+    if re.search(r"<[!?]", re.sub(r"\A\s*<!doctype html>", "", text, count=1, flags=re.I)):
+        raise Refused("holds a comment or another declaration than <!doctype html>")
+    page = _Page()
+    page.feed(text)
+    if page.rawdata.strip():
+        raise Refused("does not end where its last tag ends")
 
 
 def _text(content: bytes) -> str:
@@ -150,6 +167,8 @@ class _Page(HTMLParser):
         for name, value in facts.items():
             if name.startswith("on"):
                 raise Refused(f"holds {plain(name, 40)}=, which runs a script")
+            if name == "style" or re.search(_ELSEWHERE, value, re.I):
+                _check_style(value)
             address = re.sub(r"[\x00-\x20]", "", value).lower()
             if name in ("src", "srcset", "href", "xlink:href", "data", "poster") and not address.startswith(
                 ("#", "data:image/png;", "data:image/jpeg;")
@@ -159,6 +178,17 @@ class _Page(HTMLParser):
                     raise Refused(f"refers to {plain(value, 60)}, which is not in it")
 
     handle_startendtag = handle_starttag
+
+    def handle_data(self, data: str) -> None:
+        if self.cdata_elem == "style":
+            _check_style(data)
+
+
+def _check_style(style: str) -> None:
+    # In a drawing a browser reads tags even here; and a backslash could write any word otherwise.
+    found = re.search(rf"[<\\]|@import|{_ELSEWHERE}", style, re.I)
+    if found:
+        raise Refused(f"holds a style with {found[0]}, which a report does not need")
 
 
 _SHARD = r"\d{5}-of-\d{5}"

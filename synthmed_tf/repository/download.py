@@ -5,7 +5,6 @@ once its SHA-256 is the one that is signed. Nothing of it is opened, and TensorF
 """
 
 import contextlib
-import hashlib
 import os
 import shutil
 import threading
@@ -13,7 +12,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import pydantic
 from tuf.api import exceptions
@@ -24,6 +22,8 @@ from synthmed_tf.repository import faults
 from synthmed_tf.repository.client import MOST_ENTRY_BYTES, Repository
 from synthmed_tf.repository.entry import ENTRY, Entry, File
 from synthmed_tf.repository.fetching import Source
+from synthmed_tf.repository.partial import Partial
+from synthmed_tf.repository.paths import plain
 
 JOBS = 4
 PREFERRED = ("imagefolder", "tfrecord")
@@ -138,7 +138,7 @@ def _fetch(repository: Repository, entry: Entry, wanted: list[File], job: "_Job"
 
 
 def _place(entry: Entry, out: Path) -> None:
-    """Makes the folder, or sees that it holds nothing else."""
+    """Makes the folder, or sees that it holds nothing else. Until the version is whole, its files must be as signed."""
     out.mkdir(parents=True, exist_ok=True)
     names = {path.name for path in out.iterdir()}
     if ENTRY in names:
@@ -152,8 +152,17 @@ def _place(entry: Entry, out: Path) -> None:
         return
     known = {file.path.split("/")[0] for file in entry.files}
     strangers = {name for name in names - known if not name.startswith(".")}
+    strangers |= {file.path for file in entry.files if (out / file.path).exists() and not _is_signed(out, file)}
     if strangers:
-        raise SynthMedError(f"{out} is there and holds {min(strangers)}; choose another --out or empty it.")
+        raise SynthMedError(
+            f"{out} is there and holds a {plain(min(strangers))} that is not of {entry.name}@{entry.version}; choose "
+            "another --out or empty it."
+        )
+
+
+def _is_signed(out: Path, file: File) -> bool:
+    path = out / file.path
+    return path.is_file() and path.stat().st_size == file.size and files.sha256(path) == file.sha256
 
 
 class _Job:
@@ -186,8 +195,7 @@ class _Job:
         return missing
 
     def _is_there(self, file: File) -> bool:
-        path = self._out / file.path
-        if not path.is_file() or path.stat().st_size != file.size or files.sha256(path) != file.sha256:
+        if not _is_signed(self._out, file):
             return False
         self._count(file.size)
         return True
@@ -207,7 +215,7 @@ class _Job:
         place, part = self._out / file.path, self._part(file)
         place.parent.mkdir(parents=True, exist_ok=True)
         with faults.as_sentences(self._source, f"targets/{self._folder}/{file.path}"), open(part, "a+b") as opened:
-            partial = _Partial(opened, file.size)
+            partial = Partial(opened, file.size)
             self._count(partial.size)
             began_at = partial.size
             is_right = self._fill(partial, file)
@@ -221,7 +229,7 @@ class _Job:
                 raise exceptions.LengthOrHashMismatchError
         os.replace(part, place)
 
-    def _fill(self, partial: "_Partial", file: File) -> bool:
+    def _fill(self, partial: Partial, file: File) -> bool:
         """Reads on to the end; says whether what is there then is what is signed."""
         url, in_vain = self._source.target_url(f"{self._folder}/{file.path}"), 0
         while partial.size < file.size and not self._stopped.is_set():
@@ -239,7 +247,7 @@ class _Job:
             self._stopped.wait(in_vain * _PAUSE)
         return partial.size == file.size and partial.sha256 == file.sha256
 
-    def _read_on(self, partial: "_Partial", file: File, url: str) -> None:
+    def _read_on(self, partial: Partial, file: File, url: str) -> None:
         with self._source.opened(url, partial.size) as (first, parts):
             if first != partial.size:
                 self._count(-partial.empty())
@@ -260,35 +268,3 @@ class _Job:
         with self._lock:
             self._done += size
             self._progress(self._done, self._total)
-
-
-class _Partial:
-    """A file that is being written, with the SHA-256 of what there is of it.
-
-    Attributes:
-        size: of what there is, in bytes.
-    """
-
-    def __init__(self, opened: BinaryIO, most: int):
-        self._file, self.size, self._digest = opened, 0, hashlib.sha256()
-        opened.seek(0)
-        while block := opened.read(1 << 20):
-            self._digest.update(block)
-            self.size += len(block)
-        if self.size > most:
-            self.empty()
-
-    @property
-    def sha256(self) -> str:
-        return self._digest.hexdigest()
-
-    def add(self, part: bytes) -> None:
-        self._file.write(part)
-        self._digest.update(part)
-        self.size += len(part)
-
-    def empty(self) -> int:
-        """Begins anew; returns how much there was."""
-        there, self.size, self._digest = self.size, 0, hashlib.sha256()
-        self._file.truncate(0)
-        return there
