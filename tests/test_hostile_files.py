@@ -10,6 +10,7 @@ import published
 import pytest
 import reports
 
+from synthmed_tf import artifact
 from synthmed_tf.evaluation import page, report
 from synthmed_tf.repository import check_archives, check_content
 from synthmed_tf.repository.check_models import check_savedmodel
@@ -200,3 +201,9 @@ def test_a_real_savedmodel_and_onnx_file_pass(tiny_artifact):
     for path in tiny_artifact.rglob("*"):
         if path.is_file():
             assert check_content.kind(f"generator/{path.relative_to(tiny_artifact).as_posix()}") is not None
+
+
+@pytest.mark.parametrize("file", sorted({*artifact.RUNTIMES.values(), artifact.ONNX_LATENT} - {artifact.SAVEDMODEL}))
+def test_every_onnx_file_of_an_artifact_has_its_place(file):
+    assert check_content.kind(f"generator/{file}") == "onnx"
+    assert check_content.kind(f"generator/other/{file}") is None

@@ -201,7 +201,7 @@ _PLACES = {
     "tfrecord": rf"tfrecord/synthmed-train\.tfrecord-{_SHARD}",
     "tar": r"webdataset/pairs-\d{5}\.tar",
     "page": r"report/report\.html",
-    "onnx": r"generator/[a-z0-9-]+\.onnx",
+    "onnx": r"generator/[a-z0-9_.-]+\.onnx",
     "savedmodel": r"generator/savedmodel/1/saved_model\.pb",
     "data": rf"generator/savedmodel/1/(fingerprint\.pb|variables/variables\.(index|data-{_SHARD})|"
     r"assets\.extra/tf_serving_warmup_requests)",
