@@ -162,10 +162,10 @@ def _needing_packages() -> Iterator[None]:
 
 
 def _description(text: str | None, file: Path | None) -> str:
-    if (text is None) == (file is None):
-        raise SynthMedError("State either --description or --description-file.")
-    if text is not None:
-        return text
+    if text is not None and file is not None:
+        raise SynthMedError("Options --description and --description-file both describe the set; leave one out.")
+    if file is None:
+        return text or ""
     try:
         return file.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:

@@ -251,14 +251,16 @@ def test_the_commands(drawn, tmp_path):
     assert refused.exit_code == 2 and "timestamp.pem is missing; name the folder" in refused.output
 
 
-def test_the_description_is_stated_once(repository, drawn, tmp_path):
+def test_the_description_is_stated_once_or_not_at_all(repository, drawn, tmp_path):
     (tmp_path / "text").write_bytes(b"\xff")
-    command = _command(repository, drawn, "--version", "1.0.0", "--description-file", str(tmp_path / "text"))
+    command = _command(repository, drawn, "--version", "1.1.0", "--description-file", str(tmp_path / "text"))
     both = _run(*command)
-    assert both.exit_code == 2 and "State either --description or --description-file" in both.output
+    assert both.exit_code == 2 and "--description and --description-file both describe" in both.output
     command = [part for part in command if part not in ("--description", "For tests.")]
     unreadable = _run(*command)
     assert unreadable.exit_code == 2 and "name a text file in UTF-8" in unreadable.output
+    command = command[: command.index("--description-file")]
+    assert _run(*command).exit_code == 0  # it may be left out
 
 
 if __name__ == "__main__":
