@@ -53,8 +53,8 @@ def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
     names = [name for name in there.get_variable_to_shape_map() if "save_counter" not in name]
     names = [name for name in names if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
     assert len(names) > 50
-    for name in names:
-        np.testing.assert_array_equal(here.get_tensor(name), there.get_tensor(name), err_msg=name)
+    apart = {name: np.max(np.abs(here.get_tensor(name) - there.get_tensor(name))) for name in names}
+    assert {name: difference for name, difference in apart.items() if difference} == {}
     one, other = (snapshot.load(f / stage / "snapshot") for f in (whole_run, tmp_path))
     assert one.threshold == other.threshold
     for a, b in zip(one.weights, other.weights, strict=True):
