@@ -12,6 +12,10 @@ from scipy.stats import binomtest, norm, rankdata
 
 from synthmed_tf import scores
 
+DISCRIMINATORS = {"stage1": "discriminator of Stage-I", "stage2": "discriminator of Stage-II"}
+RECONSTRUCTION = "reconstruction by Stage-II"
+"""Attacks that need weights: the first two those in a run, the last one an artifact."""
+
 _MOST_PATIENTS = 10**7
 _EDGE = 1e-9
 

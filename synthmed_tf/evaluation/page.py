@@ -2,9 +2,8 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from types import ModuleType
 
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf import templating
 from synthmed_tf.evaluation.case import Case, Outcome
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.evaluation.verdict import QUESTIONS, State, headline
@@ -47,17 +46,10 @@ def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
     Raises:
         SynthMedError: the package Jinja2 or matplotlib is missing.
     """
-    jinja2 = _jinja2()
+    environment = templating.environment(_TEMPLATES, "evaluate")
     page = Page(case, outcomes, report.real_pictures)
     shown = {name: (view.TITLE, view.view(page)) for name, view in _VIEWS.items() if name in outcomes}
     shown["pairs"] = (pairs.TITLE, pairs.view(page))
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
     return environment.get_template("report.html.j2").render(
         report=report,
         headline=headline(report.verdict, report.verdicts),
@@ -66,13 +58,3 @@ def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
         sections={name: parts for name, parts in shown.items() if parts[1]},
         answers={name: outcome.verdicts for name, outcome in outcomes.items()},
     )
-
-
-def _jinja2() -> ModuleType:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise SynthMedError(
-            'The report needs the package Jinja2, which is missing; run pip install "synthmed-tf[evaluate]".'
-        ) from error
-    return jinja2

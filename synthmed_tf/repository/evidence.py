@@ -5,6 +5,7 @@ from pathlib import Path
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation import membership
 from synthmed_tf.evaluation import report as reports
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.evaluation.verdict import State
@@ -15,8 +16,7 @@ FOLDER = "report"
 PAGE = "report.html"
 NOT_EVALUATED = "not evaluated"
 
-_ON_WEIGHTS = {"discriminator of Stage-I", "discriminator of Stage-II", "reconstruction by Stage-II"}
-_ON_ARTIFACT = "reconstruction by Stage-II"
+_ON_WEIGHTS = {*membership.DISCRIMINATORS.values(), membership.RECONSTRUCTION}
 _FILTER = "drop them with synthmed filter, judge the new set, and publish that"
 _SET_ALONE = (
     "judge the set without --artifact and --run and publish it without its generator: attacks on weights do not "
@@ -58,7 +58,7 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
 def attacked_generator(written: Report | None) -> bool:
     """Whether the attack that an artifact allows was made, and so is part of the verdict on membership."""
     made = (written.sections.get("privacy", {}) if written else {}).get("attacks", ())
-    return _ON_ARTIFACT in {attack["name"] for attack in made}
+    return membership.RECONSTRUCTION in {attack["name"] for attack in made}
 
 
 def evaluation(written: Report | None) -> Evaluation | None:

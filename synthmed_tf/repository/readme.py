@@ -6,13 +6,11 @@ What a publisher wrote is text in it, whatever it holds: Markdown and HTML in it
 
 import re
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import yaml
 
-from synthmed_tf import files
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf import files, templating
 from synthmed_tf.evaluation.verdict import QUESTIONS
 from synthmed_tf.repository import evidence, licences, paths, words
 from synthmed_tf.repository.entry import Entry
@@ -47,14 +45,10 @@ def write(entry: Entry, card: dict[str, Any], generator_card: dict[str, Any] | N
 
 def render(entry: Entry, card: dict[str, Any], generator_card: dict[str, Any] | None) -> str:
     """The card as Markdown; arguments as for `write`."""
-    jinja2 = _jinja2()
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
+    environment = templating.environment(
+        _TEMPLATES,
+        "repository",
         finalize=lambda value: value if hasattr(value, "__html__") else _Markdown(escaped(str(value))),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
         keep_trailing_newline=True,
     )
     shown = {
@@ -121,13 +115,3 @@ def _paragraphs(text: str) -> list[str]:
 def _line(text: str) -> str:
     """White space becomes single spaces, and what would act on a reader's screen unseen becomes U+FFFD."""
     return paths.plain(" ".join(text.split()), len(text))
-
-
-def _jinja2() -> ModuleType:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise SynthMedError(
-            f'Publishing needs Jinja2, which is not installed ({error}); pip install "synthmed-tf[repository]".'
-        ) from error
-    return jinja2

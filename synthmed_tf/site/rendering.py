@@ -5,8 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthmed_tf import __version__, files
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf import __version__, files, templating
 from synthmed_tf.evaluation.verdict import QUESTIONS
 from synthmed_tf.site import words
 
@@ -57,17 +56,7 @@ class Pages:
 
 
 def _environment() -> jinja2.Environment:
-    try:
-        import jinja2
-    except ImportError as error:
-        raise SynthMedError("jinja2 is missing; pip install 'synthmed-tf[repository]'.") from error
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = templating.environment(_TEMPLATES, "repository")
     for name in ("shown", "paragraphs", "sentence", "web_address", "url_path", "number", "size", "day", "badge"):
         environment.filters[name] = getattr(words, name)
     environment.globals |= {

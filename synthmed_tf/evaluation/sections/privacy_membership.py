@@ -183,15 +183,15 @@ def _network_scores(case: Case, real: Real, left_out: dict[str, str]) -> dict[st
     from synthmed_tf.evaluation import network_attacks
 
     made: dict[str, Callable[[], np.ndarray]] = {}
-    for stage, name in (("stage1", "discriminator of Stage-I"), ("stage2", "discriminator of Stage-II")):
+    for stage, name in membership.DISCRIMINATORS.items():
         if case.run is None:
             left_out[name] = "the run was not given (--run)"
         else:
             made[name] = lambda stage=stage: network_attacks.logits(case.run, stage, real.block)
     if case.artifact is None:
-        left_out["reconstruction by Stage-II"] = "the artifact was not given (--artifact)"
+        left_out[membership.RECONSTRUCTION] = "the artifact was not given (--artifact)"
     else:
-        made["reconstruction by Stage-II"] = lambda: network_attacks.reconstruction(
+        made[membership.RECONSTRUCTION] = lambda: network_attacks.reconstruction(
             case.artifact, real.block, case.settings.seed
         )
     scores = {}
