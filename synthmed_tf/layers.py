@@ -48,6 +48,23 @@ def _set_policy(layer: keras.layers.Layer, policy) -> None:
         layer.dtype_policy = policy
 
 
+def name_by_place(network: keras.Model) -> None:
+    """Names each layer by its place in its network, before that is called for the first time.
+
+    Keras numbers layers by all that the process made before, and TensorFlow adds up the gradients of a tensor that is
+    used in several places in the order of their names: with `up_block_10` before `up_block_9` the last bits differ.
+    """
+    for place, layer in enumerate(network._flatten_layers()):
+        _set_name(layer, f"{type(layer).__name__}_{place:03}")
+
+
+def _set_name(layer: keras.layers.Layer, name: str) -> None:
+    if hasattr(layer, "_set_dtype_policy"):  # Keras 2
+        layer._name = name
+    else:
+        layer.name = name
+
+
 def narrow_normal() -> keras.initializers.Initializer:
     """Initial weights from a normal distribution of deviation 0.02 (DCGAN, pix2pix).
 

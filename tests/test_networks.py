@@ -40,6 +40,29 @@ def test_networks_map_what_they_say_at_every_size(preset, size):
     assert [f.shape[1] for f in features] == [size // 2, size // 4, size // 8, size // 8]
 
 
+@pytest.mark.parametrize("preset", ["paper", "recommended"])
+def test_names_in_the_graph_do_not_depend_on_what_was_made_before(preset):
+    """TensorFlow sums gradients in the order of these names, so the last bits would depend on it too."""
+    config = _config(preset, 32)
+    condition, photograph = tf.ones((1, 32, 32, 1 + config.stage2.use_fov)), tf.zeros((1, 32, 32, 3))
+    style = tf.zeros((1, config.stage2.style_dim)) if config.stage2.style_dim else None
+    inputs = {
+        factory.mask_generator: (tf.zeros((1, config.stage1.latent_dim)),),
+        factory.mask_discriminator: (condition[..., :1],),
+        factory.image_generator: (condition, style),
+        factory.image_discriminator: (condition, photograph),
+        factory.segmenter: (photograph,),
+    }
+    if style is not None:
+        inputs[factory.style_encoder] = (photograph,)
+    for make, tensors in inputs.items():
+        names = []
+        for _ in range(2):
+            graph = tf.function(make(config)).get_concrete_function(*tensors).graph
+            names.append([operation.name for operation in graph.get_operations()])
+        assert len(names[0]) > 20 and names[0] == names[1]
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
 @pytest.mark.parametrize("size", [256, 512, 1024])

@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from synthmed_tf import layers
 from synthmed_tf.config import Config
 from synthmed_tf.models import image_gan, mask_gan
 from synthmed_tf.models.segmenter import Segmenter
@@ -15,8 +16,7 @@ def mask_generator(config: Config) -> keras.Model:
         model = mask_gan.DCGANGenerator(config.size, stage.latent_dim, stage.filters)
     else:
         model = mask_gan.MaskGenerator(config.size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm)
-    model(tf.zeros((1, stage.latent_dim)))
-    return model
+    return _made(model, tf.zeros((1, stage.latent_dim)))
 
 
 def mask_discriminator(config: Config) -> keras.Model:
@@ -26,8 +26,7 @@ def mask_discriminator(config: Config) -> keras.Model:
         model = mask_gan.DCGANDiscriminator(stage.discriminator_filters)
     else:
         model = mask_gan.MaskDiscriminator(config.size, stage.discriminator_filters, stage.max_filters)
-    model(_picture(config, 1))
-    return model
+    return _made(model, _picture(config, 1))
 
 
 def image_generator(config: Config) -> keras.Model:
@@ -42,30 +41,31 @@ def image_generator(config: Config) -> keras.Model:
         style_dim=stage.style_dim,
         use_fov=stage.use_fov,
     )
-    model(_picture(config, 1 + stage.use_fov), tf.zeros((1, stage.style_dim)) if stage.style_dim else None)
-    return model
+    style = tf.zeros((1, stage.style_dim)) if stage.style_dim else None
+    return _made(model, _picture(config, 1 + stage.use_fov), style)
 
 
 def image_discriminator(config: Config) -> keras.Model:
     """Stage-II's patch discriminator on (condition, photograph)."""
     model = image_gan.PatchDiscriminator(config.stage2.discriminator_filters, config.stage2.norm)
-    model(_picture(config, 1 + config.stage2.use_fov), _picture(config, 3))
-    return model
+    return _made(model, _picture(config, 1 + config.stage2.use_fov), _picture(config, 3))
 
 
 def style_encoder(config: Config) -> keras.Model:
     """Stage-II's encoder: photograph to the moments of its style."""
-    model = image_gan.StyleEncoder(config.stage2.style_dim)
-    model(_picture(config, 3))
-    return model
+    return _made(image_gan.StyleEncoder(config.stage2.style_dim), _picture(config, 3))
 
 
 def segmenter(config: Config) -> keras.Model:
     """The segmenter: photograph to vessel logits `(batch, size, size, 1)`; it takes other sizes too."""
     stage = config.segmenter
-    model = Segmenter(stage.filters, stage.levels, stage.norm)
-    model(_picture(config, 3))
-    return model
+    return _made(Segmenter(stage.filters, stage.levels, stage.norm), _picture(config, 3))
+
+
+def _made(network: keras.Model, *inputs: tf.Tensor | None) -> keras.Model:
+    layers.name_by_place(network)
+    network(*inputs)
+    return network
 
 
 def _picture(config: Config, channels: int) -> tf.Tensor:
