@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-# There is a test process for each core, and with one thread no sum depends on how busy the machine is.
+# There is a test process for each core.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import keras
