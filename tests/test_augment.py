@@ -71,6 +71,21 @@ def test_the_gradient_is_the_exact_adjoint():
     np.testing.assert_allclose(tf.reduce_sum(tape.gradient(product, x) * x), product, rtol=1e-4)
 
 
+def test_upright_transforms_and_their_gradient_are_the_same_by_products():
+    unit = tf.constant(np.random.default_rng(2).random((16, 6)), tf.float32)
+    matrices = augment.transforms(unit, augment.Ranges(True, True, 0.0, 0.5, 0.5, 0.4))
+    masks, upstream = tf.random.normal((16, 12, 12, 1)), tf.random.normal((16, 12, 12, 1))
+    found = []
+    for apply in (augment.apply, augment.apply_upright):
+        with tf.GradientTape() as tape:
+            tape.watch(masks)
+            seen = apply(masks, matrices, outside=-1.0)
+        found.append((seen, tape.gradient(seen, masks, upstream)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    assert float(tf.reduce_max(tf.abs(found[0][0] - masks))) > 1
+
+
 def test_draws_stay_within_their_ranges():
     unit = tf.random.uniform((2000, 6))
     matrices = augment.transforms(unit, augment.Ranges(True, True, 20.0, 0.15, 0.1, 0.03)).numpy()

@@ -124,7 +124,8 @@ class MaskStage:
         if self.ranges == augment.Ranges():
             return inside
         unit = (self._numbers(batch, augment.DRAWS, stream, "uniform") + 1.0) / 2.0
-        return augment.apply(inside, augment.transforms(unit, self.ranges), outside=-1.0)
+        apply = augment.apply if self.ranges.rotation else augment.apply_upright
+        return apply(inside, augment.transforms(unit, self.ranges), outside=-1.0)
 
     def _numbers(self, batch: Batch, dim: int, stream: int, distribution: latents.Distribution) -> tf.Tensor:
         return _numbers(self.seed, batch, dim, stream, distribution)
