@@ -70,36 +70,21 @@ def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Te
     """
     size, channels = images.shape[1], images.shape[3]
     batch = tf.shape(images)[0]
-    axis = tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
-    x_out, y_out = (tf.reshape(grid, (1, -1)) for grid in tf.meshgrid(axis, axis))
+    centres = _centres(size)
+    x_out, y_out = (tf.reshape(grid, (1, -1)) for grid in tf.meshgrid(centres, centres))
     # Written out rather than as a matrix product, whose last bits depend on the batch.
     x_in, y_in = (row[:, 0:1] * x_out + row[:, 1:2] * y_out + row[:, 2:3] for row in tf.unstack(matrices, axis=1))
-    x_pixel, y_pixel = ((coordinate + 1.0) * (size / 2.0) - 0.5 for coordinate in (x_in, y_in))
+    x_pixel, y_pixel = (_to_pixels(coordinate, size) for coordinate in (x_in, y_in))
     padded = tf.pad(images - outside, ((0, 0), (1, 1), (1, 1), (0, 0)))
     flat = tf.reshape(padded, (batch, (size + 2) * (size + 2), channels))
     sampled = _bilinear(flat, x_pixel, y_pixel, size)
     return tf.reshape(sampled, (batch, size, size, channels)) + outside
 
 
-def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
-    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` that have a border."""
-    x, y = tf.clip_by_value(x, -1.0, float(size)) + 1.0, tf.clip_by_value(y, -1.0, float(size)) + 1.0
-    left, top = tf.minimum(tf.floor(x), float(size)), tf.minimum(tf.floor(y), float(size))
-    right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
-    first = tf.cast(top, tf.int32) * (size + 2) + tf.cast(left, tf.int32)
-
-    def at(offset: int) -> tf.Tensor:
-        return tf.gather(flat, first + offset, batch_dims=1)
-
-    upper = at(0) * (1.0 - right_share) + at(1) * right_share
-    lower = at(size + 2) * (1.0 - right_share) + at(size + 3) * right_share
-    return upper * (1.0 - bottom_share) + lower * bottom_share
-
-
 def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
     """As `apply` where no transform turns: rows, then columns, each by a product with the shares of the pixels.
 
-    A third of the time on a CPU, and on GPUs gradients without atomic additions; but its last bits depend on the batch.
+    A third of the time on a CPU, and gradients without atomic additions on GPUs; the last bits may depend on the batch.
 
     Args:
         masks: `(batch, size, size, 1)`, float32.
@@ -116,9 +101,33 @@ def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -
 
 def _shares(scale: tf.Tensor, shift: tf.Tensor, size: int) -> tf.Tensor:
     """How much each pixel of a line has of each that is looked up on it: `(batch, looked up, pixels)`."""
-    axis = tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
-    looked_up = (scale[:, None] * axis + shift[:, None] + 1.0) * (size / 2.0) - 0.5
+    looked_up = _to_pixels(scale[:, None] * _centres(size) + shift[:, None], size)
     return tf.nn.relu(1.0 - tf.abs(looked_up[..., None] - tf.range(size, dtype=tf.float32)))
+
+
+def _centres(size: int) -> tf.Tensor:
+    """Where the pixels of a line lie in [-1, 1], `(size,)` float32."""
+    return tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
+
+
+def _to_pixels(coordinates: tf.Tensor, size: int) -> tf.Tensor:
+    """From [-1, 1] to running numbers of pixels."""
+    return (coordinates + 1.0) * (size / 2.0) - 0.5
+
+
+def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
+    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` that have a border."""
+    x, y = tf.clip_by_value(x, -1.0, float(size)) + 1.0, tf.clip_by_value(y, -1.0, float(size)) + 1.0
+    left, top = tf.minimum(tf.floor(x), float(size)), tf.minimum(tf.floor(y), float(size))
+    right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
+    first = tf.cast(top, tf.int32) * (size + 2) + tf.cast(left, tf.int32)
+
+    def at(offset: int) -> tf.Tensor:
+        return tf.gather(flat, first + offset, batch_dims=1)
+
+    upper = at(0) * (1.0 - right_share) + at(1) * right_share
+    lower = at(size + 2) * (1.0 - right_share) + at(size + 3) * right_share
+    return upper * (1.0 - bottom_share) + lower * bottom_share
 
 
 COLOUR_DRAWS = 5

@@ -12,6 +12,8 @@ try:  # TensorFlow Addons exists for Keras 2 alone: the extra [addons].
 except ImportError:
     tfa = None
 
+_KERAS_2 = hasattr(keras.layers.Layer, "_set_dtype_policy")
+
 Normalization = Literal["none", "batch", "instance"]
 Precision = Literal["float32", "mixed_float16", "mixed_bfloat16"]
 
@@ -42,7 +44,7 @@ def computed_in_float32(network: keras.Model) -> Iterator[None]:
 
 
 def _set_policy(layer: keras.layers.Layer, policy) -> None:
-    if hasattr(layer, "_set_dtype_policy"):  # Keras 2
+    if _KERAS_2:
         layer._set_dtype_policy(policy)
     else:
         layer.dtype_policy = policy
@@ -59,7 +61,7 @@ def name_by_place(network: keras.Model) -> None:
 
 
 def _set_name(layer: keras.layers.Layer, name: str) -> None:
-    if hasattr(layer, "_set_dtype_policy"):  # Keras 2
+    if _KERAS_2:
         layer._name = name
     else:
         layer.name = name

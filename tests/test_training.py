@@ -48,7 +48,7 @@ def whole_run(tmp_path_factory):
 
 
 def _make_layers_until_names_grow():
-    """So that a name that Keras gives next sorts after the one that it gives then: 10 comes before 9."""
+    """So that the next three decoder levels sort in another order than they are made in: 10 comes before 8 and 9."""
     while not re.fullmatch("up_block_9*7", UpBlock(4, "none", "nearest", 0.0, styled=False).name):
         pass
 
