@@ -1,5 +1,6 @@
 """What `synthmed serve` takes on and no more; health and metrics; what its client does about answers that are none."""
 
+import http.client
 import http.server
 import json
 import threading
@@ -48,10 +49,27 @@ def test_too_many_at_once_are_told_to_come_again(tight):
     assert set(codes) == {200, 429}
 
 
-def test_a_request_that_takes_too_long(tiny_artifact):
-    with Server(tiny_artifact, limits=Limits(seconds=1e-4)) as server:
+def test_a_request_that_waits_too_long_for_the_model(tiny_artifact, monkeypatch):
+    with Server(tiny_artifact, limits=Limits(seconds=2)) as server:
+        batcher, free = server.service._batcher, threading.Event()
+        run = batcher._run
+        monkeypatch.setattr(batcher, "_run", lambda *batch: free.wait() and run(*batch))
         answer = _ask(server)
+        free.set()
+        assert _ask(server).status_code == 200
     assert (answer.status_code, answer.json()) == (504, {"error": "Timed out waiting for notification"})
+
+
+def test_a_body_that_comes_too_slowly(tiny_artifact):
+    with Server(tiny_artifact, limits=Limits(seconds=0.2)) as server:
+        connection = http.client.HTTPConnection("127.0.0.1", server.rest_port, timeout=60)
+        connection.putrequest("POST", "/v1/models/synthmed:predict")
+        connection.putheader("Content-Length", "100")
+        connection.endheaders(b"{")
+        answer = connection.getresponse()
+        answered = (answer.status, json.load(answer))
+        connection.close()
+    assert answered == (504, {"error": "Timed out while reading the request's body"})
 
 
 def test_health_and_metrics(tight):
