@@ -34,7 +34,6 @@ PRESETS: dict[str, dict[str, Any]] = {
             "batch_size": 32,
             "epochs": 100,
             "optimizer": {"name": "rmsprop"},
-            "updates": "alternating",
             "l1_weight": 1.0,
             "feature_weight": 0.0,
             "kl_weight": 0.0,

@@ -18,6 +18,15 @@ tf.config.set_logical_device_configuration(
 )
 
 
+# A file is run by one process. The longest come first, so that none is left to one process while the other waits.
+LONGEST = ("test_resume.py", "test_training.py", "test_precision.py", "test_step.py", "test_cli.py")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest files first, all others in their order."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
+
 @pytest.fixture(scope="session")
 def two_replicas() -> tf.distribute.MirroredStrategy:
     """One for all tests: TensorFlow takes the collectives of a second one in a process for those of the first."""

@@ -54,7 +54,7 @@ def test_paper_preset_is_what_the_published_code_has():
         "use_fov": False,
         "steps": None,
         "epochs": 100,
-        "updates": "alternating",
+        "updates": "simultaneous",
         "generator_updates": 1,
         "adversarial_weight": 1.0,
         "l1_weight": 1.0,

@@ -4,6 +4,8 @@
 (seed, index) alone, so a phantom is the same eye at every size.
 """
 
+import functools
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -80,9 +82,11 @@ def draw_phantoms(size: int, count: int, seed: int, workers: int = 1) -> list[Sa
         return list(pool.map(lambda index: draw_phantom(size, seed, index), range(count)))
 
 
-def draw_eye(seed: int, index: int) -> tuple[Eye, list[Vessel]]:
-    """Landmarks and vessels of the phantom (seed, index), in units of the field's diameter."""
-    return grow_tree(np.random.default_rng((seed, index, _TREE)))
+@functools.lru_cache(maxsize=256)
+def draw_eye(seed: int, index: int) -> tuple[Eye, tuple[Vessel, ...]]:
+    """Landmarks and vessels of the phantom (seed, index), in units of the field's diameter: grown once for all sizes."""
+    eye, vessels = grow_tree(np.random.default_rng((seed, index, _TREE)))
+    return eye, tuple(vessels)
 
 
 def write_phantoms(folder: str | Path, size: int, count: int, seed: int) -> None:
@@ -107,7 +111,7 @@ def write_phantoms(folder: str | Path, size: int, count: int, seed: int) -> None
             write_png(path, pixels)
 
 
-def resolved(vessels: list[Vessel], size: int) -> list[Vessel]:
+def resolved(vessels: Sequence[Vessel], size: int) -> list[Vessel]:
     """The vessels that a picture of this size can hold apart.
 
     At one pixel's width a whole tree would fill a small picture. The vessels which are thinnest, measured by the root
