@@ -13,6 +13,8 @@ from synthmed_tf.evaluation.copy_audit import SEARCHES
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.transforms import Transform
 
+pytestmark = pytest.mark.once
+
 SIDE, COPIED, COUNT = 96, 2, 18
 MASK, WHOLE_PHOTOGRAPH = slice(0, 3), SEARCHES.index("photograph whole")
 

@@ -16,6 +16,8 @@ from synthmed_tf.repository import check_archives, check_content
 from synthmed_tf.repository.check_models import check_savedmodel
 from synthmed_tf.repository.refused import Refused
 
+pytestmark = pytest.mark.once
+
 
 def _page(body: str) -> str:
     return f"<!doctype html><html><head><style>p {{ color: red }}</style></head><body>{body}</body></html>"

@@ -16,6 +16,8 @@ from synthmed_tf.evaluation.pairs import ArrayPairs, Block
 from synthmed_tf.evaluation.sections import distribution, geometry
 from synthmed_tf.evaluation.verdict import State
 
+pytestmark = pytest.mark.once
+
 SIZE, SEED = 128, 23
 REAL, OTHERS = np.arange(18), np.arange(18, 30)
 

@@ -8,6 +8,8 @@ from synthmed_tf.evaluation.case import Settings
 from synthmed_tf.evaluation.sections import privacy
 from synthmed_tf.evaluation.verdict import State
 
+pytestmark = pytest.mark.once
+
 SIDE, COPIED = 64, 4
 SETTINGS = Settings(quick=True, segmenter_steps=60, permutations=99)
 

@@ -19,6 +19,8 @@ from synthmed_tf.repository.download import download
 from synthmed_tf.repository.fetching import Source
 from synthmed_tf.repository.kept import Trust
 
+pytestmark = pytest.mark.once
+
 PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 ZIP = "imagefolder/train-00000-of-00001.zip"
 NOTHING = "; nothing of it was used"

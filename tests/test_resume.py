@@ -116,6 +116,7 @@ def _collapse(step):
         network.linear.bias.assign(tf.random.stateless_normal(network.linear.bias.shape, (0, 1)))
 
 
+@pytest.mark.once
 def test_a_generator_that_draws_one_mask_rings_the_alarm_of_diversity_once_a_run(tmp_path):
     options = ("stage1.optimizer.generator_rate=1e-9",)
     first = _run("stage1", tmp_path, one_device(), *options, "stage1.steps=2", change=_collapse)
@@ -135,6 +136,7 @@ def test_a_discriminator_that_wins_rings_its_alarm(tmp_path):
     assert entry["step"] in (200, 300) and entry["figure"] < entry["threshold"] == 0.1
 
 
+@pytest.mark.once
 def test_augmentation_that_leaks_rings_its_alarm(tmp_path):
     """The generator draws what the discriminator sees: real masks, shifted."""
 

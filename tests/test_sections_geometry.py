@@ -14,6 +14,8 @@ from synthmed_tf.evaluation.pairs import ArrayPairs, Block
 from synthmed_tf.evaluation.sections import geometry
 from synthmed_tf.evaluation.verdict import State
 
+pytestmark = pytest.mark.once
+
 COUNT = len(features.TREE)
 
 

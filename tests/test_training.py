@@ -106,6 +106,7 @@ def test_another_configuration_is_refused_with_the_difference(whole_run):
         _train(whole_run, _config(steps=4, stage2__l1_weight=5))
 
 
+@pytest.mark.once
 def test_another_configuration_goes_on_if_told_to_and_is_recorded(tmp_path):
     lines = []
     run.train(_config(steps=2), "phantom", tmp_path, ("stage1",), lines.append)
@@ -158,7 +159,7 @@ def _command(folder: Path, steps: int) -> list[str]:
     return [sys.executable, "-m", "synthmed_tf.cli", "train", "stage1", "--data=phantom", f"--run={folder}", *options]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.once), signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     process = subprocess.Popen(_command(tmp_path, 100_000), stderr=subprocess.PIPE, text=True, env=environment)

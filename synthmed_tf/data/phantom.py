@@ -84,7 +84,7 @@ def draw_phantoms(size: int, count: int, seed: int, workers: int = 1) -> list[Sa
 
 @functools.lru_cache(maxsize=256)
 def draw_eye(seed: int, index: int) -> tuple[Eye, tuple[Vessel, ...]]:
-    """Landmarks and vessels of the phantom (seed, index), in units of the field's diameter: grown once for all sizes."""
+    """Landmarks and vessels of the phantom (seed, index), in units of the field's diameter; the same at every size."""
     eye, vessels = grow_tree(np.random.default_rng((seed, index, _TREE)))
     return eye, tuple(vessels)
 
