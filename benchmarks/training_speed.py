@@ -21,7 +21,6 @@ from typing import Any
 
 import machine
 import record
-import training_worker
 
 # Preset, stage, batch up to 256 pixels, what else is set.
 ROWS = {
@@ -92,10 +91,8 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
     job = {"preset": preset, "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}", *settings]}
     workers: dict[str, Worker] = {}
     seconds: dict[str, list[float]] = {}
-    in_turn = training_worker.load(job).model_dump()[stage]["updates"] == "alternating"
-    variants = [v for v in options.variants if not (in_turn and "simultaneous" in v)]
     try:
-        for framework in ("tensorflow", *variants):
+        for framework in ("tensorflow", *options.variants):
             workers[framework] = Worker(framework, job, options.threads)
         _assert_equal_networks(workers)
         unit = _R1_INTERVAL if stage == "stage1" else 1
@@ -111,10 +108,10 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
         for worker in workers.values():
             worker.__exit__()
     speed = {framework: batch / statistics.median(times) for framework, times in seconds.items()}
-    usual = [v for v in variants if "simultaneous" not in v]
+    usual = [v for v in options.variants if "simultaneous" not in v]
     ratios = _ratios(seconds, max(usual, key=speed.get))
-    same = variants if in_turn else [v for v in variants if "simultaneous" in v]
-    counted = workers.get("torch" if in_turn else "torch-simultaneous")
+    same = [v for v in options.variants if "simultaneous" in v]
+    counted = workers.get("torch-simultaneous")
     return {
         "row": name,
         "size": size,
@@ -149,10 +146,11 @@ def _table(results: list[dict[str, Any]]) -> str:
     for result in results:
         speeds = result["images a second"]
         usual = max(value for name, value in speeds.items() if "torch" in name and "simultaneous" not in name)
-        same = max((value for name, value in speeds.items() if "simultaneous" in name), default=usual)
+        same = max((value for name, value in speeds.items() if "simultaneous" in name), default=None)
         row = [result["row"], result["size"], result["batch"], f"{speeds['tensorflow']:.1f}"]
         row += [f"{usual:.1f}", f"{result['ratio']:.2f}", result["goal"]]
-        row += [f"{same:.1f}", f"{result['ratio to the same step']:.2f}", *_share_of_peak(result)]
+        row += ["-", "-"] if same is None else [f"{same:.1f}", f"{result['ratio to the same step']:.2f}"]
+        row += _share_of_peak(result)
         rows.append(row)
     return record.table(header, rows)
 

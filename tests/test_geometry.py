@@ -12,8 +12,6 @@ from scipy.integrate import quad
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import geometry, skeleton
 
-pytestmark = pytest.mark.once
-
 SIDE = 256
 
 
