@@ -12,9 +12,9 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf import scores
 from synthmed_tf.data.sources import find_pairs, parse_patients
 from synthmed_tf.evaluation.pairs import ArrayPairs, load_real
+from synthmed_tf.metrics import segmentation
 
 
 def main() -> None:
@@ -43,7 +43,7 @@ def _agreement(first: ArrayPairs, second: ArrayPairs) -> np.ndarray:
     """`(photographs, 2)`: Dice and clDice."""
     ours, theirs = first.all(), second.all()
     rows = zip(ours.masks, theirs.masks, ours.fields, strict=True)
-    return np.array([(scores.f1(*row), scores.cl_dice(*row)) for row in rows])
+    return np.array([(segmentation.f1(*row), segmentation.cl_dice(*row)) for row in rows])
 
 
 def _spread(values: np.ndarray) -> str:

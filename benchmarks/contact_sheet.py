@@ -8,7 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf import artifact, images
+from synthmed_tf import images
+from synthmed_tf.exporting import artifact
 
 PAIRS, MASKS, STYLES = 16, 8, 3
 

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from synthmed_tf.data import alignment, duplicates
-from synthmed_tf.data.check_photographs import reduce_square
+from synthmed_tf.data import alignment
+from synthmed_tf.data.doctor import duplicates
+from synthmed_tf.data.doctor.photographs import reduce_square
 from synthmed_tf.data.phantom import draw_phantoms
-from synthmed_tf.data.reading import derive_fov, square_around
+from synthmed_tf.data.preprocessing import derive_fov, square_around
 from synthmed_tf.images import read_image, read_mask
 
 SETS = {

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 import record
 
-from synthmed_tf import shards
-from synthmed_tf.artifact import Artifact, open_artifact
-from synthmed_tf.plan import FORMATS
+from synthmed_tf.exporting.artifact import Artifact, open_artifact
+from synthmed_tf.generation import shards
+from synthmed_tf.generation.plan import FORMATS
 
 BATCH = 16
 _FORMATS = [name for name in FORMATS if name != "dicom"]  # which needs facts

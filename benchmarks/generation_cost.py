@@ -15,10 +15,10 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf import images
-from synthmed_tf.config import load_config
+from synthmed_tf.config.schema import load_config
 from synthmed_tf.data.sources import find_pairs
 from synthmed_tf.models import factory
-from synthmed_tf.models.chain import Chain
+from synthmed_tf.models.chained_generator import Chain
 
 
 def main() -> None:

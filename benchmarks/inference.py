@@ -19,8 +19,8 @@ import numpy as np
 import record
 import runtimes
 
-from synthmed_tf import artifact, exporting
-from synthmed_tf.config import load_config
+from synthmed_tf.config.schema import load_config
+from synthmed_tf.exporting import artifact, exporter
 
 PRESETS = ("recommended", "paper")
 RUNTIMES = ("savedmodel", "onnx", "openvino")
@@ -49,7 +49,7 @@ def model(preset: str, size: int, folder: Path) -> Path:
         small = [f"size={size}", "stage1.steps=1", "stage2.steps=1", "data.validation_share=0"]
         config = load_config(preset, overrides=(*small, "stage1.batch_size=8", "stage2.batch_size=2"))
         run.train(config, "phantom", folder / f"{made.name}-run", run.GANS, print)
-        exporting.export(folder / f"{made.name}-run", made, ("savedmodel", "onnx"))
+        exporter.export(folder / f"{made.name}-run", made, ("savedmodel", "onnx"))
     return made
 
 

@@ -15,11 +15,11 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from synthmed_tf import latents, snapshot
 from synthmed_tf.data import pipeline
-from synthmed_tf.data.reading import load_samples
+from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.models import factory
+from synthmed_tf.models import factory, latents
+from synthmed_tf.training import snapshot
 
 ALL_NEIGHBOURS = np.ones((3, 3))
 

@@ -101,7 +101,7 @@ class Trace:
         """Makes the networks and traces; `times` the preset's batch, or the batch in the settings."""
         import tensorflow as tf
 
-        from synthmed_tf.config import load_config
+        from synthmed_tf.config.schema import load_config
         from synthmed_tf.data.dataset import Dataset
         from synthmed_tf.training.run import make_step
 

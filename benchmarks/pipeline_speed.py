@@ -53,14 +53,13 @@ def _stream(job: dict, batch: int):
     import tensorflow as tf
     from training_worker import load
 
-    from synthmed_tf import augment
-    from synthmed_tf.data import pipeline
+    from synthmed_tf.data import augmentation, pipeline
 
     config = load(job)
     tf.config.set_visible_devices([], "GPU")
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 256, (_PAIRS, config.size, config.size, 5)).astype(np.uint8)
-    ranges = augment.Ranges(**config.data.augment.model_dump())
+    ranges = augmentation.Ranges(**config.data.augment.model_dump())
     colour = getattr(getattr(config, job["stage"]), "colour", 0.0)
     return pipeline.batches(pairs, batch, config.seed, ranges, colour=colour)
 

@@ -44,7 +44,7 @@ def opened(runtime: str, model: Path) -> Pixels:
     """The function (seed, index) to masks and photographs."""
     if runtime == "openvino-savedmodel":
         return _openvino_savedmodel(model)
-    from synthmed_tf.artifact import open_artifact
+    from synthmed_tf.exporting.artifact import open_artifact
 
     return open_artifact(model, runtime).pixels
 
@@ -67,7 +67,7 @@ def _openvino_savedmodel(model: Path) -> Pixels:
     import openvino
     from openvino.frontend import ConversionExtension
 
-    from synthmed_tf.artifact import SAVEDMODEL
+    from synthmed_tf.exporting.artifact import SAVEDMODEL
 
     core, compiled = openvino.Core(), {}
     core.add_extension(ConversionExtension("EncodePng", lambda node: [node.get_input(0)]))

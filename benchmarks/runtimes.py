@@ -21,7 +21,7 @@ import numpy as np
 import record
 import runtime_worker
 
-from synthmed_tf import artifact
+from synthmed_tf.exporting import artifact
 
 WEB = Path(__file__).resolve().parents[1] / "tests" / "web"
 PYTHON = ("savedmodel", "onnx", "openvino", "openvino-savedmodel", "onnx-fp16", "onnx-int8")
@@ -126,7 +126,7 @@ def _integers() -> dict[str, tuple[str, np.ndarray]]:
 def _latents(model: Path) -> dict[str, tuple[str, np.ndarray]]:
     import tensorflow as tf
 
-    from synthmed_tf import latents
+    from synthmed_tf.models import latents
 
     card = artifact.read_card(model)
     pair = [tf.constant(numbers) for numbers in runtime_worker.numbers(runtime_worker.PICTURES)]

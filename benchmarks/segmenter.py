@@ -19,15 +19,16 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from synthmed_tf import scores, segmenting
 from synthmed_tf.data.sources import Pair, find_pairs, parse_patients
 from synthmed_tf.images import read_mask
+from synthmed_tf.metrics import segmentation
+from synthmed_tf.segmentation import labelling
 
 
 def main() -> None:
     """Scores what is missing, and prints the table."""
     options = _options()
-    segmenter, loaded = segmenting.open_segmenter(options.run)
+    segmenter, loaded = labelling.open_segmenter(options.run)
     lines = [json.loads(line) for line in options.out.read_text().splitlines()] if options.out.exists() else []
     done = {(line["set"], line["field_pixels"], line["flips"], line["name"]) for line in lines}
     with open(options.out, "a", encoding="utf-8") as file:
@@ -44,16 +45,16 @@ def main() -> None:
 def score(segmenter, pair: Pair, field_pixels: int, flips: bool) -> dict[str, float]:
     """The figures of one photograph."""
     truth, start = read_mask(pair.mask), time.perf_counter()
-    vessels = segmenting.find_vessels(segmenter, pair, field_pixels, flips)
+    vessels = labelling.find_vessels(segmenter, pair, field_pixels, flips)
     seconds = time.perf_counter() - start
     found, inside = vessels.mask, vessels.fov
     return {
-        "f1": scores.f1(truth, found, inside),
-        "auc": scores.auc(truth, vessels.probability, inside),
-        "cl_dice": scores.cl_dice(truth, found, inside),
+        "f1": segmentation.f1(truth, found, inside),
+        "auc": segmentation.auc(truth, vessels.probability, inside),
+        "cl_dice": segmentation.cl_dice(truth, found, inside),
         "share": float(found[inside].mean()),
         "true_share": float(truth[inside].mean()),
-        "confidence": scores.expected_dice(vessels.probability, found),
+        "confidence": segmentation.expected_dice(vessels.probability, found),
         "seconds": round(seconds, 2),
     }
 

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import record
 
-from synthmed_tf.artifact import SAVEDMODEL
+from synthmed_tf.exporting.artifact import SAVEDMODEL
 
 _MOST = 8
 
@@ -61,7 +61,7 @@ class Bare:
 
 def measure(options: argparse.Namespace, transport: str, batching: bool) -> dict[str, Any]:
     """Throughput and latency of one way to ask."""
-    command = [sys.executable, "-m", "synthmed_tf.cli", "serve", "--model", str(options.model)]
+    command = [sys.executable, "-m", "synthmed_tf", "serve", "--model", str(options.model)]
     command += ["--rest-port", "0", "--grpc-port", "0", *([] if batching else ["--no-batching"])]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         said = re.search(r"REST on (http://[^/]+)/\S+, gRPC on (\S+)", server.stdout.readline())

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import record
 
-_SYNTHMED = (sys.executable, "-m", "synthmed_tf.cli")
+_SYNTHMED = (sys.executable, "-m", "synthmed_tf")
 _SMALL = ("--preset", "demo", "--data", "phantom")
 
 

@@ -15,12 +15,13 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from synthmed_tf import images, latents, snapshot
+from synthmed_tf import images
 from synthmed_tf.data import pipeline
-from synthmed_tf.data.reading import load_samples
+from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.distance import mask_distance, patch_distance
-from synthmed_tf.models import factory
+from synthmed_tf.metrics.sliced_wasserstein import mask_distance, patch_distance
+from synthmed_tf.models import factory, latents
+from synthmed_tf.training import snapshot
 from synthmed_tf.training.stages import condition
 
 SEEDS = range(5)

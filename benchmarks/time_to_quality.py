@@ -17,12 +17,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from synthmed_tf import artifact, exporting, files, synthesis
+from synthmed_tf import files
 from synthmed_tf.data.sources import find_pairs, parse_patients
 from synthmed_tf.evaluation import segmenters, utility
 from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.case import Case, Settings
+from synthmed_tf.evaluation.context import Case, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, SetPairs, load_real
+from synthmed_tf.exporting import artifact, exporter
+from synthmed_tf.generation import synthesis
 
 MARKS = {  # steps of Stage-I and of Stage-II
     "recommended": ((600, 600), (1200, 1200), (2000, 2000), (3200, 4400), (5000, 7000)),
@@ -113,7 +115,7 @@ def _artifact(preset: str, mark: tuple[int, int], options: argparse.Namespace) -
         run = options.work / preset / f"run-{mark[0]}-{mark[1]}"
         for stage, steps in zip(("stage1", "stage2"), mark, strict=True):
             shutil.copytree(_snapshot(preset, stage, steps, options), run / stage / "snapshot", dirs_exist_ok=True)
-        exporting.export(run, out, ("savedmodel",))
+        exporter.export(run, out, ("savedmodel",))
     return out
 
 
@@ -128,7 +130,7 @@ def _snapshot(preset: str, stage: str, steps: int, options: argparse.Namespace) 
 
 
 def _train(preset: str, stage: str, steps: int, run: Path, data: str, *more: str) -> None:
-    command = [sys.executable, "-m", "synthmed_tf.cli", "train", stage, "--preset", preset, "--size", str(SIZE)]
+    command = [sys.executable, "-m", "synthmed_tf", "train", stage, "--preset", preset, "--size", str(SIZE)]
     command += ["--data", data, "--run", str(run), "--set", f"{stage}.steps={steps}"]
     command += ["--set", "data.validation_share=0", "--set", "save_every=200", "--set", "picture_every=100000", *more]
     subprocess.run([*command, *(() if data == "phantom" else ("--patients", TRAIN))], check=True)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torch_networks as networks
 from torch import Tensor, nn
 
-from synthmed_tf.config import Config, StageConfig
+from synthmed_tf.config.schema import Config, StageConfig
 
 Batch = dict[str, Tensor]
 Judgement = tuple[Tensor, list[Tensor]]

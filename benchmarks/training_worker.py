@@ -48,7 +48,7 @@ def _peak_memory() -> float:
 
 def load(job: dict[str, Any]):
     """The configuration of a job: `preset`, `settings`."""
-    from synthmed_tf.config import load_config
+    from synthmed_tf.config.schema import load_config
 
     return load_config(job["preset"], overrides=tuple(job["settings"]))
 

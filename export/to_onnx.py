@@ -2,7 +2,7 @@
 
 import sys
 
-from synthmed_tf.cli import main
+from synthmed_tf.cli.main import main
 
 if __name__ == "__main__":
     main(["export", "--format", "onnx", *sys.argv[1:]], prog_name="synthmed")

@@ -74,7 +74,7 @@ def root(phantoms, tmp_path) -> Path:
 @pytest.fixture(scope="session")
 def tiny_run(tmp_path_factory) -> Path:
     """A run with snapshots of both stages, 32 pixels, with a style and a field of view. Not to be changed."""
-    from tiny import make_run
+    from helpers.tiny import make_run
 
     options = ("stage1.calibrate=true", "stage2.use_fov=true")
     return make_run(tmp_path_factory.mktemp("tiny") / "run", "recommended", *options)
@@ -83,7 +83,7 @@ def tiny_run(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def tiny_artifact(tiny_run) -> Path:
     """Its artifact in both formats. Not to be changed."""
-    from synthmed_tf.exporting import export
+    from synthmed_tf.exporting.exporter import export
 
     export(tiny_run, tiny_run.parent / "model", licence="CC BY 4.0")
     return tiny_run.parent / "model"
@@ -92,7 +92,8 @@ def tiny_artifact(tiny_run) -> Path:
 @pytest.fixture(scope="session")
 def tiny_chain(tiny_run):
     """Its chain in Keras."""
-    from synthmed_tf import exporting, snapshot
+    from synthmed_tf.exporting import exporter
+    from synthmed_tf.training import snapshot
 
     parts = (snapshot.load(tiny_run / stage / "snapshot") for stage in ("stage1", "stage2"))
-    return exporting.make_chain(*parts, tiny_run)
+    return exporter.make_chain(*parts, tiny_run)

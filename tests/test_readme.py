@@ -4,12 +4,12 @@ import json
 
 import pytest
 import yaml
-from entries import built, request, write_report
+from helpers.entries import built, request, write_report
 from markdown_it import MarkdownIt
 
-from synthmed_tf import synthesis
-from synthmed_tf.artifact import open_artifact
-from synthmed_tf.repository import licences, readme
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.generation import synthesis
+from synthmed_tf.repository.publish import licenses, readme
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_no_block_begins(text):
     [("CC BY 4.0", "CC-BY-4.0"), ("cc-by-4.0", "CC-BY-4.0"), ("mit", "MIT"), ("CC0 1.0", "CC0-1.0"), ("mine", None)],
 )
 def test_licences_are_known_by_their_usual_names(said, known):
-    assert licences.spdx(said) == known
-    assert licences.url(said) == (known and f"https://spdx.org/licenses/{known}.html")
+    assert licenses.spdx(said) == known
+    assert licenses.url(said) == (known and f"https://spdx.org/licenses/{known}.html")
 
 
 def test_the_sets_own_licence_is_told_of_a_generator_that_is_not_shared(drawn, tmp_path):

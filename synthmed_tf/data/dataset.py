@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from synthmed_tf.config import Config, DataConfig
+from synthmed_tf.config.schema import Config, DataConfig
 from synthmed_tf.data.phantom import draw_phantoms
 from synthmed_tf.data.pipeline import COVERAGE, FOV, stack_samples
-from synthmed_tf.data.reading import load_samples
+from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients, split_by_patient
 from synthmed_tf.errors import SynthMedError
 

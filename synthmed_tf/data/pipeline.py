@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, latents
+from synthmed_tf.data import augmentation
 from synthmed_tf.data.sample import Sample
+from synthmed_tf.models import latents
 
 PHOTOGRAPH, COVERAGE, FOV = slice(0, 3), slice(3, 4), slice(4, 5)
 
@@ -44,7 +45,7 @@ def batches(
     pairs: np.ndarray,
     batch_size: int,
     seed: int,
-    ranges: augment.Ranges,
+    ranges: augmentation.Ranges,
     start: int = 0,
     replicas: int = 1,
     worker: int = 0,
@@ -78,9 +79,9 @@ def batches(
         batch = _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
         if colour:
             unit = latents.draw_unit(
-                tf.fill(tf.shape(index), seed64), index, augment.COLOUR_DRAWS, latents.AUGMENT_COLOUR
+                tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_DRAWS, latents.AUGMENT_COLOUR
             )
-            batch["photograph"] = augment.colour(batch["photograph"], unit, colour)
+            batch["photograph"] = augmentation.colour(batch["photograph"], unit, colour)
         return batch
 
     stream = tf.data.Dataset.zip((_order(count, seed, start), tf.data.Dataset.counter(start, dtype=tf.int64)))
@@ -102,12 +103,12 @@ def _order(count: int, seed: int, start: int) -> tf.data.Dataset:
     return tf.data.Dataset.counter(start // count, dtype=tf.int64).flat_map(permutation).skip(start % count)
 
 
-def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augment.Ranges) -> dict[str, tf.Tensor]:
+def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augmentation.Ranges) -> dict[str, tf.Tensor]:
     """Augments `(batch, size, size, 5)` float32 in [0, 255] and splits it into a batch."""
-    if ranges != augment.Ranges():
+    if ranges != augmentation.Ranges():
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
-        unit = latents.draw_unit(seeds, index, augment.DRAWS, latents.AUGMENT_DATA)
-        pairs = augment.apply(pairs, augment.transforms(unit, ranges))
+        unit = latents.draw_unit(seeds, index, augmentation.DRAWS, latents.AUGMENT_DATA)
+        pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges))
     fov = tf.round(pairs[..., FOV] / 255.0)
     return {
         "photograph": pairs[..., PHOTOGRAPH] * fov / 127.5 - 1.0,

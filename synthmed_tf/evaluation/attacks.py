@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from synthmed_tf.evaluation import membership
-from synthmed_tf.evaluation.closeness import Closeness, compare, copying_score
-from synthmed_tf.evaluation.samples import holm
+from synthmed_tf.evaluation.nearest_neighbours import Closeness, compare, copying_score
+from synthmed_tf.evaluation.two_sample_tests import holm
 from synthmed_tf.evaluation.verdict import LIMITS, State
 
 LEVEL = 0.05

@@ -21,10 +21,10 @@ from scipy import fft
 from scipy.optimize import brentq
 
 from synthmed_tf.data.alignment import correlation
+from synthmed_tf.evaluation.copy_candidates import KINDS, REACH, WINDOWS, halved, likeness, posed, poses, reduced
 from synthmed_tf.evaluation.overlap import Tree, agreement, refined, tree_of
-from synthmed_tf.evaluation.shortlist import KINDS, REACH, WINDOWS, halved, likeness, posed, poses, reduced
 from synthmed_tf.evaluation.transforms import Transform
-from synthmed_tf.stream import parallel
+from synthmed_tf.generation.stream import parallel
 
 _KEPT = 256
 _MARGIN = 0.05

@@ -17,9 +17,9 @@ from scipy.stats import binomtest
 
 from synthmed_tf.evaluation.cache import Arrays
 from synthmed_tf.evaluation.copies import Gallery, Match, search, threshold
+from synthmed_tf.evaluation.copy_candidates import KINDS, WINDOWS
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.photographs import flattened, photograph_likeness
-from synthmed_tf.evaluation.shortlist import KINDS, WINDOWS
 from synthmed_tf.evaluation.transforms import Transform
 
 FLIPS = tuple(product((False, True), repeat=2))

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from synthmed_tf.evaluation.distribution import IQR_OF_GAUSSIAN, checked
 from synthmed_tf.evaluation.groups import numbered
-from synthmed_tf.evaluation.variety import vendi_score, with_constant
+from synthmed_tf.evaluation.kid_fid import IQR_OF_GAUSSIAN, checked
+from synthmed_tf.evaluation.prdc import vendi_score, with_constant
 
 _PARTS = 20
 _FAR = 3.0

@@ -6,8 +6,8 @@ from dataclasses import astuple, fields
 import numpy as np
 
 from synthmed_tf.evaluation import appearance, geometry
-from synthmed_tf.evaluation.case import Case
-from synthmed_tf.evaluation.distribution import standardize
+from synthmed_tf.evaluation.context import Case
+from synthmed_tf.evaluation.kid_fid import standardize
 from synthmed_tf.evaluation.pairs import Block, Pairs
 
 TREE = tuple(field.name for field in fields(geometry.Geometry))

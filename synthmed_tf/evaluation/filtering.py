@@ -15,10 +15,11 @@ from typing import Any
 
 import pydantic
 
-from synthmed_tf import files, synthesis
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.pairs import SetPairs
+from synthmed_tf.generation import synthesis
 
 Line = dict[str, Any]
 

@@ -12,7 +12,7 @@ from scipy import ndimage
 from scipy.interpolate import splev, splprep
 from skimage.measure import block_reduce, euler_number
 
-from synthmed_tf.data.reading import VESSEL_THRESHOLD, resample_masks
+from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, resample_masks
 from synthmed_tf.evaluation import skeleton
 
 DIAMETER = 512

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm, rankdata
 
-from synthmed_tf import scores
+from synthmed_tf.metrics import segmentation
 
 DISCRIMINATORS = {"stage1": "discriminator of Stage-I", "stage2": "discriminator of Stage-II"}
 RECONSTRUCTION = "reconstruction by Stage-II"
@@ -146,7 +146,7 @@ def by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> t
 def auc(members: np.ndarray, others: np.ndarray) -> float:
     """How probably a member scores above another, equal scores by half: `scores.auc` of two samples."""
     truth = np.arange(len(members) + len(others)) < len(members)
-    return scores.auc(truth, np.concatenate([members, others]).astype(np.float64), np.ones_like(truth))
+    return segmentation.auc(truth, np.concatenate([members, others]).astype(np.float64), np.ones_like(truth))
 
 
 def auc_interval(area: float, members: int, others: int, confidence: float = 0.95) -> tuple[float, float]:

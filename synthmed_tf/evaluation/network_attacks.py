@@ -10,11 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import artifact, layers
-from synthmed_tf.config import Config, config_from_json
+from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.pairs import Block
-from synthmed_tf.models import factory
+from synthmed_tf.exporting import artifact
+from synthmed_tf.models import factory, layers
 
 DRAWS = 8
 """Styles that are tried for each mask; the nearest photograph counts."""

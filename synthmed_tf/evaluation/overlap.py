@@ -7,9 +7,9 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from synthmed_tf import scores
-from synthmed_tf.evaluation.shortlist import LEAST
+from synthmed_tf.evaluation.copy_candidates import LEAST
 from synthmed_tf.evaluation.transforms import Transform, fit
+from synthmed_tf.metrics import segmentation
 
 TOLERANCE = 3 / 512
 """How far apart two centre lines may lie and agree, as a share of the side (one pixel at least): 3 pixels of 512. A
@@ -92,7 +92,7 @@ def agreement(transform: Transform, real: Tree, synthetic: Tree, window: tuple[i
     recall = np.mean(synthetic.nearest.query(ours)[0] <= limit)
     precision = np.mean(real.nearest.query(transform.backward(theirs))[0] * transform.scale <= limit)
     f1 = 2 * precision * recall / (precision + recall) if precision + recall else 0.0
-    return scores.f1(synthetic.mask, warped, within), float(f1)
+    return segmentation.f1(synthetic.mask, warped, within), float(f1)
 
 
 def _inside(points: np.ndarray, window: tuple[int, ...]) -> np.ndarray:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from synthmed_tf import templating
-from synthmed_tf.evaluation.case import Case, Outcome
+from synthmed_tf.evaluation.context import Case, Outcome
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.evaluation.verdict import QUESTIONS, State, headline
 from synthmed_tf.evaluation.views import (

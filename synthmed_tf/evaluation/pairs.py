@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from synthmed_tf import images, setcard, synthesis
-from synthmed_tf.data.reading import VESSEL_THRESHOLD, derive_fov, load_samples
+from synthmed_tf import images
+from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.generation import set_card, synthesis
 
 _SHOWN_FOR_FIELD = 64
 _BLOCK = 64
@@ -166,7 +167,7 @@ def _check(block: Block, names: Sequence[str], patients: Sequence[str]) -> None:
 
 
 def _set_card(folder: Path) -> dict[str, Any]:
-    card = setcard.read(folder, "name the folder that synthmed generate wrote")
+    card = set_card.read(folder, "name the folder that synthmed generate wrote")
     form = card.get("plan", {}).get("format", "png")
     if form != "png":
         raise SynthMedError(f"{folder} is a set of {form}, and plain pairs are judged; draw it with --format png.")

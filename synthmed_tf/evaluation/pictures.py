@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from synthmed_tf import images
-from synthmed_tf.evaluation.case import Case
+from synthmed_tf.evaluation.context import Case
 from synthmed_tf.evaluation.transforms import Transform
 
 _MOST = 160

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import stats
 from scipy.spatial.distance import cdist
 
-from synthmed_tf.evaluation.distribution import blocks
 from synthmed_tf.evaluation.groups import numbered
+from synthmed_tf.evaluation.kid_fid import blocks
 
 NEARNESS = 0.25
 """Two synthetic pictures are alike where they are nearer than so much of the distance of the two nearest patients."""

@@ -14,7 +14,7 @@ import pydantic
 
 from synthmed_tf import __version__, files
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation.case import Case, Outcome, Settings
+from synthmed_tf.evaluation.context import Case, Outcome, Settings
 from synthmed_tf.evaluation.verdict import LIMITS, QUESTIONS, Limits, State, Verdict, worst
 
 KIND = "synthmed report"

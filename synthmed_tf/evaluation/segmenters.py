@@ -8,13 +8,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, losses
-from synthmed_tf.data import pipeline
+from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.case import Case
+from synthmed_tf.evaluation.context import Case
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.utility import best_threshold
 from synthmed_tf.models.segmenter import Segmenter, probabilities
+from synthmed_tf.training import losses
 
 VERSION = 1
 """Of the recipe below; part of every key, so that a change of the recipe trains anew."""
@@ -23,7 +23,7 @@ MOST_PAIRS = 2000
 """So many pairs of a set a segmenter sees at most; that many already differ more than its steps can tell."""
 
 _FILTERS, _BATCH, _RATE, _COLOUR = 12, 8, 5e-3, 0.2
-_AUGMENTATION = augment.Ranges(True, True, 30.0, 0.2, 0.1, 0.05)
+_AUGMENTATION = augmentation.Ranges(True, True, 30.0, 0.2, 0.1, 0.05)
 _MOST_BYTES = 1 << 29
 _FOUND_AT_ONCE = 16
 _PAIRS_FOR_THRESHOLD = 200
@@ -185,7 +185,7 @@ def train(
 
 def batches(parts: Sequence[np.ndarray], seed: int, augmented: bool) -> tf.data.Dataset:
     """The batches of `train`: as `pipeline.batches`, with as many pairs of each part, one part after the other."""
-    ranges, colour = (_AUGMENTATION, _COLOUR) if augmented else (augment.Ranges(), 0.0)
+    ranges, colour = (_AUGMENTATION, _COLOUR) if augmented else (augmentation.Ranges(), 0.0)
     streams = [pipeline.batches(part, _BATCH // len(parts), seed, ranges, colour=colour) for part in parts]
 
     def joined(*several):

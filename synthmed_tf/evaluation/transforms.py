@@ -1,6 +1,6 @@
 """How a mask may have been moved before it was called a new one: flipped, turned, scaled and shifted.
 
-Points have coordinates (x to the right, y down) in [-1, 1] across the picture, as in `synthmed_tf.augment`, so that a
+Points have coordinates (x to the right, y down) in [-1, 1] across the picture, as in `data.augmentation`, so that a
 transform is the same at every resolution.
 """
 

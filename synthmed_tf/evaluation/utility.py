@@ -5,7 +5,7 @@ All figures are taken inside the field of view. NumPy arrays in, NumPy arrays ou
 
 import numpy as np
 
-from synthmed_tf import scores
+from synthmed_tf.metrics import segmentation
 
 LEVELS = 256
 """Thresholds that are tried: 0, 1/256, ..., 255/256."""
@@ -48,9 +48,9 @@ def image_scores(
     counts = [np.count_nonzero(kind & inside, axis=(1, 2)) for kind in kinds]
     rows = range(len(truth))
     return {
-        "dice": np.array([scores.f1(truth[i], found[i], inside[i]) for i in rows]),
-        "cl_dice": np.array([scores.cl_dice(truth[i], found[i], inside[i]) for i in rows]),
-        "auc": np.array([scores.auc(truth[i], probability[i], inside[i]) for i in rows]),
+        "dice": np.array([segmentation.f1(truth[i], found[i], inside[i]) for i in rows]),
+        "cl_dice": np.array([segmentation.cl_dice(truth[i], found[i], inside[i]) for i in rows]),
+        "auc": np.array([segmentation.auc(truth[i], probability[i], inside[i]) for i in rows]),
         "mcc": correlation(*counts),
         **dict(zip(COUNTS, counts, strict=True)),
     }

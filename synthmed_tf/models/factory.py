@@ -3,9 +3,8 @@
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
-from synthmed_tf.config import Config
-from synthmed_tf.models import image_gan, mask_gan
+from synthmed_tf.config.schema import Config
+from synthmed_tf.models import image_gan, layers, mask_gan
 from synthmed_tf.models.segmenter import Segmenter
 
 

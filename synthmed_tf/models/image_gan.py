@@ -13,7 +13,7 @@ from typing import Literal
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
+from synthmed_tf.models import layers
 
 Upsampling = Literal["transposed", "nearest"]
 

@@ -9,7 +9,7 @@ two-valued mask is the coverage above a threshold.
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
+from synthmed_tf.models import layers
 
 
 class DCGANGenerator(keras.Model):

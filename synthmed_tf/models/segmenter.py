@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import layers
+from synthmed_tf.models import layers
 
 # A logit of -2 is a probability of 0.12, about the share of vessels: training does not begin with unlearning one half.
 _FIRST_LOGIT = -2.0

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf import artifact
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import artifact
 from synthmed_tf.serving.status import Refused
 
 DEFAULT_SIGNATURE = "serving_default"

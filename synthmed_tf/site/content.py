@@ -8,10 +8,10 @@ import pydantic
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.repository.client import Repository
 from synthmed_tf.repository.entry import ENTRY, INDEX, TOMBSTONE, Entry, File, Row, Tombstone
-from synthmed_tf.repository.fetching import Source
 from synthmed_tf.repository.paths import safe
+from synthmed_tf.repository.read.client import Repository
+from synthmed_tf.repository.read.fetching import Source
 
 _MOST_TOMBSTONE_BYTES = 1_000_000
 _TIMESTAMP = "timestamp.json"

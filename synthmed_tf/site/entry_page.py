@@ -3,8 +3,8 @@
 from dataclasses import dataclass
 
 from synthmed_tf.evaluation.verdict import QUESTIONS, headline
-from synthmed_tf.repository import words as described
 from synthmed_tf.repository.entry import Entry, File, Row, Tombstone, number
+from synthmed_tf.repository.publish import card_text as described
 from synthmed_tf.site import listing, snippets, words
 from synthmed_tf.site.content import Content, announced_file
 from synthmed_tf.site.rendering import Pages

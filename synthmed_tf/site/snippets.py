@@ -2,8 +2,8 @@
 
 import re
 
-from synthmed_tf.repository import words as described
 from synthmed_tf.repository.entry import Entry
+from synthmed_tf.repository.publish import card_text as described
 from synthmed_tf.site import words
 
 HERE = "ADDRESS/repository"

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from synthmed_tf import ema, layers, losses
+from synthmed_tf.models import layers
+from synthmed_tf.training import ema, losses
 from synthmed_tf.training.optimizers import make_optimizer
 from synthmed_tf.training.stages import AdversarialStage, Batch, Judgement
 from synthmed_tf.training.step import TrainingStep, Update

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, latents
+from synthmed_tf.data import augmentation
+from synthmed_tf.models import latents
 
 DIVERSITY, DISCRIMINATOR, LEAK = "health/diversity", "health/discriminator_loss", "health/augmentation_leak"
 
@@ -96,13 +97,13 @@ def augmentation_leak(real: np.ndarray, augmented: np.ndarray, drawn: np.ndarray
     return float(max(leak, 0.0))
 
 
-def augmented_masks(masks: np.ndarray, ranges: augment.Ranges, seed: int) -> np.ndarray:
+def augmented_masks(masks: np.ndarray, ranges: augmentation.Ranges, seed: int) -> np.ndarray:
     """Masks `(n, size, size, 1)` in [0, 1] as Stage-I's discriminator sees them."""
     index = tf.range(len(masks), dtype=tf.int64)
     unit = latents.draw_unit(
-        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augment.DRAWS, latents.AUGMENT_REAL
+        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augmentation.DRAWS, latents.AUGMENT_REAL
     )
-    return augment.apply(tf.constant(masks, tf.float32), augment.transforms(unit, ranges)).numpy()
+    return augmentation.apply(tf.constant(masks, tf.float32), augmentation.transforms(unit, ranges)).numpy()
 
 
 def _mean_difference(masks: np.ndarray) -> float:

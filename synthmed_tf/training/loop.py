@@ -9,20 +9,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import augment, images, snapshot
-from synthmed_tf.config import Config
-from synthmed_tf.data import pipeline
+from synthmed_tf import images
+from synthmed_tf.config.schema import Config
+from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.training import actions
+from synthmed_tf.training import snapshot, snapshots
 from synthmed_tf.training.alarms import ALARMS, DISCRIMINATOR
 from synthmed_tf.training.checkpoints import Checkpoints
 from synthmed_tf.training.interrupt import Interrupted, SignalFlag
-from synthmed_tf.training.judging import VALIDATION, Judge
 from synthmed_tf.training.progress import MetricsLog, StepProgress
 from synthmed_tf.training.step import TrainingStep
 from synthmed_tf.training.strategy import agreed
-from synthmed_tf.training.trouble import explained
+from synthmed_tf.training.training_errors import explained
+from synthmed_tf.training.validation import VALIDATION, Judge
 
 _WINDOW = 200
 _DISCRIMINATOR_TERM = "discriminator/adversarial"
@@ -162,10 +162,10 @@ class StageLoop:
         self._save_snapshot(done)
 
     def _save_snapshot(self, done: int) -> None:
-        snapshot.save(actions.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
+        snapshot.save(snapshots.make_snapshot(self.stage, self.config, done, self.dataset), self.folder / "snapshot")
 
     def _save_best(self, done: int, measure: float) -> None:
-        made = actions.make_snapshot(self.stage, self.config, done, self.dataset)
+        made = snapshots.make_snapshot(self.stage, self.config, done, self.dataset)
         snapshot.save(replace(made, measure=measure), self.folder / "best")
 
     def _has_snapshot_of(self, done: int) -> bool:
@@ -175,12 +175,12 @@ class StageLoop:
             return False
 
     def _draw(self, done: int, log: MetricsLog) -> None:
-        pixels = actions.sample_grid(self.stage, self.config, self.dataset)
+        pixels = snapshots.sample_grid(self.stage, self.config, self.dataset)
         log.picture(done, f"{self.stage.name}/samples", images.encode_png(pixels), pixels)
 
     def _distributed_batches(self, done: int) -> tf.distribute.DistributedDataset:
         stage, config = self.stage.config, self.config
-        ranges = augment.Ranges(**getattr(self.stage, "input_augment", config.data.augment).model_dump())
+        ranges = augmentation.Ranges(**getattr(self.stage, "input_augment", config.data.augment).model_dump())
 
         def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             return pipeline.batches(

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
+from synthmed_tf.models import layers
 
 _INITIAL = 2.0**15
 _LARGEST = 2.0**24

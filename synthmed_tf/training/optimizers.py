@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
-from synthmed_tf.config import OptimizerConfig
+from synthmed_tf.config.schema import OptimizerConfig
+from synthmed_tf.models import layers
 
 
 def make_optimizer(config: OptimizerConfig, learning_rate: float) -> keras.optimizers.Optimizer:

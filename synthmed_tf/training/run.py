@@ -11,7 +11,7 @@ import keras
 import tensorflow as tf
 
 from synthmed_tf import files
-from synthmed_tf.config import Config, config_from_json
+from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.data.dataset import Dataset, load_dataset
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory

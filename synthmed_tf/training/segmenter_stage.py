@@ -2,9 +2,9 @@
 
 import tensorflow as tf
 
-from synthmed_tf import layers, losses
-from synthmed_tf.config import Config
-from synthmed_tf.models import factory
+from synthmed_tf.config.schema import Config
+from synthmed_tf.models import factory, layers
+from synthmed_tf.training import losses
 from synthmed_tf.training.stages import Batch, Terms
 
 

@@ -12,9 +12,10 @@ from typing import Protocol
 import keras
 import tensorflow as tf
 
-from synthmed_tf import augment, latents, layers, losses
-from synthmed_tf.config import Config, StageConfig, TrainedConfig
-from synthmed_tf.models import factory
+from synthmed_tf.config.schema import Config, StageConfig, TrainedConfig
+from synthmed_tf.data import augmentation
+from synthmed_tf.models import factory, latents, layers
+from synthmed_tf.training import losses
 
 Batch = dict[str, tf.Tensor]
 Terms = dict[str, tf.Tensor]
@@ -75,7 +76,7 @@ class MaskStage:
         """
         self.config, self.seed = config.stage1, config.seed
         self.fov = tf.constant(fov, tf.float32)
-        self.ranges = augment.Ranges(**config.stage1.augment.model_dump())
+        self.ranges = augmentation.Ranges(**config.stage1.augment.model_dump())
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)
             self.discriminator = factory.mask_discriminator(config)
@@ -121,11 +122,11 @@ class MaskStage:
     def _seen(self, coverage: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
         """What the discriminator sees: vessels inside the field of view, augmented."""
         inside = self._inside(coverage)
-        if self.ranges == augment.Ranges():
+        if self.ranges == augmentation.Ranges():
             return inside
-        unit = (self._numbers(batch, augment.DRAWS, stream, "uniform") + 1.0) / 2.0
-        apply = augment.apply if self.ranges.rotation else augment.apply_upright
-        return apply(inside, augment.transforms(unit, self.ranges), outside=-1.0)
+        unit = (self._numbers(batch, augmentation.DRAWS, stream, "uniform") + 1.0) / 2.0
+        apply = augmentation.apply if self.ranges.rotation else augmentation.apply_upright
+        return apply(inside, augmentation.transforms(unit, self.ranges), outside=-1.0)
 
     def _numbers(self, batch: Batch, dim: int, stream: int, distribution: latents.Distribution) -> tf.Tensor:
         return _numbers(self.seed, batch, dim, stream, distribution)

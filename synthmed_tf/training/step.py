@@ -6,7 +6,7 @@ from typing import TypeVar
 import keras
 import tensorflow as tf
 
-from synthmed_tf import layers
+from synthmed_tf.models import layers
 from synthmed_tf.training.loss_scale import LossScale
 from synthmed_tf.training.stages import Batch, Stage, Terms
 

@@ -4,7 +4,7 @@ import os
 
 import tensorflow as tf
 
-from synthmed_tf.config import Config
+from synthmed_tf.config.schema import Config
 from synthmed_tf.errors import SynthMedError
 
 _GROUP = 4

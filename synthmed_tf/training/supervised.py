@@ -2,7 +2,8 @@
 
 import tensorflow as tf
 
-from synthmed_tf import ema, layers
+from synthmed_tf.models import layers
+from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import FusedAdam
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import Batch

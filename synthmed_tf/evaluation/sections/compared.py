@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.pairs import Pairs
 
 

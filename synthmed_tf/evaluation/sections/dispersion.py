@@ -5,7 +5,7 @@ from dataclasses import asdict
 import numpy as np
 
 from synthmed_tf.evaluation import dispersion
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.pairs import Block, Pairs
 
 LABEL = "blind to structure"

@@ -9,8 +9,8 @@ from dataclasses import asdict
 
 import numpy as np
 
-from synthmed_tf.evaluation import distribution, features, variety
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation import features, kid_fid, prdc
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.diversity import Diversity, compare_diversity, in_real_spreads
 from synthmed_tf.evaluation.repeats import Repeats, find_repeats
 from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between, worst
@@ -188,7 +188,7 @@ def answer(figures: Distribution) -> Verdict:
 
 def _detector(case: Case, name: str, real: np.ndarray, synthetic: np.ndarray) -> Detector:
     patients, rng = case.train.patients, case.rng(f"distribution {name}")
-    frechet = distribution.frechet(real, synthetic)
+    frechet = kid_fid.frechet(real, synthetic)
     return Detector(
         name=name,
         features=real.shape[1],
@@ -207,7 +207,7 @@ def _kid(
 ) -> Kid | None:
     if len(synthetic) < LEAST_PAIRS:
         return None
-    found = distribution.kid(real, synthetic, rng, patients, permutations=permutations)
+    found = kid_fid.kid(real, synthetic, rng, patients, permutations=permutations)
     return Kid(value=found.value, standard_error=found.standard_error, p=found.p, p_rows=found.p_rows)
 
 
@@ -215,7 +215,7 @@ def _prdc(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator) -> 
     if len(synthetic) < LEAST_PAIRS:
         return None
     count = min(len(real), len(synthetic))
-    found = variety.prdc(real, synthetic, rng, 5 if count >= MANY_ROWS else min(3, count - 1))
+    found = prdc.prdc(real, synthetic, rng, 5 if count >= MANY_ROWS else min(3, count - 1))
     figures = {name: value for name, value in asdict(found).items() if name != "draws"}
     return Neighbourhoods(**figures, coverage_excess=found.coverage_excess)
 

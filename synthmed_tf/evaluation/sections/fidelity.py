@@ -5,13 +5,13 @@ import math
 
 import numpy as np
 
-from synthmed_tf import scores
 from synthmed_tf.evaluation import comparison, segmenters
 from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
 from synthmed_tf.evaluation.comparison import Difference
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between
+from synthmed_tf.metrics import segmentation
 
 LEAST_ON_UNSEEN = 0.5
 """Mean Dice that the segmenter must reach on unseen real photographs: one that misses them cannot accuse others."""
@@ -104,8 +104,8 @@ def _found(model, block: Block, threshold: float) -> Arrays:
     found = segmenters.find(model, block) >= threshold
     rows = list(zip(block.masks, found, block.fields, strict=True))
     return {
-        "dice": np.array([scores.f1(*row) for row in rows]),
-        "cl_dice": np.array([scores.cl_dice(*row) for row in rows]),
+        "dice": np.array([segmentation.f1(*row) for row in rows]),
+        "cl_dice": np.array([segmentation.cl_dice(*row) for row in rows]),
     }
 
 

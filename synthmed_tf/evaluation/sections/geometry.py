@@ -4,8 +4,8 @@ import math
 
 import numpy as np
 
-from synthmed_tf.evaluation import features, samples
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation import features, two_sample_tests
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.plausibility import atypicality
 from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between, worst
 
@@ -144,7 +144,7 @@ def compare(
         real, synthetic, holdout: `(masks, 15)`, from `features.trees`; the holdout may be None.
     """
     patients, repeats = case.train.patients, max(case.settings.permutations, LEAST_PERMUTATIONS)
-    found = samples.compare(real, synthetic, patients, case.rng("geometry"), repeats)
+    found = two_sample_tests.compare(real, synthetic, patients, case.rng("geometry"), repeats)
     unusual, beside, unusual_beside, energy_beside = (
         atypicality(real, synthetic).max(axis=1),
         None,
@@ -152,7 +152,7 @@ def compare(
         None,
     )
     if holdout is not None:
-        beside = samples.compare(real, holdout, patients, case.rng("geometry holdout"), 1).wasserstein
+        beside = two_sample_tests.compare(real, holdout, patients, case.rng("geometry holdout"), 1).wasserstein
         unusual_beside = atypicality(real, holdout).max(axis=1)
         energy_beside = _energy(case, real, holdout, "energy holdout")
     figures = Geometry(
@@ -191,7 +191,7 @@ def answer(figures: Geometry) -> Verdict:
 
 
 def _features(
-    real: np.ndarray, synthetic: np.ndarray, found: samples.Differences, holdout: np.ndarray | None
+    real: np.ndarray, synthetic: np.ndarray, found: two_sample_tests.Differences, holdout: np.ndarray | None
 ) -> tuple[Feature, ...]:
     rows = []
     for i, (name, words) in enumerate(PLAIN.items()):
@@ -217,7 +217,7 @@ def _features(
 def _energy(case: Case, real: np.ndarray, others: np.ndarray, purpose: str) -> Energy:
     rng = case.rng(purpose)
     chosen = rng.choice(len(others), min(len(others), MOST_FOR_ENERGY), replace=False)
-    found = samples.energy_test(real, others[chosen], case.train.patients, rng, case.settings.permutations)
+    found = two_sample_tests.energy_test(real, others[chosen], case.train.patients, rng, case.settings.permutations)
     return Energy(**vars(found), count=len(chosen))
 
 

@@ -6,7 +6,7 @@ at a noise of 1, batches of 4 and 10,000 steps).
 """
 
 from synthmed_tf.evaluation import copy_audit
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.sections.privacy_copies import Copy, SearchFigures, audit, gathered
 from synthmed_tf.evaluation.sections.privacy_membership import AttackFigures, ControlFigures, NearnessFigures, attack
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from synthmed_tf.evaluation import copy_audit, segmenters
 from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.case import Case, Figures
+from synthmed_tf.evaluation.context import Case, Figures
 from synthmed_tf.evaluation.copy_audit import LEAST_RECALL, REQUIRED, SEARCHES
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.verdict import State, Verdict

@@ -6,12 +6,20 @@ from dataclasses import asdict, dataclass, field
 import numpy as np
 
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import attacks, closeness, copies, features, membership, membership_verdict, shortlist
+from synthmed_tf.evaluation import (
+    attacks,
+    copies,
+    copy_candidates,
+    features,
+    membership,
+    membership_verdict,
+    nearest_neighbours,
+)
 from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.case import Case, Figures
+from synthmed_tf.evaluation.context import Case, Figures
 from synthmed_tf.evaluation.copy_audit import FLIPS
-from synthmed_tf.evaluation.samples import robust_scores
 from synthmed_tf.evaluation.sections.privacy_copies import Audit, Real
+from synthmed_tf.evaluation.two_sample_tests import robust_scores
 from synthmed_tf.evaluation.verdict import LIMITS, Verdict
 
 VERSION = 1
@@ -147,11 +155,13 @@ class _Looks:
         synthetic = features.photographs(case, case.synthetic)
         ours = np.concatenate([features.photographs(case, pairs) for pairs in (case.train, case.holdout)])
         scaled, drawn = robust_scores(ours, synthetic)
-        self.to_real = closeness.vector_distances(drawn, scaled)
-        self.among_real = closeness.vector_distances(scaled, scaled)
+        self.to_real = nearest_neighbours.vector_distances(drawn, scaled)
+        self.among_real = nearest_neighbours.vector_distances(scaled, scaled)
         self.to_other = None
         if case.other is not None:
-            self.to_other = closeness.vector_distances(*robust_scores(ours, features.photographs(case, case.other)))
+            self.to_other = nearest_neighbours.vector_distances(
+                *robust_scores(ours, features.photographs(case, case.other))
+            )
         vessels = real.block.masks.sum(axis=(1, 2)) / real.block.fields.sum(axis=(1, 2))
         self.control_features = np.column_stack([ours, vessels])
 
@@ -170,7 +180,7 @@ def _references(case: Case, real: Real, looks: _Looks, left_out: dict[str, str])
 
     def compute() -> Arrays:
         others = copies.Gallery(case.other.all().masks, FLIPS)
-        return {"likeness": shortlist.likeness(real.block.masks, others.poses)[0][0]}
+        return {"likeness": copy_candidates.likeness(real.block.masks, others.poses)[0][0]}
 
     return {
         "mask": _away(case.cache.arrays("likeness to the other camera", key, compute)["likeness"]),

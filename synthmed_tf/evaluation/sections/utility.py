@@ -7,12 +7,12 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from synthmed_tf.evaluation import arms, comparison, segmenters, utility
-from synthmed_tf.evaluation.arms import MIXED, PLAIN, REAL, REDRAWN, SHUFFLED, SYNTHETIC
+from synthmed_tf.evaluation import comparison, segmenters, training_arms, utility
 from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.case import Case, Figures, Outcome
+from synthmed_tf.evaluation.context import Case, Figures, Outcome
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.segmenters import Arm
+from synthmed_tf.evaluation.training_arms import MIXED, PLAIN, REAL, REDRAWN, SHUFFLED, SYNTHETIC
 from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between
 
 HOLDOUT, OTHER = "holdout", "other"
@@ -142,9 +142,9 @@ class Utility(Figures):
 
 def judge(case: Case) -> Outcome:
     """Trains the arms' segmenters, or takes them from the cache, and compares what they find."""
-    found, left_out = arms.arms_of(case)
+    found, left_out = training_arms.arms_of(case)
     if not _tests(case):
-        found, left_out = (), dict.fromkeys(arms.MEANINGS, "there are no real pairs to test segmenters on")
+        found, left_out = (), dict.fromkeys(training_arms.MEANINGS, "there are no real pairs to test segmenters on")
     scored = {arm.name: tuple(_scored(case, arm, seed) for seed in range(case.settings.seeds)) for arm in found}
     return assess(case, found, left_out, scored)
 
@@ -193,7 +193,7 @@ def _scored(case: Case, arm: Arm, seed: int) -> Segmented:
 def _arm_figures(arm: Arm, seeds: Sequence[Segmented]) -> ArmFigures:
     return ArmFigures(
         name=arm.name,
-        meaning=arms.MEANINGS[arm.name],
+        meaning=training_arms.MEANINGS[arm.name],
         pairs=sum(len(pairs) for pairs in arm.sets),
         thresholds=tuple(seed.threshold for seed in seeds),
     )

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
-from synthmed_tf.evaluation.case import Case, Outcome
+from synthmed_tf.evaluation.context import Case, Outcome
 
 NOT_MEASURED = "\N{EN DASH}"
 

@@ -1,0 +1,279 @@
+"""The configuration of a run: frozen, validated, and with its presets in one place.
+
+A value that is not allowed is answered with a sentence that names the field, the value and what is allowed.
+"""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import Field
+
+from synthmed_tf.config import parsing
+from synthmed_tf.config.presets import PRESETS
+from synthmed_tf.errors import SynthMedError
+
+Size = Literal[32, 64, 128, 256, 512, 1024]
+Positive = Annotated[int, Field(ge=1, lt=2**31)]
+Filters = Annotated[int, Field(ge=2, le=1024)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Rate = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(pydantic.BaseModel):
+    """A part of the configuration: frozen, no unknown fields, and no value of another type (not even true for 1)."""
+
+    model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
+
+
+class AugmentConfig(Section):
+    """How far geometric augmentation goes; each example draws uniformly.
+
+    Attributes:
+        flip_horizontal, flip_vertical: whether half of the examples are flipped.
+        rotation: largest angle, degrees.
+        zoom_in, zoom_out: 0.1 is up to 1.1 times as large, and down to 1/1.1.
+        shift: largest shift along each axis, as a share of the side.
+    """
+
+    flip_horizontal: bool = False
+    flip_vertical: bool = False
+    rotation: Annotated[float, Field(ge=0, le=180)] = 0.0
+    zoom_in: Annotated[float, Field(ge=0, le=1)] = 0.0
+    zoom_out: Annotated[float, Field(ge=0, le=1)] = 0.0
+    shift: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+
+
+class DataConfig(Section):
+    """What is read, and how it is augmented on its way to both stages.
+
+    Attributes:
+        patient_regex: for plain folders: its first group in the file name is the patient.
+        patients: which patients are trained on, such as `01-10`; all (but those of the validation) where None.
+        validation_patients: by whom the step is chosen, such as `11-14`; they are not trained on.
+        validation_share: the share of the patients for that where none is named; none from fewer than 5 patients.
+        augment: photograph, mask and field of view are augmented jointly.
+        cache_limit_mb: above this size the decoded pictures are kept on disk, not in memory.
+    """
+
+    patient_regex: str | None = None
+    patients: str | None = None
+    validation_patients: str | None = None
+    validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    augment: AugmentConfig = AugmentConfig()
+    cache_limit_mb: Positive = 4096
+
+
+class OptimizerConfig(Section):
+    """An optimizer of Keras; the generator and the discriminator have one each.
+
+    Attributes:
+        name: `adam` or `rmsprop`.
+        generator_rate, discriminator_rate: learning rates.
+        beta1, beta2: Adam's decay rates (RMSprop keeps Keras' defaults).
+    """
+
+    name: Literal["adam", "rmsprop"] = "adam"
+    generator_rate: Rate = 2e-4
+    discriminator_rate: Rate = 2e-4
+    beta1: Share = 0.5
+    beta2: Share = 0.99
+
+
+class TrainedConfig(Section):
+    """What everything that is trained has.
+
+    Attributes:
+        batch_size: images a step, over all replicas.
+        accumulate: parts that each replica's share of the batch is computed in, one after the other, so that a large
+            batch fits; the result is that of the whole batch unless batch statistics or dropout are used.
+        steps: how many steps to train; None where `epochs` says it.
+        epochs: how many times each pair is seen; None where `steps` says it.
+        ema_half_life: of the averaged network, in images; 0 uses the trained weights themselves.
+        patience: training ends by itself after so many judgements in a row without a better one; 0 for never.
+    """
+
+    batch_size: Positive = 16
+    accumulate: Annotated[int, Field(ge=1, le=64)] = 1
+    steps: Positive | None = None
+    epochs: Positive | None = None
+    ema_half_life: Weight = 0.0
+    patience: Annotated[int, Field(ge=0, le=1_000)] = 0
+
+    @pydantic.model_validator(mode="after")
+    def _one_length(self):
+        if (self.steps is None) == (self.epochs is None):
+            raise ValueError("exactly one of steps and epochs must be set")
+        return self
+
+    def total_steps(self, pairs: int) -> int:
+        """How many steps training takes on so many pairs."""
+        return self.steps if self.steps is not None else -(-self.epochs * pairs // self.batch_size)
+
+
+class StageConfig(TrainedConfig):
+    """What both stages have.
+
+    Attributes:
+        updates: `simultaneous`, both networks from one judgement of each example, which saves passes of the
+            discriminator; or `alternating`, the generator after the discriminator has learned from the batch.
+        generator_updates: updates of the generator for each of the discriminator; several only where alternating.
+        r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
+        r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
+    """
+
+    optimizer: OptimizerConfig = OptimizerConfig()
+    updates: Literal["simultaneous", "alternating"] = "simultaneous"
+    generator_updates: Annotated[int, Field(ge=1, le=5)] = 1
+    r1_gamma: Weight = 0.0
+    r1_interval: Positive = 8
+
+    @pydantic.model_validator(mode="after")
+    def _one_judgement_for_one_update(self):
+        if self.generator_updates > 1 and self.updates == "simultaneous":
+            raise ValueError("generator_updates above 1 needs updates=alternating")
+        return self
+
+
+class Stage1Config(StageConfig):
+    """Stage-I, the mask GAN.
+
+    Attributes:
+        architecture: `dcgan`, as in the paper, or `resampling`.
+        latent_dim, latent: length and distribution of the latent.
+        filters: channels of the generator at full resolution (of the last hidden layer in `dcgan`).
+        discriminator_filters: channels of the discriminator's first layer.
+        max_filters: the widest layer (`resampling` alone).
+        norm: the generator's normalization (`resampling` alone).
+        augment: differentiable augmentation in front of the discriminator.
+        diversity_weight: of the loss that makes masks differ among themselves as much as real ones do.
+        soft_masks: whether Stage-I learns the share of each pixel that vessels cover, or two-valued masks.
+        calibrate: whether the threshold is set so that vessels cover as much as in the training masks; else it is 0.
+    """
+
+    architecture: Literal["dcgan", "resampling"] = "resampling"
+    latent_dim: Annotated[int, Field(ge=1, le=1024)] = 128
+    latent: Literal["normal", "uniform"] = "normal"
+    filters: Filters = 16
+    discriminator_filters: Filters = 16
+    max_filters: Filters = 256
+    norm: Literal["none", "batch", "instance"] = "instance"
+    augment: AugmentConfig = AugmentConfig()
+    diversity_weight: Weight = 4.0
+    soft_masks: bool = True
+    calibrate: bool = True
+
+
+class Stage2Config(StageConfig):
+    """Stage-II, the image GAN.
+
+    Attributes:
+        filters, discriminator_filters: channels of the first level.
+        norm: normalization of both networks.
+        upsampling: `transposed`, as in the paper, or `nearest`.
+        dropout: rate on the first three decoder levels while training.
+        style_dim: length of the style latent; 0 for one photograph a mask.
+        calibrate_styles: whether styles are drawn as those of the training photographs are distributed, rather than
+            from a standard normal distribution.
+        use_fov: whether the field of view is a second condition.
+        adversarial_weight, l1_weight, feature_weight: of the generator's losses.
+        kl_weight, style_weight: of the style's posterior, and of reading a drawn style back.
+        colour: strength of colour augmentation of the photographs; 0 turns it off.
+    """
+
+    filters: Filters = 32
+    discriminator_filters: Filters = 32
+    norm: Literal["batch", "instance"] = "instance"
+    upsampling: Literal["transposed", "nearest"] = "nearest"
+    dropout: Share = 0.0
+    style_dim: Annotated[int, Field(ge=0, le=256)] = 8
+    calibrate_styles: bool = True
+    use_fov: bool = True
+    adversarial_weight: Weight = 1.0
+    l1_weight: Weight = 100.0
+    feature_weight: Weight = 10.0
+    kl_weight: Weight = 0.1
+    style_weight: Weight = 5.0
+    colour: Share = 0.2
+
+
+class SegmenterConfig(TrainedConfig):
+    """The segmenter, a U-Net that finds the vessels of a photograph.
+
+    Attributes:
+        learning_rate: of Adam.
+        filters: channels at full resolution; doubled at each of `levels` halvings.
+        norm: `batch`, whose statistics stay the same from tile to tile, or `instance`.
+        dice_weight: of the Dice loss beside the cross-entropy.
+        augment: in place of `data.augment`: a segmenter gains from stronger changes than a generator.
+        colour: strength of colour augmentation; 0 turns it off.
+    """
+
+    batch_size: Positive = 8
+    steps: Positive | None = 2_000
+    ema_half_life: Weight = 1_000
+    learning_rate: Rate = 1e-3
+    filters: Filters = 16
+    levels: Annotated[int, Field(ge=1, le=5)] = 4
+    norm: Literal["batch", "instance"] = "batch"
+    dice_weight: Weight = 1.0
+    augment: AugmentConfig = AugmentConfig(
+        flip_horizontal=True, flip_vertical=True, rotation=30.0, zoom_in=0.2, zoom_out=0.1, shift=0.05
+    )
+    colour: Share = 0.2
+
+
+class Config(Section):
+    """A run's whole configuration, saved as `config.json` in its folder.
+
+    Attributes:
+        preset: the name of the preset that it began with.
+        size: pixels a side, a power of two from 32 to 1024.
+        seed: of weights, data order, latents and augmentation.
+        strategy: `auto`, `one`, `mirrored` or `multi_worker`.
+        precision: `float32`, `mixed_float16` or `mixed_bfloat16`; weights, losses and statistics stay float32.
+        xla: whether TensorFlow compiles clusters of operations with XLA.
+        steps_per_loop: steps in one call of the compiled training loop.
+        save_every, picture_every, validate_every: in steps.
+    """
+
+    preset: str
+    size: Size
+    seed: Annotated[int, Field(ge=0, lt=2**31)] = 0
+    strategy: Literal["auto", "one", "mirrored", "multi_worker"] = "auto"
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    xla: bool = False
+    steps_per_loop: Positive = 20
+    save_every: Positive = 500
+    picture_every: Positive = 500
+    validate_every: Positive = 500
+    data: DataConfig = DataConfig()
+    stage1: Stage1Config
+    stage2: Stage2Config
+    segmenter: SegmenterConfig = SegmenterConfig()
+
+
+def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Builds a configuration: the preset, then a YAML file, then `name=value` overrides.
+
+    Args:
+        preset: a name in `PRESETS`.
+        file: YAML with the same structure as the configuration; what it leaves out keeps the preset's value.
+        overrides: such as `stage1.batch_size=16`; values are YAML.
+
+    Raises:
+        SynthMedError: an unknown preset or field (the nearest valid name is given), or a value that is not allowed.
+    """
+    if preset not in PRESETS:
+        near = parsing.nearest(preset, PRESETS)
+        raise SynthMedError(f"There is no preset {preset!r}{near}; choose {parsing.listed(PRESETS)}.")
+    values = parsing.changed({"preset": preset} | PRESETS[preset], file, overrides)
+    if values["preset"] != preset:
+        raise SynthMedError(f"Option preset is {values['preset']!r} beside --preset {preset}; leave one of them out.")
+    return parsing.validate(Config, values)
+
+
+def config_from_json(text: str, origin: str) -> Config:
+    """Reads a saved configuration; `origin` names the file in the error's sentence."""
+    return parsing.from_json(Config, text, origin)

@@ -1,0 +1,1 @@
+"""The data doctor: what `synthmed data check` looks for."""

@@ -1,0 +1,160 @@
+"""The data doctor's look at files that belong together; each is read here, once, and little is kept of it."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from synthmed_tf.data import alignment
+from synthmed_tf.data.doctor import masks, photographs
+from synthmed_tf.data.doctor.bytes_check import look_at_bytes
+from synthmed_tf.data.doctor.duplicates import fingerprint
+from synthmed_tf.data.doctor.listing import Job
+from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding, from_error
+from synthmed_tf.data.preprocessing import square_around
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.images import read_image, read_mask
+
+
+@dataclass(frozen=True)
+class Looked:
+    """What is kept of a job.
+
+    Attributes:
+        job: which.
+        findings: what is wrong.
+        size: `(width, height)` of the photograph; None where it could not be read.
+        sums: SHA-256 of each file that could be read.
+        photograph_print, mask_print: `duplicates.fingerprint`; None where there is none.
+        misfit: what was found where the mask seems to be that of another photograph.
+    """
+
+    job: Job
+    findings: tuple[Finding, ...]
+    size: tuple[int, int] | None = None
+    sums: dict[Path, str] | None = None
+    photograph_print: np.ndarray | None = None
+    mask_print: np.ndarray | None = None
+    misfit: Finding | None = None
+
+
+def look(job: Job) -> Looked:
+    """Reads the files of a job and checks them; never raises."""
+    try:
+        looked = _look(job)
+    # The doctor goes on, whatever a library makes of a damaged file.
+    except Exception as error:
+        path = job.photograph or job.mask or job.fov
+        problem = f"could not be checked ({type(error).__name__}: {error})"
+        looked = Looked(job, (Finding(ERROR, str(path), problem, "look at it, and save it again as PNG"),))
+    if job.belongs:
+        return looked
+    softened = tuple(replace(f, severity=WARNING) if f.severity == ERROR else f for f in looked.findings)
+    return replace(looked, findings=softened)
+
+
+def _look(job: Job) -> Looked:
+    findings: list[Finding] = []
+    sums: dict[Path, str] = {}
+    photograph = _read(job.photograph, read_image, findings, sums)
+    mask, fov = (_read(path, read_mask, findings, sums) for path in (job.mask, job.fov))
+    if mask is not None:
+        findings += masks.check_values(job.mask)
+    if photograph is None:
+        if mask is not None and job.belongs:
+            findings += masks.check_share(job.mask, mask, np.ones_like(mask))
+        return Looked(job, tuple(findings), sums=sums)
+    size = (photograph.shape[1], photograph.shape[0])
+    for path, other in ((job.mask, mask), (job.fov, fov)):
+        findings += _other_size(path, other, job.photograph, size)
+    mask, fov = (other if other is not None and other.shape == size[::-1] else None for other in (mask, fov))
+    looked = Looked(job, tuple(findings), size, sums)
+    if not job.belongs:
+        return looked
+    if photographs.is_two_valued_grey(photograph):
+        problem, cure = "has two values only: it is a mask, or black and white", "put a photograph in its place"
+        return replace(looked, findings=(*findings, Finding(ERROR, str(job.photograph), problem, cure)))
+    return _look_closer(looked, photograph, mask, fov)
+
+
+def _read(path: Path | None, reader, findings: list[Finding], sums: dict[Path, str]) -> np.ndarray | None:
+    if path is None:
+        return None
+    found = look_at_bytes(path)
+    findings += found.findings
+    if not found.readable:
+        return None
+    sums[path] = found.sha256
+    try:
+        pixels = reader(path)
+        findings += found.damage
+        return pixels
+    except SynthMedError as error:
+        findings.append(from_error(path, error))
+        return None
+
+
+def _other_size(path: Path | None, other: np.ndarray | None, photograph: Path, size: tuple[int, int]) -> list[Finding]:
+    if other is None or other.shape == size[::-1]:
+        return []
+    sizes = f"{other.shape[1]}x{other.shape[0]} pixels but its photograph {photograph} has {size[0]}x{size[1]}"
+    turned = " (one of them is turned by 90 degrees)" if other.shape == size else ""
+    return [Finding(ERROR, str(path), f"has {sizes}{turned}", "give two files of one size")]
+
+
+def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None, fov: np.ndarray | None) -> Looked:
+    job = looked.job
+    field, findings = photographs.find_field(job.photograph, photograph, fov)
+    findings = [*looked.findings, *findings]
+    if field is None:
+        return replace(looked, findings=tuple(findings))
+    findings += photographs.check_size(job.photograph, field)
+    crop = square_around(field)
+    small = photographs.reduce_square(photograph, crop)
+    small_field = photographs.reduce_square(field.astype(np.uint8) * np.uint8(255), crop) >= 128
+    if not small_field.any():
+        problem, cure = "has a field of view without an inside", "give another file of it, or remove it"
+        return replace(looked, findings=(*findings, Finding(ERROR, str(job.fov or job.photograph), problem, cure)))
+    closer = photographs.check_light(job.photograph, small, small_field)
+    looked = replace(looked, photograph_print=fingerprint(small[..., 1], small_field))
+    misfit = None
+    if mask is not None:
+        closer += masks.check_share(job.mask, mask, field)
+        coverage = photographs.reduce_square(mask.astype(np.uint8) * np.uint8(255), crop)
+        # A black photograph or an inverted mask has been told; that they do not fit follows.
+        if all(finding.severity != ERROR for finding in closer):
+            misfit = _fit(job, small[..., 1], coverage, small_field, crop.side)
+        looked = replace(looked, mask_print=fingerprint(coverage, small_field))
+    findings += closer
+    return replace(looked, findings=tuple(findings), misfit=misfit)
+
+
+def _fit(job: Job, green: np.ndarray, coverage: np.ndarray, field: np.ndarray, side: int) -> Finding | None:
+    """Whether the mask lies on vessels that are darker than their surroundings."""
+    green = alignment.detail(green, field)
+    contrast = alignment.contrast(green, coverage, field)
+    if contrast is None or contrast >= alignment.CERTAIN:
+        return None
+    severity = ERROR if contrast < alignment.FITS else WARNING
+    place = alignment.best_place(green, coverage, field)
+    if place.is_elsewhere:
+        return Finding(
+            severity, str(job.mask), f"lies {_words(place, side)} its photograph", "move it back, or remove both"
+        )
+    if contrast >= alignment.DOUBTFUL:
+        return None
+    darker = "not darker" if severity == ERROR else "hardly darker"
+    problem = f"marks vessels that are {darker} than their surroundings in its photograph (contrast {contrast:.2f})"
+    return Finding(
+        severity, str(job.mask), problem, "check that it belongs to this photograph and is not moved or turned"
+    )
+
+
+def _words(place: alignment.Place, side: int) -> str:
+    down, right = round(place.down * side), round(place.right * side)
+    parts = [place.turn] if place.turn else []
+    if down:
+        parts.append(f"{abs(down)} pixels too {'low' if down > 0 else 'high'}")
+    if right:
+        parts.append(f"{abs(right)} pixels too far {'right' if right > 0 else 'left'}")
+    return f"{' and '.join(parts)} on"

@@ -1,0 +1,105 @@
+"""The data doctor's look at a photograph alone: light, size and field of view."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from synthmed_tf.data.alignment import SIDE
+from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding, from_error
+from synthmed_tf.data.preprocessing import derive_fov, square_around
+from synthmed_tf.data.sample import Crop
+from synthmed_tf.errors import SynthMedError
+
+BLACK, DARK = 16, 48
+"""Brightest channel, at the 99th percentile of the field of view; 197 and more in real photographs."""
+SATURATED, BURNT_OUT = 0.05, 0.5
+"""Share of the field with a green channel of 250 or more; at most 0.8 % in real photographs (red: up to 62 %)."""
+LOW_RESOLUTION = 128
+"""Pixels across the field of view."""
+AGREEMENT = 0.75
+"""Least overlap (intersection over union) of the field's file and the field seen; CHASE_DB1 has 0.94 and more."""
+
+
+def find_field(path: Path, photograph: np.ndarray, fov: np.ndarray | None) -> tuple[np.ndarray | None, list[Finding]]:
+    """The field of view, from its file or seen in the photograph.
+
+    Args:
+        path: the photograph's.
+        photograph: `(height, width, 3)`, uint8.
+        fov: `(height, width)`, bool; None where there is no file.
+
+    Returns:
+        The field `(height, width)`, bool, or None where there is none; and what is wrong with it.
+    """
+    try:
+        seen = derive_fov(photograph, str(path))
+    except SynthMedError as error:
+        return fov, [from_error(path, error)] if fov is None else []
+    if fov is None and seen.all():
+        problem = "has no dark border, so the whole picture is taken for the field of view"
+        return seen, [
+            Finding(WARNING, str(path), problem, "give field-of-view masks in fov/, or let it be if it is so")
+        ]
+    if fov is not None and not seen.all():
+        overlap = np.count_nonzero(seen & fov) / np.count_nonzero(seen | fov)
+        if overlap < AGREEMENT:
+            problem = f"shows another field of view than its file says (overlap {overlap:.0%})"
+            return fov, [Finding(WARNING, str(path), problem, "check the file in fov/, or remove it")]
+    return (seen if fov is None else fov), []
+
+
+def reduce_square(array: np.ndarray, crop: Crop) -> np.ndarray:
+    """Cuts the square around the field of view and reduces it to `alignment.SIDE` pixels.
+
+    Args:
+        array: `(height, width)` or `(height, width, 3)`, uint8.
+        crop: as `square_around` gives it; black is filled in beyond the border.
+    """
+    box = (crop.left, crop.top, crop.left + crop.side, crop.top + crop.side)
+    return np.asarray(Image.fromarray(array).crop(box).resize((SIDE, SIDE), Image.Resampling.BOX))
+
+
+def is_two_valued_grey(photograph: np.ndarray) -> bool:
+    """Whether a photograph `(height, width, 3)`, uint8, is a mask by mistake."""
+    red, green, blue = (photograph[..., i] for i in range(3))
+    if not (np.array_equal(red, green) and np.array_equal(red, blue)):
+        return False
+    counts = np.sort(np.bincount(green.ravel(), minlength=256))
+    return bool(counts[-2] > 0 and counts[-2:].sum() >= 0.99 * counts.sum())
+
+
+def check_light(path: Path, small: np.ndarray, field: np.ndarray) -> list[Finding]:
+    """Black, dark, saturated or blank photographs.
+
+    Args:
+        path: the photograph's.
+        small: `(SIDE, SIDE, 3)`, uint8: the square around the field.
+        field: `(SIDE, SIDE)`, bool, with at least one True.
+    """
+    inside = small[field]
+    bright = float(np.percentile(inside.max(axis=1), 99))
+    burnt = float(np.mean(inside[:, 1] >= 250))
+    if bright < BLACK:
+        return [Finding(ERROR, str(path), "is black", "export it again, or remove it with its mask")]
+    if burnt > BURNT_OUT:
+        return [Finding(ERROR, str(path), f"is white on {burnt:.0%} of the field of view", "remove it with its mask")]
+    findings = []
+    if bright < DARK:
+        problem = f"is very dark (its brightest parts reach {bright:.0f} of 255)"
+        findings.append(Finding(WARNING, str(path), problem, "look at it; remove it or expose it again"))
+    if burnt > SATURATED:
+        problem = f"is saturated: green is at its limit on {burnt:.0%} of the field of view"
+        findings.append(Finding(WARNING, str(path), problem, "look at it; remove it where vessels cannot be seen"))
+    if float(inside[:, 1].std()) < 1:
+        findings.append(Finding(WARNING, str(path), "is blank: it has one colour", "remove it with its mask"))
+    return findings
+
+
+def check_size(path: Path, field: np.ndarray) -> list[Finding]:
+    """Whether the field of view has enough pixels; `field` is `(height, width)`, bool."""
+    side = square_around(field).side
+    if side >= LOW_RESOLUTION:
+        return []
+    problem = f"has {side} pixels across the field of view, fewer than {LOW_RESOLUTION}"
+    return [Finding(WARNING, str(path), problem, "give the photograph in its original resolution")]

@@ -1,0 +1,1 @@
+"""From trained snapshots to the artifact: SavedModel, ONNX, card and parity."""

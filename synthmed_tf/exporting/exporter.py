@@ -1,0 +1,183 @@
+"""From a run's snapshots to an artifact that is proven to draw the same pictures in every runtime."""
+
+import hashlib
+import json
+import platform
+from collections.abc import Callable, Sequence
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf import __version__, files
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import artifact, label_visibility, parity, quantization, warmup
+from synthmed_tf.exporting.label_visibility import Measure
+from synthmed_tf.exporting.model_card import write_card
+from synthmed_tf.exporting.onnx_graph import write_onnx
+from synthmed_tf.models import factory
+from synthmed_tf.models.chained_generator import Chain
+from synthmed_tf.training import snapshot
+
+FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8")
+DEFAULT_FORMATS = FORMATS[:2]
+Say = Callable[[str], None]
+_SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8": "in int8"}
+
+
+def export(
+    run: Path,
+    out: Path,
+    formats: Sequence[str] = DEFAULT_FORMATS,
+    name: str | None = None,
+    licence: str = "not stated",
+    say: Say = lambda line: None,
+    latest: bool = False,
+) -> dict[str, Any]:
+    """Writes the artifact of a run, all of it or nothing.
+
+    Args:
+        run: a run's folder, with snapshots of both stages.
+        out: the artifact's folder; one that is there is replaced.
+        formats: of `FORMATS`; the last two are smaller files with a measured loss.
+        name: on the card; the folder's name where None.
+        licence: of the model, on the card.
+        say: takes lines for the user.
+        latest: whether the latest step of each stage is taken where there is a best one.
+
+    Returns:
+        The parity report.
+
+    Raises:
+        SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ by too
+            much, or a smaller file loses too much.
+    """
+    _check_formats(formats)
+    out = Path(out).resolve()
+    _refuse_other_folder(out)
+    folders = [Path(run) / stage for stage in ("stage1", "stage2")]
+    folders = [folder / "snapshot" if latest else snapshot.chosen(folder) for folder in folders]
+    masks, photographs = (snapshot.load(folder) for folder in folders)
+    say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
+    chain = make_chain(masks, photographs, Path(run))
+    card = _describe(masks, photographs, name or out.name, licence)
+    smaller = set(formats) & set(parity.MOST_LOSS)
+    measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
+    try:
+        with files.replaced_folder(out) as new:
+            return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
+    except OSError as error:
+        raise SynthMedError(
+            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out."
+        ) from error
+
+
+def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path) -> Chain:
+    """The chained generator of two snapshots.
+
+    Raises:
+        SynthMedError: they are of other stages or of different sizes, or their weights do not fit.
+    """
+    if (masks.stage, photographs.stage) != ("stage1", "stage2"):
+        raise SynthMedError(
+            f"In {run} the snapshots are of {masks.stage} and {photographs.stage}, not of stage1 and stage2; "
+            "put each into its own folder."
+        )
+    if masks.config.size != photographs.config.size:
+        sizes = f"stage1 draws {masks.config.size} pixels and stage2 {photographs.config.size}"
+        raise SynthMedError(f"In {run} {sizes}; train both at one size.")
+    mask_generator, image_generator = factory.mask_generator(masks.config), factory.image_generator(photographs.config)
+    snapshot.restore(mask_generator, masks, run / "stage1" / "snapshot")
+    snapshot.restore(image_generator, photographs, run / "stage2" / "snapshot")
+    config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
+    return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
+
+
+def _write(
+    chain: Chain, card: dict[str, Any], folder: Path, formats: Sequence[str], measure: Measure | None, say: Say
+) -> dict[str, Any]:
+    """Fills the artifact's folder, and returns the parity report."""
+    (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
+    if "savedmodel" in formats:
+        say("writing the SavedModel")
+        tf.saved_model.save(chain, str(folder / artifact.SAVEDMODEL), signatures=chain.signatures())
+        warmup.write(folder / artifact.SAVEDMODEL)
+    if set(formats) - {"savedmodel", "onnx-latent"}:
+        say("writing the ONNX file")
+        write_onnx(chain, folder / artifact.ONNX, card)
+    for form in formats:
+        if form in _SAID:
+            say(f"writing the ONNX file {_SAID[form]}")
+        if form == "onnx-latent":
+            write_onnx(chain, folder / artifact.ONNX_LATENT, card, "from_latent")
+        elif form in parity.MOST_LOSS:
+            quantization.write(folder / artifact.ONNX, folder / artifact.RUNTIMES[form], card, form)
+    if "onnx" not in formats:
+        (folder / artifact.ONNX).unlink(missing_ok=True)
+    say("comparing the runtimes")
+    report = parity.compare(chain, [_opened(chain, card, folder, form) for form in formats], measure)
+    (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    write_card(folder, card | {"parity": report})
+    return report
+
+
+def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> artifact.Artifact:
+    if form == "onnx-latent":
+        return parity.FromLatent(folder / artifact.ONNX_LATENT, card, chain)
+    return artifact.open_artifact(folder, form)
+
+
+def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, licence: str) -> dict[str, Any]:
+    return {
+        "kind": artifact.KIND,
+        "name": name,
+        "schema": 1,
+        "model_sha256": _identity(masks, photographs),
+        "size": masks.config.size,
+        "latent_dim": masks.config.stage1.latent_dim,
+        "style_dim": photographs.config.stage2.style_dim,
+        "threshold": masks.threshold,
+        "synthetic": True,
+        "licence": licence,
+        "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "data": {"stage1": masks.data, "stage2": photographs.data},
+        "steps": {"stage1": masks.step, "stage2": photographs.step},
+        "evaluation": "not evaluated",
+        "config": masks.config.model_dump(mode="json") | {"stage2": photographs.config.stage2.model_dump(mode="json")},
+        "versions": {"synthmed_tf": __version__, "python": platform.python_version()}
+        | {package: metadata.version(package) for package in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")},
+    }
+
+
+def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
+    """SHA-256 over all that decides the pictures: configurations, weights, threshold, styles and field of view."""
+    digest = hashlib.sha256()
+    for part in (masks, photographs):
+        section = getattr(part.config, part.stage)
+        facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
+        digest.update(json.dumps(facts, sort_keys=True).encode())
+        styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
+        for array in [*part.weights, *styles]:
+            digest.update(np.ascontiguousarray(array, np.float32))
+    digest.update(np.ascontiguousarray(masks.fov))
+    return digest.hexdigest()
+
+
+def _check_formats(formats: Sequence[str]) -> None:
+    unknown = sorted(set(formats) - set(FORMATS))
+    if unknown or not formats:
+        found = f"There is no format {unknown[0]!r}" if unknown else "No format is given"
+        raise SynthMedError(f"{found}; choose from {', '.join(FORMATS)}.")
+
+
+def _refuse_other_folder(out: Path) -> None:
+    """An artifact may be replaced; anything else that is there may not."""
+    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+        return
+    try:
+        artifact.read_card(out)
+    except SynthMedError:
+        raise SynthMedError(f"{out} is there and is not an artifact; choose another --out or empty it.") from None

@@ -1,0 +1,71 @@
+"""How well photographs show their masks: what a smaller graph must not lose."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import scipy.ndimage
+import tensorflow as tf
+
+from synthmed_tf.metrics import segmentation
+from synthmed_tf.models.segmenter import probabilities
+from synthmed_tf.segmentation import labelling
+
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A measure of photographs against their masks; more is better.
+
+    Attributes:
+        name: of the measure.
+        of: takes masks `(n, size, size, 1)` and photographs `(n, size, size, 3)`, uint8, and gives a mean.
+    """
+
+    name: str
+    of: Callable[[np.ndarray, np.ndarray], float]
+
+
+def of_run(run: Path, inside: np.ndarray) -> Measure:
+    """The Dice of what the run's segmenter finds; where it has none, the contrast of the vessels.
+
+    Args:
+        run: a run's folder.
+        inside: the field of view, `(size, size, 1)`, bool.
+
+    Raises:
+        SynthMedError: the run's segmenter is damaged.
+    """
+    if not any((Path(run) / "segmenter" / part).is_dir() for part in ("best", "snapshot")):
+        return Measure(
+            "local contrast of vessels in green", lambda masks, photographs: contrast(masks, photographs, inside)
+        )
+    segmenter, _ = labelling.open_segmenter(run)
+    return Measure(
+        "Dice of the run's segmenter", lambda masks, photographs: _dice(segmenter, masks, photographs, inside)
+    )
+
+
+def contrast(masks: np.ndarray, photographs: np.ndarray, inside: np.ndarray) -> float:
+    """How much darker vessels are than the rest, in green, as a share of the whole range: in [-1, 1].
+
+    The mean of the surroundings (a sixteenth of the side each way) is taken off, since light varies over a photograph.
+    """
+    green, vessel = photographs[..., 1] / 255.0, (masks >= 128)[..., 0]
+    side = green.shape[-1] // 8 + 1
+    darker = scipy.ndimage.uniform_filter(green, (0, side, side)) - green
+    return float(darker[vessel].mean() - darker[~vessel & inside[..., 0]].mean())
+
+
+def _dice(segmenter, masks: np.ndarray, photographs: np.ndarray, inside: np.ndarray) -> float:
+    dice = []
+    for start in range(0, len(masks), _BATCH):
+        seen = tf.constant(photographs[start : start + _BATCH] / np.float32(127.5) - np.float32(1.0), tf.float32)
+        found = probabilities(segmenter, seen).numpy() >= 0.5
+        dice += [
+            segmentation.f1(truth >= 128, there, inside)
+            for truth, there in zip(masks[start : start + _BATCH], found, strict=True)
+        ]
+    return float(np.mean(dice))

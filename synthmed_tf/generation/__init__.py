@@ -1,0 +1,1 @@
+"""Synthetic sets: generated, written, resumed and verified."""

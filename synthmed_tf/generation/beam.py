@@ -1,0 +1,131 @@
+"""Draws a set in shards on a cluster, through Apache Beam: any runner (Flink, Spark, Dataflow, or one machine).
+
+An element is the number of a shard, and inference draws and writes that shard. Pictures never travel between the
+workers, and a shard is what makes the same bytes wherever it is drawn; both would be lost with an element a pair.
+The workers need the artifact and the set's folder under the same paths.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import apache_beam
+from apache_beam.ml.inference.base import ModelHandler, RunInference
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from synthmed_tf import files
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting.artifact import Artifact, open_artifact
+from synthmed_tf.generation import shards, stream
+from synthmed_tf.generation.plan import Plan
+
+
+class ShardHandler(ModelHandler[int, int, Artifact]):
+    """Opens the artifact once in each process, and draws the shards that come to it.
+
+    Attributes:
+        model: the artifact's folder.
+        plan: of the set.
+        out: the set's folder, with its card.
+        workers: threads of each process that encode and write.
+    """
+
+    def __init__(self, model: str | Path, plan: Plan, out: str | Path, workers: int = stream.WORKERS):
+        super().__init__(min_batch_size=1, max_batch_size=1)
+        self.model = str(model)
+        self.plan = plan
+        self.out = str(out)
+        self.workers = workers
+
+    def load_model(self) -> Artifact:
+        return open_artifact(self.model, self.plan.runtime)
+
+    def run_inference(
+        self, batch: Sequence[int], model: Artifact, inference_args: Mapping[str, Any] | None = None
+    ) -> Iterator[int]:
+        """Draws shards. One that is drawn twice, after a failure or at once by two, has the same files both times.
+
+        Yields:
+            How many pairs each has.
+        """
+        for shard in batch:
+            shards.draw_shard(model, self.plan, shard, Path(self.out), self.workers)
+            yield len(self.plan.indices(shard))
+
+    def get_num_bytes(self, batch: Sequence[int]) -> int:
+        return 8 * len(batch)
+
+    def get_metrics_namespace(self) -> str:
+        return "synthmed"
+
+
+def draw(
+    opened: Artifact,
+    model: Path,
+    plan: Plan,
+    out: Path,
+    runner: str,
+    options: Sequence[str] = (),
+    repair: bool = False,
+    workers: int = stream.WORKERS,
+) -> int:
+    """Draws what is missing of a set, and writes what stands beside the shards.
+
+    Args:
+        opened: the artifact.
+        model: its folder, which the workers open.
+        plan: of the set.
+        out: the set's folder, made where it is missing.
+        runner: Beam's name for it, such as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
+        options: of the pipeline, as Beam takes them on the command line.
+        repair: whether to read what is there, and to draw again what has changed.
+        workers: threads of each process that encode and write.
+
+    Returns:
+        How many pairs were drawn.
+
+    Raises:
+        SynthMedError: the folder holds something else or cannot be written, or the pipeline failed.
+    """
+    out = Path(out)
+    with files.failing_clearly(out):
+        shards.prepare(opened, plan, out)
+        needed = [shard for shard in range(plan.shards) if not shards.is_whole(plan, shard, out, repair)]
+        if needed:
+            run(ShardHandler(model, plan, out, workers), needed, runner, options)
+        missing = shards.missing(plan, out)
+        if missing:
+            raise SynthMedError(
+                f"{len(missing)} shards, the first of them {missing[0]}, are not in {out} on this machine; the workers "
+                "need that folder under the same path. Run the same command again for what is missing."
+            )
+        shards.finish(plan, out)
+    return sum(len(plan.indices(shard)) for shard in needed)
+
+
+def run(handler: ShardHandler, numbers: Iterable[int], runner: str, options: Sequence[str] = ()) -> None:
+    """Runs the pipeline to its end.
+
+    Args:
+        handler: draws.
+        numbers: of the shards, in any order.
+        runner, options: as of `draw`.
+
+    Raises:
+        SynthMedError: there is no such runner, or the pipeline failed; what is finished is kept.
+    """
+    try:
+        with apache_beam.Pipeline(runner, PipelineOptions(list(options))) as pipeline:
+            (
+                pipeline
+                | "shards" >> apache_beam.Create(list(numbers))
+                | "spread" >> apache_beam.Reshuffle()
+                | "draw" >> RunInference(handler)
+            )
+    except Exception as error:  # each runner has its own errors, with the worker's inside
+        lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+        said = next((line for line in reversed(lines) if "Error" in line), lines[0])
+        raise SynthMedError(
+            f"The pipeline failed on {runner} ({said[:300]}); put it right and run the same command again: what is "
+            "finished is kept."
+        ) from error

@@ -1,0 +1,12 @@
+"""The formats of sets: a module each, with a class `Writer`, which imports what it needs when it writes."""
+
+import importlib
+
+from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
+
+__all__ = ["Line", "Pair", "ShardWriter", "writer"]
+
+
+def writer(name: str) -> type[ShardWriter]:
+    """The class that writes a format, by its name."""
+    return importlib.import_module(f"{__name__}.{name}").Writer

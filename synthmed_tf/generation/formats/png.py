@@ -1,0 +1,49 @@
+"""Plain PNG pairs, as `synthmed evaluate` and `synthmed filter` read them.
+
+images/00000042.png  masks/00000042.png
+"""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from synthmed_tf import images
+from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
+
+FOLDERS = ("images", "masks")
+
+
+def file_name(index: int) -> str:
+    """Of a pair's photograph and of its mask, in `FOLDERS`."""
+    return f"{index:08d}.png"
+
+
+def encode(pair: Pair, seed: int, model_sha256: str) -> tuple[Line, dict[str, bytes]]:
+    """A pair's line in the manifest, and its two files by their places in the set."""
+    contents = {f"{folder}/{file_name(pair.index)}": b"" for folder in FOLDERS}
+    line: Line = {"index": pair.index, "seed": seed, "model_sha256": model_sha256}
+    for folder, name, pixels in zip(FOLDERS, contents, (pair.photograph, pair.mask), strict=True):
+        content = contents[name] = images.encode_png(pixels)
+        line |= {f"{folder}_sha256": hashlib.sha256(content).hexdigest(), f"{folder}_size": len(content)}
+    return line | {"vessel_share": round(float(np.mean(pair.mask >= 128)), 5)}, contents
+
+
+class Writer(ShardWriter):
+    """A line of its manifest is a pair: `index`, `seed`, `model_sha256`, `vessel_share`, and of both files
+    `images_sha256`, `images_size`, `masks_sha256`, `masks_size`.
+    """
+
+    def __init__(self, folder: Path, plan, shard: int):
+        super().__init__(folder, plan, shard)
+        for name in FOLDERS:
+            (folder / name).mkdir()
+
+    def encode(self, pair: Pair) -> Line:
+        line, contents = encode(pair, self.plan.seed, self.plan.model_sha256)
+        for name, content in contents.items():
+            (self.folder / name).write_bytes(content)
+        return line
+
+    def add(self, encoded: Line) -> list[Line]:
+        return [encoded]

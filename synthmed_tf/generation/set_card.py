@@ -1,0 +1,93 @@
+"""The card of a synthetic set, `card.json`: what drew it, and, of a set in shards, its plan."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from synthmed_tf import __version__, files
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting.artifact import Artifact
+from synthmed_tf.generation.plan import Plan
+
+KIND = "synthetic set"
+FILE = "card.json"
+
+
+def make(opened: Artifact, seed: int, plan: Plan | None = None) -> dict[str, Any]:
+    """What the card of a set says."""
+    card = {
+        "kind": KIND,
+        "model_sha256": opened.model_sha256,
+        "precision": opened.precision,
+        "seed": seed,
+        "size": opened.card["size"],
+        "synthetic": True,
+        "licence": opened.card["licence"],
+        "data": opened.card["data"],
+        "evaluation": "not evaluated",
+        "made_with": f"synthmed_tf {__version__}",
+    }
+    return card if plan is None else card | {"plan": plan.facts()}
+
+
+def place(card: dict[str, Any], out: Path) -> None:
+    """Makes the set's folder with its card, or sees that it is there. May be called by many at once.
+
+    Raises:
+        SynthMedError: the folder holds something else, or another set.
+        OSError: it cannot be written.
+    """
+    if out.exists() and any(not path.name.endswith(files.PART) for path in out.iterdir()):
+        check_same_set(out, card)
+        return
+    out.mkdir(parents=True, exist_ok=True)
+    if not files.create_text(out / FILE, json.dumps(card, indent=2) + "\n"):
+        check_same_set(out, card)  # another job was quicker
+
+
+def read(folder: Path, otherwise: str = "choose another --out or empty it") -> dict[str, Any]:
+    """The card of a set.
+
+    Args:
+        folder: the set.
+        otherwise: what to do where it is none.
+
+    Raises:
+        SynthMedError: the folder holds no set, or a damaged card.
+    """
+    try:
+        card = json.loads((folder / FILE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        card = None
+    except (OSError, ValueError) as error:
+        raise SynthMedError(f"{folder / FILE} is damaged ({error}); {otherwise}.") from error
+    if not isinstance(card, dict) or card.get("kind") != KIND:
+        raise SynthMedError(f"{folder} is there and is not a synthetic set; {otherwise}.")
+    return card
+
+
+def plan_of(card: dict[str, Any]) -> Plan | None:
+    """The plan of a set in shards. A filtered set has the plan of the one that it came from, and no shards.
+
+    Raises:
+        SynthMedError: it is damaged.
+    """
+    return Plan.from_facts(card["plan"]) if "plan" in card and "filtered" not in card else None
+
+
+def check_same_set(out: Path, card: dict[str, Any]) -> None:
+    """Raises SynthMedError where a folder holds something else than the set of this card."""
+    there = read(out)
+    if "filtered" in there:
+        raise SynthMedError(f"{out} is a filtered set, to which nothing can be added; choose another --out.")
+    planned, plan = there.get("plan"), card.get("plan")
+    if (planned is None) != (plan is None):
+        found = f"in {planned.get('shards')} shards of {planned.get('format')}" if planned else "of png without shards"
+        raise SynthMedError(f"{out} holds a set {found}; name the same --format and --shards, or another --out.")
+    facts = [(there, card)] + ([(planned, plan)] if plan else [])
+    for old, new in facts:
+        for name in ("model_sha256", "precision", "seed") if new is card else new:
+            if old.get(name, "float32" if name == "precision" else None) != new[name]:
+                raise SynthMedError(
+                    f"{out} holds a set with {name} {old.get(name)}, not {new[name]}; choose another --out."
+                )

@@ -1,0 +1,68 @@
+"""Pairs as they come from an artifact, encoded while the next ones are drawn."""
+
+import itertools
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import numpy as np
+
+from synthmed_tf.exporting.artifact import Artifact
+from synthmed_tf.generation.formats.base import Pair
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+WORKERS = max(1, os.cpu_count() or 1)
+_BATCHES_AHEAD = 4
+
+
+def encoded(
+    opened: Artifact,
+    seed: int,
+    indices: Iterable[int],
+    encode: Callable[[Pair], Result],
+    batch_size: int = 16,
+    workers: int = WORKERS,
+) -> Iterator[Result]:
+    """Draws pairs, and encodes them in threads meanwhile.
+
+    The pictures in memory are a few batches, however many pairs there are and however slow the disk is.
+
+    Args:
+        opened: the artifact.
+        seed: of the endless set.
+        indices: in it.
+        encode: called in `workers` threads.
+        batch_size: pairs drawn at once.
+        workers: threads.
+
+    Yields:
+        What `encode` gave, in the order of the indices.
+    """
+    return parallel(encode, _drawn(opened, seed, indices, batch_size), workers, _BATCHES_AHEAD * batch_size)
+
+
+def parallel(
+    function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS, ahead: int = 64
+) -> Iterator[Result]:
+    """Calls a function in threads; at the most `ahead` results wait. Yields them in the order of the items.
+
+    When it ends early, what was begun is brought to an end.
+    """
+    waiting = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        for item in items:
+            waiting.append(pool.submit(function, item))
+            if len(waiting) > ahead:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _drawn(opened: Artifact, seed: int, indices: Iterable[int], batch_size: int) -> Iterator[Pair]:
+    indices = iter(indices)
+    while batch := list(itertools.islice(indices, batch_size)):
+        drawn = opened.pixels(np.full(len(batch), seed, np.int64), np.array(batch, np.int64))
+        yield from map(Pair, batch, *drawn)

@@ -1,0 +1,165 @@
+"""`synthmed verify`: is a set, to the last byte, what its manifest says?
+
+Every file is read, nothing is written, and TensorFlow is not needed. The card is not checked: people may add to it.
+"""
+
+import functools
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from synthmed_tf import files, images
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.generation import manifest, set_card, shards, stream, synthesis
+from synthmed_tf.generation.formats.base import Line
+from synthmed_tf.generation.plan import Plan
+
+_AGAIN = "run the same synthmed generate command again"
+_REPAIR = "run the same synthmed generate command with --repair"
+_FILTER = "run the same synthmed filter command into another folder"
+_AHEAD = 256
+
+Check = tuple[str, Callable[[], str | None]]
+"""A file's place in the set, and what tells what is wrong with it (None: nothing)."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What is wrong with a file.
+
+    Attributes:
+        file: its place in the set.
+        what: is wrong.
+        cure: what to do.
+    """
+
+    file: str
+    what: str
+    cure: str
+
+    def __str__(self) -> str:
+        return f"{self.file} {self.what}; {self.cure}."
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What was found.
+
+    Attributes:
+        good: how many files are as they should be.
+        problems: with the others; those that do not belong to the set come last.
+    """
+
+    good: int
+    problems: tuple[Problem, ...]
+
+
+def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
+    """Looks for files of a set that are missing, changed, left half-written, or do not belong to it.
+
+    Args:
+        folder: a set that `synthmed generate` or `synthmed filter` wrote, in any format.
+        progress: called with (done, total), in files.
+
+    Raises:
+        SynthMedError: it is no set, or its card or manifest cannot be read.
+    """
+    folder = Path(folder)
+    card = set_card.read(folder, "name the folder that synthmed generate wrote")
+    filtered = "filtered" in card
+    plan = set_card.plan_of(card)
+    checks = _of_pairs(folder) if plan is None else _of_shards(folder, plan)
+    strangers = set(_walk(folder)) - {set_card.FILE}
+    total, good, problems = len(strangers), 0, []
+    for file, fault in stream.parallel(lambda check: (check[0], check[1]()), checks, ahead=_AHEAD):
+        strangers.discard(file)
+        progress(total - len(strangers), total)
+        if fault is None:
+            good += 1
+        else:
+            cure = _FILTER if filtered else _AGAIN if fault == manifest.MISSING else _REPAIR
+            problems.append(Problem(file, fault, cure))
+    return Verified(good, (*problems, *map(_stranger, sorted(strangers))))
+
+
+def _of_pairs(folder: Path) -> Iterator[Check]:
+    """What a set without shards should hold."""
+    path = folder / manifest.FILE
+    if not path.is_file():
+        yield manifest.FILE, lambda: manifest.MISSING
+        return
+    damaged, pairs = 0, 0
+    with open(path, "rb") as lines:
+        for line in map(synthesis.parse_line, lines):
+            damaged += line is None
+            listed = manifest.files_of(line) if line else []
+            pairs += bool(listed)
+            yield from _files(folder, listed)
+    yield manifest.FILE, lambda: f"has {damaged} damaged line(s)" if damaged else None
+    if pairs:
+        yield shards.PREVIEW, lambda: _unreadable(folder / shards.PREVIEW)
+
+
+def _of_shards(folder: Path, plan: Plan) -> Iterator[Check]:
+    """What a set in shards should hold."""
+    whole = True
+    for shard in range(plan.shards):
+        fault = None
+        try:
+            lines = list(shards.read_record(plan, shard, folder))  # all: that they are true is known at the end
+        except FileNotFoundError:
+            fault = manifest.MISSING
+        except SynthMedError:
+            fault = "is damaged"
+        else:
+            yield from (check for line in lines for check in _files(folder, manifest.files_of(line)))
+        whole &= fault is None
+        yield shards.record_path(Path(), plan, shard).as_posix(), functools.partial(str, fault) if fault else _nothing
+    if whole:
+        for name, parts in shards.beside(plan, folder):
+            fault = _other_than(folder / name, parts)
+            yield name, functools.partial(str, fault) if fault else _nothing
+
+
+def _files(folder: Path, listed: Iterable[Line]) -> Iterator[Check]:
+    for file in listed:
+        yield file["file"], functools.partial(manifest.fault, folder, file, read=True)
+
+
+def _nothing() -> None:
+    """Is wrong."""
+
+
+def _other_than(path: Path, parts: Iterable[bytes]) -> str | None:
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(part)
+    if not path.is_file():
+        return manifest.MISSING
+    return None if files.sha256(path) == digest.hexdigest() else manifest.CHANGED
+
+
+def _unreadable(path: Path) -> str | None:
+    if not path.is_file():
+        return manifest.MISSING
+    try:
+        images.read_image(path)
+    except SynthMedError:
+        return "is damaged"
+    return None
+
+
+def _stranger(file: str) -> Problem:
+    name = file.rpartition("/")[2]
+    if file.startswith(f"{shards.DRAWING}/") or name.endswith(files.PART) or name == synthesis.LOCK:
+        return Problem(file, "is left of a job", "delete it, unless that is still running")
+    return Problem(file, "does not belong to the set", "delete it")
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    """The files in a folder, by their places in it."""
+    for place, _, names in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        yield from ((inside / name).as_posix() for name in names)

@@ -1,0 +1,104 @@
+"""The chained generator, latent to mask to photograph, with the functions that are served beside it."""
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.config.schema import Config
+from synthmed_tf.models import latents, layers
+from synthmed_tf.models.style_prior import StylePrior
+
+
+class Chain(tf.Module):
+    """Both generators as one graph.
+
+    Every input has the same first dimension n, and every row depends on that row's inputs alone. A picture is known by
+    its (seed, index), and is the same in whatever batch it is drawn.
+
+    Attributes:
+        serving_default: seed, index `(n,)` int64 to `mask_bytes`, `image_bytes` `(n,)`, encoded PNG.
+        pixels: the same to `mask` `(n, size, size, 1)` uint8 in {0, 255} and `image` `(n, size, size, 3)` uint8.
+        from_latent: latent `(n, latent_dim)` float32 (and style `(n, style_dim)`, where there is one) to the same.
+        translate: mask `(n, size, size, 1)` uint8 (128 and more is vessel), seed, index to `image`: Stage-II alone.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        mask_generator: keras.Model,
+        image_generator: keras.Model,
+        threshold: float,
+        fov: np.ndarray,
+        styles: StylePrior | None = None,
+    ):
+        """Makes the functions; nothing is traced yet.
+
+        Args:
+            config: of the run.
+            mask_generator, image_generator: with their averaged weights.
+            threshold: coverage in [-1, 1] above which a pixel is vessel.
+            fov: `(size, size, 1)` uint8 in {0, 255}.
+            styles: what styles are drawn from; a standard normal distribution where None. Whoever gives a style gives
+                standard normal numbers in any case.
+        """
+        super().__init__(name="synthmed")
+        self.config = config
+        # A SavedModel holds the variables alone: Keras would add functions of its own, which cannot take two inputs.
+        self._networks = SimpleNamespace(mask=mask_generator, image=image_generator)
+        self._weights = layers.plain_variables(mask_generator) + layers.plain_variables(image_generator)
+        self.threshold = threshold
+        self._inside = np.asarray(fov) >= 128
+        self._styles = styles
+        seed, index = tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")
+        latent = tf.TensorSpec((None, config.stage1.latent_dim), tf.float32, "latent")
+        style = [tf.TensorSpec((None, config.stage2.style_dim), tf.float32, "style")] if config.stage2.style_dim else []
+        mask = tf.TensorSpec((None, config.size, config.size, 1), tf.uint8, "mask")
+        self.serving_default = tf.function(self._serving_default, input_signature=[seed, index])
+        self.pixels = tf.function(self._pixels, input_signature=[seed, index])
+        self.from_latent = tf.function(self._from_latent, input_signature=[latent, *style])
+        self.translate = tf.function(self._translate, input_signature=[mask, seed, index])
+
+    def signatures(self) -> dict:
+        """The functions by the name that a server knows them by."""
+        names = ("serving_default", "pixels", "from_latent", "translate")
+        return {name: getattr(self, name) for name in names}
+
+    def _serving_default(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        drawn = self._pixels(seed, index)
+        return {
+            "mask_bytes": tf.io.encode_png(drawn["mask"]),
+            "image_bytes": tf.io.encode_png(drawn["image"]),
+        }
+
+    def _pixels(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        stage = self.config.stage1
+        latent = latents.draw(seed, index, stage.latent_dim, latents.LATENT, stage.latent)
+        return self._from_latent(latent, self._style(seed, index))
+
+    def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+        coverage = self._networks.mask(latent, training=False)
+        vessel = (coverage > self.threshold) & self._inside
+        return {"mask": tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))} | self._photograph(
+            vessel, style
+        )
+
+    def _translate(self, mask: tf.Tensor, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
+        vessel = (tf.cast(mask, tf.int32) >= 128) & self._inside
+        return self._photograph(vessel, self._style(seed, index))
+
+    def _style(self, seed: tf.Tensor, index: tf.Tensor) -> tf.Tensor | None:
+        dim = self.config.stage2.style_dim
+        return latents.draw(seed, index, dim, latents.STYLE) if dim else None
+
+    def _photograph(self, vessel: tf.Tensor, style: tf.Tensor | None) -> dict[str, tf.Tensor]:
+        condition = tf.where(vessel, 1.0, -1.0)
+        if self.config.stage2.use_fov:
+            fov = tf.constant(np.where(self._inside, 1.0, -1.0)[None], tf.float32)
+            condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
+        if self._styles is not None:
+            style = self._styles.style(style)
+        photograph = self._networks.image(condition, style, training=False)
+        levels = tf.round((photograph + 1.0) * 127.5)
+        return {"image": tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)}

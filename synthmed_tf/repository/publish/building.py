@@ -1,0 +1,215 @@
+"""Builds all that a version's folder holds, from a set and what its publisher says of it."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+import pydantic
+
+from synthmed_tf import __version__, files
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation.report import Report
+from synthmed_tf.generation import set_card
+from synthmed_tf.repository.entry import ENTRY, Entry, File, Row
+from synthmed_tf.repository.publish import croissant, evidence, generator, packing, previews, readme, redaction
+from synthmed_tf.repository.publish.plain_set import DrawnSet
+
+Progress = Callable[[int, int], None]
+
+_SAID = ("name", "version", "title", "description", "creators", "licence", "keywords", "organ", "modality")
+_SAID_OF_DATA = ("name", "licence", "attribution", "url")
+_ROLES = {evidence.FOLDER: "report", generator.FOLDER: "generator", previews.FOLDER: "preview"}
+_URL = re.compile(r"https?://[^\s<>\"{}|\\^`]+")
+_SHOWN = 60
+_LINE = "write 1 to 300 characters"
+_RULES = {
+    "name": "use lower-case letters, digits and single hyphens, 64 characters at most, such as retina-chase",
+    "version": "write three numbers, such as 1.0.0",
+    "description": "write 10,000 characters at most",
+    "data_attribution": "write 10,000 characters at most",
+}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is published.
+
+    Attributes:
+        set: the folder of plain pairs that `synthmed generate` or `synthmed filter` wrote.
+        name, version: `retina-chase` and `1.0.0`.
+        title, licence, creators, description, keywords, organ, modality: of the set, as in `Entry`.
+        published: when, in UTC.
+        data_name, data_licence, data_attribution, data_url: of the training data; None is not stated.
+        report: the folder of the judge's report on this very set; None where it was not evaluated.
+        artifact: the folder of the artifact that drew it, if that is to be shared.
+        formats: of `packing.FORMATS`.
+        full_report: whether the report is published as it is, with names of patients and files of the training data.
+    """
+
+    set: Path
+    name: str
+    version: str
+    title: str
+    licence: str
+    creators: tuple[str, ...]
+    published: datetime
+    description: str = ""
+    keywords: tuple[str, ...] = ()
+    organ: str = "retina"
+    modality: str = "fundus photography"
+    data_name: str | None = None
+    data_licence: str | None = None
+    data_attribution: str | None = None
+    data_url: str | None = None
+    report: Path | None = None
+    artifact: Path | None = None
+    formats: tuple[str, ...] = packing.DEFAULT_FORMATS
+    full_report: bool = False
+
+
+def build(request: Request, folder: Path, progress: Progress = lambda done, total: None) -> Entry:
+    """Writes all files of a version, `entry.json` last.
+
+    The same request gives the same bytes, except where another version of a library encodes differently.
+
+    Args:
+        request: what is published.
+        folder: an empty one. After an error it holds a part of a version, which whoever made the folder throws away.
+        progress: called with (done, total), in pairs.
+
+    Raises:
+        SynthMedError: a field, the set, the report or the artifact does not allow it; the sentence says why.
+        OSError: the folder cannot be written.
+    """
+    folder = Path(folder)
+    if any(folder.iterdir()):
+        raise SynthMedError(f"{folder} is not empty; name an empty folder to build a version in.")
+    parts = _opened(request)
+    entry = _filled(request, parts, folder, progress)
+    entry = entry.model_copy(update={"files": _listed(folder)})
+    readme.write(entry, parts.drawn.card, parts.artifact_card, folder)
+    croissant.write(entry, folder)
+    entry = entry.model_copy(update={"files": _listed(folder, entry.files)})
+    files.write_text(folder / ENTRY, entry.model_dump_json(indent=2) + "\n")
+    return entry
+
+
+def row(entry: Entry) -> Row:
+    """What the search index says of an entry."""
+    same = {name: getattr(entry, name) for name in Row.model_fields.keys() & Entry.model_fields.keys()}
+    judged = entry.evaluation
+    found = {
+        "bytes": sum(file.size for file in entry.files),
+        "verdict": judged.verdict if judged else None,
+        "verdicts": {answer.question: answer.state for answer in judged.verdicts} if judged else {},
+        "generator": entry.generator is not None,
+    }
+    return Row(**same | found)
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """What is published, opened and found to be in order: `entry` is without previews, generator and files."""
+
+    drawn: DrawnSet
+    report: Report | None
+    artifact_card: dict[str, Any] | None
+    entry: Entry
+
+
+def _opened(request: Request) -> _Parts:
+    packing.check_formats(request.formats)
+    drawn, report, card = DrawnSet(request.set), None, None
+    if request.report is not None:
+        report = evidence.read(Path(request.report), drawn.folder, drawn.fingerprint, request.full_report)
+    entry = _draft(request, drawn, report)
+    if request.artifact is not None:
+        card = generator.check(Path(request.artifact), entry.model_sha256, drawn.folder)
+    return _Parts(drawn, report, card, entry)
+
+
+def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -> Entry:
+    """Writes everything but the descriptions."""
+    entry, shared = parts.entry, None
+    verdict = entry.evaluation.verdict.value if entry.evaluation else evidence.NOT_EVALUATED
+    pairs = packing.pack(parts.drawn, entry.formats, folder, previews.chosen(parts.drawn.indices), progress)
+    shown = previews.write(pairs, folder)
+    card = redaction.set_card(parts.drawn.card, verdict)
+    files.write_text(folder / set_card.FILE, json.dumps(card, indent=2) + "\n")
+    if parts.report is not None:
+        evidence.write(parts.report, Path(request.report), folder, request.full_report)
+    if parts.artifact_card is not None:
+        attacked = evidence.attacked_generator(parts.report)
+        shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, entry.name, verdict, attacked)
+    return entry.model_copy(update={"previews": shown, "generator": shared})
+
+
+def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
+    """The entry with all that is known before anything is written.
+
+    Raises:
+        SynthMedError: a field of the request is not as it has to be.
+    """
+    _check(request)
+    said = {name: getattr(request, name) for name in _SAID}
+    said["training_data"] = {name: getattr(request, f"data_{name}") for name in _SAID_OF_DATA}
+    said["training_data"]["facts"] = redaction.training_facts(drawn.card["data"])
+    found = {name: drawn.card[name] for name in ("size", "model_sha256", "seed")} | {
+        "published": request.published.astimezone(timezone.utc),
+        "count": len(drawn.indices),
+        "precision": drawn.card.get("precision", "float32"),
+        "first_index": drawn.indices[0],
+        "last_index": drawn.indices[-1],
+        "formats": [name for name in packing.FORMATS if name in request.formats],
+        "evaluation": evidence.evaluation(report),
+        "generator": None,
+        "thumbnail": previews.THUMBNAIL,
+        "previews": (),
+        "made_with": f"synthmed_tf {__version__}",
+        "files": (),
+    }
+    try:
+        return Entry.model_validate(said | found)
+    except pydantic.ValidationError as error:
+        raise SynthMedError(_complaint(error)) from error
+
+
+def _check(request: Request) -> None:
+    """What the entry's own model does not see."""
+    if request.published.utcoffset() is None:
+        raise SynthMedError(f"Field published is {request.published}, without a time zone; give it in UTC.")
+    if not request.creators:
+        raise SynthMedError("Field creators is empty; name who made the set.")
+    if request.data_url is not None and not _URL.fullmatch(request.data_url):
+        raise SynthMedError(
+            f"Field data_url is {request.data_url[:_SHOWN]!r}; write an address such as https://example.org/."
+        )
+
+
+def _complaint(error: pydantic.ValidationError) -> str:
+    """What is wrong with the first bad field."""
+    first = error.errors()[0]
+    place = [part for part in first["loc"] if isinstance(part, str)]
+    field = f"data_{place[1]}" if place[0] == "training_data" else place[0]
+    return f"Field {field} is {str(first['input'])[:_SHOWN]!r}; {_RULES.get(field, _LINE)}."
+
+
+def _listed(folder: Path, known: tuple[File, ...] = ()) -> tuple[File, ...]:
+    """All files of a version by their paths; those that are known are not read again."""
+    there = {file.path: file for file in known}
+    for path in folder.rglob("*"):
+        place = path.relative_to(folder).as_posix()
+        if path.is_file() and place not in there:
+            there[place] = File(path=place, size=path.stat().st_size, sha256=files.sha256(path), role=_role(place))
+    return tuple(there[place] for place in sorted(there))
+
+
+def _role(place: str) -> str:
+    first, _, rest = place.partition("/")
+    if not rest:
+        return "preview" if place == previews.THUMBNAIL else "description"
+    return _ROLES.get(first, first)

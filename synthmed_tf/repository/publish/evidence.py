@@ -1,0 +1,96 @@
+"""The judge's report on a set: whether the set may be published with it, and what of it is."""
+
+import shutil
+from pathlib import Path
+
+from synthmed_tf import files
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation import membership
+from synthmed_tf.evaluation import report as reports
+from synthmed_tf.evaluation.report import Report
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.repository.entry import Evaluation
+from synthmed_tf.repository.publish import redaction
+
+FOLDER = "report"
+PAGE = "report.html"
+NOT_EVALUATED = "not evaluated"
+
+_ON_WEIGHTS = {*membership.DISCRIMINATORS.values(), membership.RECONSTRUCTION}
+_FILTER = "drop them with synthmed filter, judge the new set, and publish that"
+_SET_ALONE = (
+    "judge the set without --artifact and --run and publish it without its generator: attacks on weights do not "
+    "concern a set that is published without them"
+)
+_SET_LEAKS = "the set itself gives it away: draw one from another generator"
+
+
+def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
+    """The report on a set, which may be published with it.
+
+    Args:
+        folder: the report's.
+        judged: the set's.
+        fingerprint: of the set.
+        full: whether the report is published as it is.
+
+    Raises:
+        SynthMedError: no report, one on another set, one that forbids publishing, or one with real pictures that
+            would be published in full.
+    """
+    written = reports.read_on(folder, judged, fingerprint)
+    states = {answer.question: answer.state for answer in written.verdicts}
+    privacy = written.sections.get("privacy", {})
+    if states.get("copies") is State.FAIL or privacy.get("copies"):
+        raise SynthMedError(f"By {folder} pairs of the set copy real ones, so it is not published; {_FILTER}.")
+    if states.get("membership") is State.FAIL:
+        leaking = set(privacy.get("leaking", ()))
+        cure = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
+        raise SynthMedError(f"By {folder} it can be told who was in the training, so the set is not published; {cure}.")
+    if full and written.real_pictures:
+        raise SynthMedError(
+            f"{folder / PAGE} shows real photographs, which would be published; leave --full-report out, or judge the "
+            "set with --no-real-pictures."
+        )
+    return written
+
+
+def attacked_generator(written: Report | None) -> bool:
+    """Whether the attack that an artifact allows was made, and so is part of the verdict on membership."""
+    made = (written.sections.get("privacy", {}) if written else {}).get("attacks", ())
+    return membership.RECONSTRUCTION in {attack["name"] for attack in made}
+
+
+def evaluation(written: Report | None) -> Evaluation | None:
+    """What an entry says of a report, without names of real files and patients."""
+    if written is None:
+        return None
+    said = redaction.report(written)
+    shared = {name: getattr(said, name) for name in ("verdict", "quick", "created", "verdicts", "not_asked")}
+    return Evaluation(**shared)
+
+
+def write(written: Report, folder: Path, out: Path, full: bool) -> None:
+    """Writes the report into a version's folder: `report/report.json`, and in full `report/report.html` too.
+
+    Args:
+        written: the report.
+        folder: that it was read from.
+        out: the version's folder.
+        full: whether both files are copied as they are; otherwise what is published names nothing real.
+
+    Raises:
+        SynthMedError: the page is missing.
+        OSError: a file cannot be written.
+    """
+    place = out / FOLDER
+    place.mkdir()
+    if not full:
+        published = redaction.report(written).model_dump_json(indent=2) + "\n"
+        files.write_text(place / reports.FILE, published)
+        return
+    for name in (reports.FILE, PAGE):
+        try:
+            shutil.copyfile(folder / name, place / name)
+        except FileNotFoundError:
+            raise SynthMedError(f"{folder / name} is missing; run synthmed evaluate again.") from None

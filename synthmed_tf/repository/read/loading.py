@@ -1,0 +1,109 @@
+"""A version as a `tf.data.Dataset`. The files are data alone: nothing of the entry is executed."""
+
+import json
+import os
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from synthmed_tf import images
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.repository.entry import Entry
+from synthmed_tf.repository.read.client import Repository
+from synthmed_tf.repository.read.client_cache import Trust, cache_folder
+from synthmed_tf.repository.read.download import Choice, download
+from synthmed_tf.repository.read.fetching import Source
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+TFRECORD, IMAGEFOLDER = "tfrecord", "imagefolder"
+
+
+class Loaded(NamedTuple):
+    """A version.
+
+    Attributes:
+        dataset: of (photograph, mask), `(size, size, 3)` and `(size, size, 1)`, uint8; the mask is 0 or 255. In the
+            order of the pairs' indices.
+        card: what `entry.json` says.
+    """
+
+    dataset: "tf.data.Dataset"
+    card: Entry
+
+
+def load(
+    name: str,
+    source: str | os.PathLike,
+    cache: str | os.PathLike | None = None,
+    root: bytes | None = None,
+    fingerprint: str | None = None,
+) -> Loaded:
+    """Fetches a version, verified, and opens it.
+
+    Args:
+        name: `retina-chase@1.0.0`, or `retina-chase` for the newest version in circulation.
+        source: `https://` address of a repository, or its folder.
+        cache: keeps what was fetched; `~/.cache/synthmed` if left.
+        root: of the repository, where no other is to be trusted.
+        fingerprint: of its root, likewise.
+
+    Raises:
+        SynthMedError: there is no such version, it was withdrawn, or something is not as it was signed.
+    """
+    opened, kept = Source(source), Path(cache) if cache else cache_folder()
+    repository = Repository(opened, Trust(root, fingerprint), kept)
+    entry = repository.entry(name)
+    form = next((known for known in (TFRECORD, IMAGEFOLDER) if known in entry.formats), None)
+    if form is None:
+        raise SynthMedError(
+            f"{entry.name}@{entry.version} cannot be had as {TFRECORD} or {IMAGEFOLDER}; fetch it with synthmed "
+            "download --all."
+        )
+    folder = kept / "sets" / opened.digest / entry.name / entry.version
+    download(repository, f"{entry.name}@{entry.version}", folder, Choice((form,)))
+    paths = [str(folder / file.path) for file in entry.files if file.role == form]
+    shards = sorted(path for path in paths if ".tfrecord-" in path or path.endswith(".zip"))
+    read = _tfrecords if form == TFRECORD else _image_folder
+    return Loaded(read(shards, entry.size), entry)
+
+
+def _tfrecords(shards: list[str], size: int) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "mask")}
+    header = struct.pack(">8sI4sII", b"\x89PNG\r\n\x1a\n", 13, b"IHDR", size, size)
+
+    def picture(content: tf.Tensor, channels: int) -> tf.Tensor:
+        # Before anything is unpacked: a small file may claim to be a picture that fills the memory.
+        is_claimed = tf.equal(tf.strings.substr(content, 0, len(header)), header)
+        claimed = tf.debugging.Assert(
+            is_claimed, [f"A picture is no PNG of {size} pixels a side; check the repository."]
+        )
+        with tf.control_dependencies([claimed]):
+            return tf.ensure_shape(tf.io.decode_png(content, channels), (size, size, channels))
+
+    def pair(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        read = tf.io.parse_single_example(record, features)
+        return picture(read["image"], 3), picture(read["mask"], 1)
+
+    return tf.data.TFRecordDataset(shards).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
+
+
+def _image_folder(shards: list[str], size: int) -> "tf.data.Dataset":
+    import tensorflow as tf
+
+    shapes = ((size, size, 3), (size, size, 1))
+    signature = tuple(tf.TensorSpec(shape, tf.uint8) for shape in shapes)
+
+    def pairs() -> Iterator[tuple]:
+        for shard in shards:
+            with zipfile.ZipFile(shard) as archive:
+                for row in map(json.loads, archive.read("metadata.jsonl").splitlines()):
+                    names = (row["file_name"], row["mask_file_name"])
+                    yield tuple(images.decode_png(archive.read(name)) for name in names)
+
+    return tf.data.Dataset.from_generator(pairs, output_signature=signature)

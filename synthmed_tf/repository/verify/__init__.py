@@ -1,0 +1,1 @@
+"""What `synthmed repository check` verifies."""

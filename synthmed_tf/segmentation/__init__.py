@@ -1,0 +1,1 @@
+"""Vessel masks for photographs that have none."""

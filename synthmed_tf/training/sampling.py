@@ -1,0 +1,88 @@
+"""What a stage makes now, from latents that stay the same over the run."""
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.config.schema import Config
+from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.models import latents, style_prior
+from synthmed_tf.models.style_prior import StylePrior
+from synthmed_tf.training.segmenter_stage import SegmenterStage
+from synthmed_tf.training.stages import ImageStage, MaskStage, condition
+
+_BATCH = 16
+_MOST_READ = 1024
+
+
+def mask_latents(config: Config, start: int, count: int) -> tf.Tensor:
+    """Stage-I's latents of the run's seed, `(count, latent_dim)`."""
+    index = tf.range(start, start + count, dtype=tf.int64)
+    stage = config.stage1
+    return latents.draw(_seeds(config, count), index, stage.latent_dim, latents.LATENT, stage.latent)
+
+
+def draw_coverage(stage: MaskStage, config: Config, start: int, count: int) -> np.ndarray:
+    """Coverage maps of the averaged generator, `(count, size, size, 1)` float32 in [-1, 1]."""
+    starts = range(start, start + count, _BATCH)
+    end = start + count
+    return np.concatenate(
+        [stage.generator_ema(mask_latents(config, first, min(_BATCH, end - first))).numpy() for first in starts]
+    )
+
+
+def fit_styles(stage: ImageStage, config: Config, pairs: np.ndarray) -> StylePrior | None:
+    """The distribution of the styles that the encoder reads from training photographs; None where there are none.
+
+    Args:
+        pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them; at most 1,024 of them are read.
+    """
+    if stage.encoder is None or not config.stage2.calibrate_styles or len(pairs) < 2:
+        return None
+    chosen = pairs[np.arange(min(len(pairs), _MOST_READ)) * len(pairs) // min(len(pairs), _MOST_READ)]
+    read = []
+    for start in range(0, len(chosen), _BATCH):
+        part = chosen[start : start + _BATCH]
+        photographs = part[..., PHOTOGRAPH] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+        read.append([moments.numpy().astype(np.float32) for moments in stage.encoder(photographs)])
+    means, log_variances = (np.concatenate(moments) for moments in zip(*read, strict=True))
+    return style_prior.fit(means, log_variances)
+
+
+def draw_photographs(
+    stage: ImageStage, config: Config, pairs: np.ndarray, first_style: int, prior: StylePrior | None
+) -> np.ndarray:
+    """Photographs of the masks of real pairs by the averaged generator.
+
+    Args:
+        pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them.
+        first_style: the index of the first pair's style.
+        prior: what styles are drawn from; a standard normal distribution where None.
+
+    Returns:
+        `(n, size, size, 3)` uint8.
+    """
+    drawn = []
+    for start in range(0, len(pairs), _BATCH):
+        part = pairs[start : start + _BATCH]
+        masks, fov = (tf.constant(part[..., channel] / 255.0, tf.float32) for channel in (COVERAGE, FOV))
+        style, dim = None, config.stage2.style_dim
+        if dim:
+            index = tf.range(len(part), dtype=tf.int64) + first_style + start
+            style = latents.draw(_seeds(config, len(part)), index, dim, latents.STYLE)
+            style = style if prior is None else prior.style(style)
+        drawn.append(stage.generator_ema(condition(masks, fov if config.stage2.use_fov else None), style).numpy())
+    return np.round((np.concatenate(drawn) + 1.0) * 127.5).astype(np.uint8)
+
+
+def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:
+    """The averaged segmenter's probabilities, `(n, size, size, 1)` float32 in [0, 1]."""
+    found = []
+    for start in range(0, len(pairs), _BATCH):
+        part = pairs[start : start + _BATCH]
+        photographs = part[..., PHOTOGRAPH] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+        found.append(tf.sigmoid(stage.network_ema(photographs)).numpy())
+    return np.concatenate(found)
+
+
+def _seeds(config: Config, count: int) -> tf.Tensor:
+    return tf.fill((count,), tf.constant(config.seed, tf.int64))

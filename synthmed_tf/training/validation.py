@@ -1,0 +1,92 @@
+"""How good a stage is now: by pairs of patients that it does not learn from, and by the figures of the alarms.
+
+The measure is less where the stage is better: for the GANs how far drawn pictures are from real ones by their patches,
+masks also by how whole they are (`distance.patch_distance`, `distance.mask_distance`), for the segmenter 1 - F1.
+"""
+
+from functools import singledispatchmethod
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.config.schema import Config
+from synthmed_tf.data import augmentation, pipeline
+from synthmed_tf.data.dataset import Dataset
+from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.metrics import sliced_wasserstein
+from synthmed_tf.training import alarms
+from synthmed_tf.training.sampling import draw_coverage, draw_photographs, find_vessels, fit_styles
+from synthmed_tf.training.segmenter_stage import SegmenterStage
+from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
+
+VALIDATION = "validation"
+
+_MASKS = 64
+_PHOTOGRAPHS = 16
+
+
+class Judge:
+    """Judges a stage again and again, always by the same pictures and latents."""
+
+    def __init__(self, stage: Stage, config: Config, dataset: Dataset):
+        self.stage, self.config, self.dataset = stage, config, dataset
+
+    def figures(self) -> dict[str, float]:
+        """`validation`, where patients are held out for it, and for Stage-I the figures of its alarms."""
+        return self._figures(self.stage)
+
+    @singledispatchmethod
+    def _figures(self, stage: Stage) -> dict[str, float]:
+        raise TypeError(f"There is no measure for this stage. Received: {stage}")
+
+    @_figures.register
+    def _of_masks(self, stage: MaskStage) -> dict[str, float]:
+        inside = (self.dataset.fov >= 128).astype(np.float32)
+        drawn = (draw_coverage(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
+        real = self._real_masks()
+        augmented = alarms.augmented_masks(real, stage.ranges, self.config.seed)
+        figures = {alarms.DIVERSITY: alarms.diversity(real, drawn)}
+        if stage.ranges != augmentation.Ranges():
+            figures[alarms.LEAK] = alarms.augmentation_leak(real, augmented, drawn)
+        if self.dataset.validation is not None:
+            unseen = (self.dataset.validation[..., COVERAGE] >= 128) & (inside > 0)
+            figures[VALIDATION] = sliced_wasserstein.mask_distance(
+                _two_valued(unseen), _two_valued(self._vessels(drawn))
+            )
+        return figures
+
+    def _vessels(self, coverage: np.ndarray) -> np.ndarray:
+        """Coverage `(n, size, size, 1)` in [0, 1] cut at the threshold that a snapshot of now would have; bool."""
+        if not self.config.stage1.calibrate:
+            return coverage > 0.5
+        within = coverage[:, self.dataset.fov[..., 0] >= 128]
+        return coverage > max(float(np.quantile(within, 1.0 - self.dataset.vessel_share)), 0.0)
+
+    @_figures.register
+    def _of_photographs(self, stage: ImageStage) -> dict[str, float]:
+        if self.dataset.validation is None:
+            return {}
+        pairs = self.dataset.validation[:_PHOTOGRAPHS]
+        prior = fit_styles(stage, self.config, self.dataset.pairs)
+        drawn = [draw_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
+        fov = pairs[..., FOV] >= 128
+        return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(drawn))}
+
+    @_figures.register
+    def _of_segmenter(self, stage: SegmenterStage) -> dict[str, float]:
+        if self.dataset.validation is None:
+            return {}
+        pairs = self.dataset.validation
+        inside = pairs[..., FOV] >= 128
+        found, target = (find_vessels(stage, pairs) >= 0.5) & inside, (pairs[..., COVERAGE] >= 128) & inside
+        return {VALIDATION: 1.0 - float(2 * np.sum(found & target) / max(1, np.sum(found) + np.sum(target)))}
+
+    def _real_masks(self) -> np.ndarray:
+        """What Stage-I learns from, as the input pipeline gives it: `(64, size, size, 1)` in [0, 1]."""
+        ranges = augmentation.Ranges(**self.config.data.augment.model_dump())
+        batch = next(iter(pipeline.batches(self.dataset.pairs, _MASKS, self.config.seed, ranges)))
+        return (batch["coverage"] * tf.constant(self.dataset.fov / 255.0, tf.float32)).numpy()
+
+
+def _two_valued(masks: np.ndarray) -> np.ndarray:
+    return np.where(masks, 255, 0).astype(np.uint8)

@@ -1,0 +1,109 @@
+"""Geometric augmentation: exact where exactness is possible, joint, and differentiable."""
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.data import augmentation
+
+HALF = np.full((1, 6), 0.5, np.float32)
+
+
+def _one(images, ranges, **draws):
+    names = ("flip_horizontal", "flip_vertical", "rotation", "zoom", "shift_x", "shift_y")
+    unit = HALF.copy()
+    for name, value in draws.items():
+        unit[0, names.index(name)] = value
+    return augmentation.apply(
+        tf.constant(images, tf.float32), augmentation.transforms(tf.constant(unit), ranges)
+    ).numpy()
+
+
+def _picture(size=8, channels=2):
+    return np.random.default_rng(0).random((1, size, size, channels)).astype(np.float32)
+
+
+def test_no_range_is_the_identity():
+    x = _picture()
+    np.testing.assert_allclose(_one(x, augmentation.Ranges()), x, atol=1e-5)
+
+
+def test_flips_are_exact():
+    x = _picture()
+    ranges = augmentation.Ranges(flip_horizontal=True, flip_vertical=True)
+    np.testing.assert_allclose(_one(x, ranges, flip_horizontal=0.2, flip_vertical=0.7), x[:, :, ::-1], atol=1e-5)
+    np.testing.assert_allclose(_one(x, ranges, flip_horizontal=0.7, flip_vertical=0.2), x[:, ::-1], atol=1e-5)
+
+
+def test_a_quarter_turn_is_exact():
+    x = _picture()
+    turned = _one(x, augmentation.Ranges(rotation=90.0), rotation=1.0)
+    np.testing.assert_allclose(turned, np.rot90(x, k=1, axes=(1, 2)), atol=1e-5)
+
+
+def test_a_shift_by_whole_pixels_is_exact_and_fills_the_border():
+    x = _picture()
+    unit = HALF + np.array([[0, 0, 0, 0, 0.25, 0]], np.float32)
+    shifted = augmentation.apply(x, augmentation.transforms(unit, augmentation.Ranges(shift=0.5)), outside=-1.0)
+    np.testing.assert_allclose(shifted[:, :, :6], x[:, :, 2:], atol=1e-5)
+    np.testing.assert_allclose(shifted[:, :, 6:], -1.0, atol=1e-5)
+
+
+def test_zoom_in_magnifies_about_the_centre():
+    ramp = np.tile(np.linspace(-7, 7, 8, dtype=np.float32)[None, None, :, None], (1, 8, 1, 1))
+    zoomed = _one(ramp, augmentation.Ranges(zoom_in=1.0), zoom=1.0)
+    np.testing.assert_allclose(zoomed, ramp / 2, atol=1e-4)
+
+
+def test_each_example_has_its_own_transform():
+    x = np.repeat(_picture(), 2, axis=0)
+    unit = np.repeat(HALF, 2, axis=0)
+    unit[1, 0] = 0.1
+    flipped = augmentation.apply(
+        x, augmentation.transforms(tf.constant(unit), augmentation.Ranges(flip_horizontal=True))
+    ).numpy()
+    np.testing.assert_allclose(flipped[0], x[0], atol=1e-5)
+    np.testing.assert_allclose(flipped[1], x[1, :, ::-1], atol=1e-5)
+
+
+def test_the_gradient_is_the_exact_adjoint():
+    unit = tf.constant(np.random.default_rng(1).random((2, 6)), tf.float32)
+    matrices = augmentation.transforms(unit, augmentation.Ranges(True, True, 30.0, 0.2, 0.2, 0.2))
+    x, y = tf.random.normal((2, 9, 9, 1)), tf.random.normal((2, 9, 9, 1))
+    with tf.GradientTape() as tape:
+        tape.watch(x)
+        product = tf.reduce_sum(augmentation.apply(x, matrices) * y)
+    np.testing.assert_allclose(tf.reduce_sum(tape.gradient(product, x) * x), product, rtol=1e-4)
+
+
+def test_upright_transforms_and_their_gradient_are_the_same_by_products():
+    unit = tf.constant(np.random.default_rng(2).random((16, 6)), tf.float32)
+    matrices = augmentation.transforms(unit, augmentation.Ranges(True, True, 0.0, 0.5, 0.5, 0.4))
+    masks, upstream = tf.random.normal((16, 12, 12, 1)), tf.random.normal((16, 12, 12, 1))
+    found = []
+    for apply in (augmentation.apply, augmentation.apply_upright):
+        with tf.GradientTape() as tape:
+            tape.watch(masks)
+            seen = apply(masks, matrices, outside=-1.0)
+        found.append((seen, tape.gradient(seen, masks, upstream)))
+    for one, other in zip(*found, strict=True):
+        np.testing.assert_allclose(one, other, atol=2e-5)
+    assert float(tf.reduce_max(tf.abs(found[0][0] - masks))) > 1
+
+
+def test_draws_stay_within_their_ranges():
+    unit = tf.random.uniform((2000, 6))
+    matrices = augmentation.transforms(unit, augmentation.Ranges(True, True, 20.0, 0.15, 0.1, 0.03)).numpy()
+    scale = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))
+    assert 1 / 1.15 - 1e-4 <= scale.min() < 1 / 1.13 and 1.08 < scale.max() <= 1.1 + 1e-4
+    assert np.abs(matrices[:, :, 2]).max() <= 0.06 + 1e-6
+    assert 0.4 < np.mean(matrices[:, 0, 0] < 0) < 0.6
+
+
+def test_colour_changes_each_photograph_and_leaves_black_black():
+    photographs = tf.concat([tf.zeros((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3))], axis=1)
+    unit = tf.constant([[0.5] * 5, [1.0, 0.5, 0.0, 0.75, 0.5]])
+    coloured = augmentation.colour(photographs, unit, 0.2).numpy()
+    np.testing.assert_allclose(coloured[0], photographs[0], atol=1e-6)
+    np.testing.assert_array_equal(coloured[:, 4:], -1.0)
+    # one half of full light, gains 1.1, 1 and 0.9, all times 1.1
+    np.testing.assert_allclose(coloured[1, 0, 0], 2 * 0.5 * 1.1 * np.array([1.1, 1.0, 0.9]) - 1, rtol=1e-5)

@@ -1,0 +1,150 @@
+"""Pairs as the judge reads them: from the disk as they are needed, and in memory."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from synthmed_tf import images
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation.cache import Cache
+from synthmed_tf.evaluation.context import Case
+from synthmed_tf.evaluation.pairs import ArrayPairs, Block, SetPairs
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.generation import synthesis
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_artifact, tmp_path_factory):
+    """A set of 9 pairs of 32 pixels. Not to be changed."""
+    out = tmp_path_factory.mktemp("sets") / "set"
+    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(9, seed=4, first_index=3), out)
+    return out
+
+
+@pytest.fixture
+def folder(drawn, tmp_path):
+    """A copy to change."""
+    return shutil.copytree(drawn, tmp_path / "set")
+
+
+def _refusal(folder):
+    with pytest.raises(SynthMedError) as caught:
+        SetPairs(folder)
+    assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def _block(count=3, size=4):
+    rng = np.random.default_rng(0)
+    photographs = rng.integers(1, 256, (count, size, size, 3), np.uint8)
+    fields = np.ones((count, size, size), bool)
+    fields[:, 0] = False
+    return Block(photographs, rng.random((count, size, size)) < 0.5, fields)
+
+
+def test_a_set_on_the_disk_has_the_pictures_of_its_files(drawn):
+    pairs = SetPairs(drawn)
+    assert (len(pairs), pairs.size, pairs.names[0]) == (9, 32, "00000003")
+    block = pairs.read([8, 0])
+    for row, name in enumerate(("00000011.png", "00000003.png")):
+        np.testing.assert_array_equal(block.photographs[row], images.read_image(drawn / "images" / name))
+        np.testing.assert_array_equal(block.masks[row], images.read_mask(drawn / "masks" / name))
+
+
+def test_the_field_of_view_of_a_set_is_where_its_photographs_are_not_black(drawn):
+    from helpers import tiny
+
+    np.testing.assert_array_equal(SetPairs(drawn).field, tiny.FOV[..., 0] == 255)
+
+
+def test_the_fingerprint_changes_with_any_pair(drawn, folder):
+    lines = (folder / "manifest.jsonl").read_text().splitlines()
+    (folder / "manifest.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    assert SetPairs(folder).fingerprint != SetPairs(drawn).fingerprint
+
+
+def test_a_set_without_a_manifest_is_refused(folder):
+    (folder / "manifest.jsonl").unlink()
+    assert "manifest.jsonl" in _refusal(folder) and "No such file" in _refusal(folder)
+
+
+def test_a_set_of_one_picture_is_refused(folder):
+    first = (folder / "manifest.jsonl").read_text().splitlines()[0]
+    (folder / "manifest.jsonl").write_text(first + "\n")
+    assert "1 pair" in _refusal(folder)
+
+
+def test_a_folder_that_is_no_set_is_refused(tmp_path):
+    assert "not a synthetic set" in _refusal(tmp_path)
+
+
+def test_a_set_of_another_format_is_refused_with_the_cure(folder):
+    card = json.loads((folder / "card.json").read_text())
+    (folder / "card.json").write_text(json.dumps(card | {"plan": {"format": "tfrecord"}}))
+    assert _refusal(folder).endswith("is a set of tfrecord, and plain pairs are judged; draw it with --format png.")
+
+
+def test_a_picture_of_another_size_is_named(folder):
+    images.write_png(folder / "masks" / "00000005.png", np.zeros((16, 16), np.uint8))
+    pairs = SetPairs(folder)
+    with pytest.raises(SynthMedError, match=r"00000005.png has 16x16 pixels, not 32x32"):
+        pairs.read([2])
+
+
+def test_pairs_in_memory_are_black_outside_their_fields():
+    block = _block()
+    pairs = ArrayPairs(block, ["a", "b", "c"], ["p", "p", "q"])
+    assert not pairs.all().photographs[:, 0].any() and not pairs.all().masks[:, 0].any()
+    np.testing.assert_array_equal(pairs.read([2]).photographs[0, 1:], block.photographs[2, 1:])
+    assert pairs.patients == ("p", "p", "q")
+
+
+def test_pairs_of_other_shapes_or_not_of_bytes_are_refused():
+    block = _block()
+    floats = Block(np.full(block.photographs.shape, np.nan), block.masks, block.fields)
+    with pytest.raises(ValueError, match="Received: float64"):
+        ArrayPairs(floats, ["a", "b", "c"])
+    with pytest.raises(ValueError, match="2 and 2"):
+        ArrayPairs(block, ["a", "b"])
+
+
+def test_what_is_measured_is_in_the_order_of_the_pairs_and_is_kept(tmp_path):
+    block = _block(300, 2)
+    pairs = ArrayPairs(block, [str(i) for i in range(300)])
+    case = Case(pairs, pairs, None, Cache(tmp_path))
+    calls = []
+
+    def measure(part):
+        calls.append(len(part.masks))
+        return {"red": part.photographs[..., 0].sum(axis=(1, 2))}
+
+    expected = pairs.all().photographs[..., 0].sum(axis=(1, 2))
+    for _ in range(2):
+        np.testing.assert_array_equal(case.measured(pairs, "red", {"version": 1}, measure)["red"], expected)
+    assert sum(calls) == 300
+    case.measured(pairs, "red", {"version": 2}, measure)
+    assert sum(calls) == 600
+
+
+def test_a_damaged_result_is_made_again(tmp_path):
+    cache = Cache(tmp_path)
+    cache.arrays("a", {"k": 1}, lambda: {"x": np.arange(3)})
+    [file] = tmp_path.iterdir()
+    file.write_bytes(file.read_bytes()[:50])
+    again = cache.arrays("a", {"k": 1}, lambda: {"x": np.arange(4)})
+    np.testing.assert_array_equal(again["x"], np.arange(4))
+
+
+def test_random_numbers_belong_to_their_purpose(tmp_path):
+    pairs = ArrayPairs(_block(), ["a", "b", "c"])
+    case = Case(pairs, pairs, None, Cache(tmp_path))
+    assert case.rng("kid").random() == case.rng("kid").random() != case.rng("prdc").random()
+
+
+def test_the_set_of_a_filtered_manifest_leaves_out_what_was_dropped(folder):
+    lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
+    lines[4]["dropped"] = {"reason": "copy", "score": 0.2, "limit": 0.0}
+    (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert SetPairs(folder).names == tuple(f"{i:08d}" for i in (3, 4, 5, 6, 8, 9, 10, 11))

@@ -1,0 +1,179 @@
+"""The utility section: its arms, its verdict on planted scores, and the whole of it on procedural trees."""
+
+import math
+
+import numpy as np
+import pytest
+
+from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.evaluation import comparison, training_arms, utility
+from synthmed_tf.evaluation.cache import Cache
+from synthmed_tf.evaluation.context import Case, Settings
+from synthmed_tf.evaluation.pairs import ArrayPairs, Block
+from synthmed_tf.evaluation.sections import utility as section
+from synthmed_tf.evaluation.training_arms import MIXED, PLAIN, REAL, REDRAWN, SHUFFLED, SYNTHETIC
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.exporting.artifact import open_artifact
+
+SIZE = 64
+
+
+def _eyes(first, count, size=SIZE, each=1):
+    """Procedural eyes; so many in a row belong to one patient."""
+    samples = draw_phantoms(size, first + count, seed=2)[first:]
+    block = Block(
+        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
+        np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
+    )
+    names = [sample.name for sample in samples]
+    return ArrayPairs(block, names, [names[i - i % each] for i in range(count)])
+
+
+@pytest.fixture(scope="module")
+def eyes():
+    return {"train": _eyes(0, 6, 32, each=2), "holdout": _eyes(6, 8, 32, each=2), "synthetic": _eyes(20, 5, 32)}
+
+
+@pytest.fixture
+def case(eyes, tmp_path):
+    return Case(**eyes, cache=Cache(tmp_path))
+
+
+def _planted(case, seeds=2, **dice):
+    """Scores of arms, each `(holdout pairs,)` of mean Dice; the seeds lie 0.01 apart."""
+    count = len(case.holdout)
+
+    def scored(values, seed):
+        image = {name: np.full(count, 0.5) for name in ("cl_dice", "auc", "mcc")}
+        image["dice"] = np.broadcast_to(values, count) + 0.01 * (seed - (seeds - 1) / 2)
+        image |= {name: np.full(count, 100) for name in utility.COUNTS}
+        return section.Segmented(0.25, {"holdout": image})
+
+    planted = {name: tuple(scored(values, seed) for seed in range(seeds)) for name, values in dice.items()}
+    made = tuple(training_arms.Arm(name, (case.train,)) for name in dice)
+    return section.assess(case, made, {}, planted)
+
+
+def _verdict(case, **dice):
+    return _planted(case, **dice).verdicts[0]
+
+
+REAL_DICE = np.linspace(0.7, 0.8, 8)
+NOISE = np.array([0.004, -0.002, 0.001, -0.003, 0.002, 0.001, -0.001, -0.002])
+
+
+@pytest.mark.parametrize(
+    ("change", "state"), [(0.01, State.PASS), (-0.021, State.CANNOT_TELL), (-0.06, State.FAIL)], ids=str
+)
+def test_the_state_follows_the_difference(change, state, case):
+    verdict = _verdict(case, real=REAL_DICE, synthetic=REAL_DICE + change + NOISE, shuffled=np.full(8, 0.2))
+    assert (verdict.question, verdict.state, verdict.invalid) == ("utility", state, False)
+    assert f"{change:+.3f}" in verdict.sentence
+    assert (verdict.needed is None) == (state != State.CANNOT_TELL)
+
+
+def test_what_is_needed_is_said_in_patients(case):
+    noise = NOISE * 5
+    verdict = _verdict(case, real=REAL_DICE, synthetic=REAL_DICE - 0.015 + noise)
+    sd = comparison.per_patient(noise, case.holdout.patients).std(ddof=1)
+    assert f"about {comparison.units_needed(0.005, sd)} unseen patients" in verdict.needed
+
+
+def test_seeds_are_averaged_and_patients_are_the_unit(case):
+    outcome = _planted(case, real=REAL_DICE, synthetic=REAL_DICE - 0.03 + NOISE)
+    patient, image = outcome.figures.compared
+    by_patient = comparison.per_patient(NOISE - 0.03, case.holdout.patients)
+    expected = comparison.paired(by_patient, np.zeros(4), np.random.default_rng(0))
+    assert (patient.unit, patient.units, patient.least_p) == ("patient", 4, 2 / 16)
+    assert (patient.mean, patient.low, patient.high) == pytest.approx((expected.mean, expected.low, expected.high))
+    assert (image.unit, image.units, image.least_p) == ("image", 8, 2 / 256)
+    result = outcome.figures.results[0]
+    assert (result.arm, result.images, result.patients) == ("real", 8, 4)
+    assert (result.dice, result.dice_sd) == pytest.approx((0.75, 0.01 / math.sqrt(2)))
+    assert (result.pooled_dice, result.macro_f1) == (0.5, 0.5)
+
+
+def test_real_pairs_no_better_than_shuffled_ones_make_it_invalid(case):
+    verdict = _verdict(case, real=REAL_DICE, synthetic=REAL_DICE, shuffled=REAL_DICE - 0.09)
+    assert (verdict.state, verdict.invalid) == (State.CANNOT_TELL, True)
+    assert "+0.090" in verdict.sentence
+
+
+def test_one_patient_cannot_tell(eyes, tmp_path):
+    case = Case(**eyes | {"holdout": _eyes(6, 2, 32, each=2)}, cache=Cache(tmp_path))
+    verdict = _verdict(case, real=np.array([0.8, 0.8]), synthetic=np.array([0.5, 0.5]), shuffled=np.array([0.1, 0.1]))
+    assert (verdict.state, verdict.invalid) == (State.CANNOT_TELL, False)
+    assert "one patient gives no interval" in verdict.sentence and verdict.needed == "more unseen patients"
+
+
+def test_without_test_pairs_nothing_is_trained(eyes, tmp_path):
+    outcome = section.judge(Case(**eyes | {"holdout": None}, cache=Cache(tmp_path)))
+    assert outcome.verdicts[0].state == State.CANNOT_TELL
+    assert (outcome.figures.arms, set(outcome.figures.left_out)) == ((), set(training_arms.MEANINGS))
+    assert not list(tmp_path.iterdir())
+
+
+def test_each_arm_is_there_or_has_a_reason(case, eyes, tmp_path):
+    found, left_out = training_arms.arms_of(case)
+    assert {arm.name for arm in found} == {REAL, SYNTHETIC, MIXED, PLAIN, SHUFFLED}
+    assert left_out == {REDRAWN: "It needs the generator: name its artifact (--artifact)."}
+    quick = Case(**eyes, cache=Cache(tmp_path), settings=Settings(quick=True))
+    found, left_out = training_arms.arms_of(quick)
+    assert {arm.name for arm in found} == {REAL, SYNTHETIC, MIXED, SHUFFLED}
+    assert set(left_out) == {PLAIN, REDRAWN}
+
+
+def test_a_shuffled_mask_is_that_of_another_patient():
+    pairs = _eyes(0, 7, 32, each=3)
+    block, moved = pairs.all(), training_arms.shuffled(pairs).all()
+    np.testing.assert_array_equal(moved.photographs, block.photographs)
+    whose = [int(np.argmax([np.array_equal(mask, other) for other in block.masks])) for mask in moved.masks]
+    assert sorted(whose) == list(range(7))
+    assert all(pairs.patients[i] != pairs.patients[j] for i, j in enumerate(whose))
+
+
+def test_masks_cannot_be_shuffled_where_one_patient_has_most_pictures(eyes, tmp_path):
+    case = Case(**eyes | {"train": _eyes(0, 5, 32, each=3)}, cache=Cache(tmp_path))
+    assert "phantom_00000 has 3 of 5 pictures" in training_arms.arms_of(case)[1][SHUFFLED]
+
+
+def test_redrawn_pairs_are_stage_two_on_real_masks(tiny_artifact, eyes, tmp_path):
+    case = Case(**eyes | {"synthetic": _eyes(0, 13, 32)}, cache=Cache(tmp_path), artifact=tiny_artifact)
+    redrawn = training_arms.Redrawn(case)
+    assert len(redrawn) == 12  # two styles of six masks
+    masks = case.train.all().masks
+    block = redrawn.read([7, 2])
+    opened = open_artifact(tiny_artifact, "savedmodel")
+    expected = opened.translate(masks[[1, 2], ..., None] * np.uint8(255), np.zeros(2, int), np.array([7, 2]))
+    np.testing.assert_array_equal(block.photographs, expected)
+    np.testing.assert_array_equal(block.masks, masks[[1, 2]] & block.fields)
+    np.testing.assert_array_equal(block.fields[0], redrawn.read(range(12)).photographs.max(axis=(0, 3)) > 0)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """One cache, so that real and shuffled pairs are learnt once."""
+    return tmp_path_factory.mktemp("kept")
+
+
+def _judged(synthetic, folder):
+    settings = Settings(quick=True, seeds=1, segmenter_steps=80, permutations=99)
+    case = Case(synthetic, _eyes(0, 20), _eyes(20, 8), Cache(folder), settings)
+    outcome = section.judge(case)
+    return outcome.verdicts[0], {result.arm: result.dice for result in outcome.figures.results}
+
+
+@pytest.mark.slow
+def test_the_training_set_itself_is_as_useful_as_the_training_set(kept):
+    verdict, dice = _judged(_eyes(0, 20), kept)
+    assert verdict.state == State.PASS
+    assert dice[SYNTHETIC] == dice[REAL] > dice[SHUFFLED] + 0.3
+
+
+@pytest.mark.slow
+def test_shuffled_masks_are_worth_no_more_than_the_floor(kept):
+    verdict, dice = _judged(training_arms.shuffled(_eyes(30, 40)), kept)
+    assert verdict.state == State.FAIL
+    assert dice[SYNTHETIC] == pytest.approx(dice[SHUFFLED], abs=0.06)
+    assert dice[REAL] > dice[SHUFFLED] + 0.3

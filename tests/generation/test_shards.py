@@ -1,0 +1,271 @@
+"""Sets in shards: the same bytes whoever draws them, opened by the readers that they are written for."""
+
+import dataclasses
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from synthmed_tf import images
+from synthmed_tf.cli.main import main
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation.plan import FORMATS, Plan
+from synthmed_tf.generation.verification import verify
+
+COUNT, FIRST = 11, 3
+FACTS = '{"laterality":"R","device":"ExternalCamera","burned_in_annotation":"NO","created":"2026-11-25T12:00:00"}'
+
+
+@pytest.fixture(scope="module")
+def opened(tiny_artifact):
+    return open_artifact(tiny_artifact, "onnx")
+
+
+@pytest.fixture(scope="module")
+def drawn(opened):
+    """Masks and photographs of the plan, as the artifact draws them."""
+    return opened.pixels(np.full(COUNT, 4), np.arange(FIRST, FIRST + COUNT))
+
+
+@pytest.fixture(scope="module")
+def sets(opened, tmp_path_factory):
+    """A set of three shards in each format. Not to be changed."""
+    folder = tmp_path_factory.mktemp("shards")
+    for name in FORMATS:
+        outcome = shard_job.draw(opened, _plan(opened, name), folder / name)
+        assert outcome == shard_job.Outcome(COUNT, (), ())
+    return folder
+
+
+def _plan(opened, name, shards_=3):
+    plan = shards.make_plan(opened, 4, FIRST, COUNT, shards_, name, batch_size=4)
+    return dataclasses.replace(plan, options=FACTS if name == "dicom" else "")
+
+
+def _contents(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def _close(picture, expected):
+    assert np.abs(np.asarray(picture).astype(int) - expected.astype(int)).max() <= 1
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_shards_drawn_in_any_order_by_several_are_the_same_bytes(opened, sets, tmp_path, name):
+    plan, out = _plan(opened, name), tmp_path / "set"
+    assert shard_job.draw(opened, plan, out, only=[2], workers=1) == shard_job.Outcome(4, (0, 1), ())
+    shards.draw_shard(opened, plan, 0, out, workers=3)
+    assert shard_job.draw(opened, plan, out).drawn == len(plan.indices(1))
+    assert _contents(out) == _contents(sets / name)
+    assert shard_job.draw(opened, plan, out).drawn == 0
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, name):
+    plan, out = _plan(opened, name), shutil.copytree(sets / name, tmp_path / "set")
+    assert verify(out).problems == ()
+    listed = [line["file"] for line in shards.read_record(plan, 0, out) if "file" in line]
+    victim = out / (listed[0] if name != "png" else "images/00000003.png")
+    victim.write_bytes(victim.read_bytes()[:-1] + b"x")
+    (out / "stray.txt").write_text("text")
+    (out / shards.DRAWING).mkdir()
+    (out / shards.DRAWING / "left").write_text("text")
+    (out / "manifest.jsonl").unlink()
+    shards.record_path(out, plan, 2).write_bytes(b"{}\n")
+    found = {problem.file: problem.what for problem in verify(out).problems}
+    place = victim.relative_to(out).as_posix()
+    assert found[place] == "has changed" and found["stray.txt"] == "does not belong to the set"
+    assert found[".drawing/left"] == "is left of a job"
+    assert found["shards/00002-of-00003.jsonl"] == "is damaged"
+    (out / "stray.txt").unlink()
+    assert shard_job.draw(opened, plan, out, repair=True).drawn == len(plan.indices(0)) + len(plan.indices(2))
+    assert verify(out).problems == () and _contents(out) == _contents(sets / name)
+
+
+@pytest.mark.parametrize("name", [name for name in FORMATS if name != "dicom"])  # which writes no PNG
+def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, monkeypatch):
+    plan, out = _plan(opened, name), tmp_path / "set"
+    shard_job.draw(opened, plan, out, only=[0])
+    before = _contents(out)
+    whole = images.encode_png
+    calls = []
+
+    def full(picture):
+        calls.append(1)
+        if len(calls) > 3:
+            raise OSError(28, "No space left on device")
+        return whole(picture)
+
+    monkeypatch.setattr(images, "encode_png", full)
+    with pytest.raises(SynthMedError, match=r"cannot be written \(No space left on device\); free space"):
+        shard_job.draw(opened, plan, out)
+    assert _contents(out) == before
+    monkeypatch.undo()
+    shard_job.draw(opened, plan, out)
+    assert _contents(out) == _contents(sets / name)
+
+
+@pytest.mark.parametrize(("name", "kib"), [("tfrecord", 24), ("webdataset", 24), ("dicom", 4)])
+def test_a_disk_that_takes_no_more_of_a_file(tiny_artifact, tmp_path, name, kib):
+    """The system's own limit on the size of a file stands for a full disk: TensorFlow writes past Python."""
+    if name == "dicom":
+        pytest.importorskip("highdicom", reason="the extra [dicom] is not installed")
+    options = FACTS if name == "dicom" else ""
+    command = f"ulimit -f {kib}; exec " + shlex.join(
+        [sys.executable, "-c", _LIMITED, str(tiny_artifact), name, options, str(tmp_path / "set")]
+    )
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert done.stdout.startswith("SynthMedError: ") and "cannot be written (" in done.stdout, done.stderr
+    assert _contents(tmp_path / "set").keys() == {"card.json"}
+
+
+_LIMITED = """
+import dataclasses, signal, sys
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+from pathlib import Path
+from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.errors import SynthMedError
+model, name, options, out = sys.argv[1:]
+opened = open_artifact(model, "onnx")
+plan = dataclasses.replace(shards.make_plan(opened, 4, 0, 40, 1, name), options=options)
+try:
+    shard_job.draw(opened, plan, Path(out))
+except SynthMedError as error:
+    print("SynthMedError:", error)
+"""
+
+
+def test_a_shard_that_another_draws_is_left_to_it(opened, tmp_path):
+    plan, out = _plan(opened, "webdataset"), tmp_path / "set"
+    others = []
+
+    def look(done, total):
+        if done == 1 and not others:
+            others.append(shard_job.draw(opened, plan, out))
+            with pytest.raises(SynthMedError, match=r"Shard 0 of .* is being drawn by pid"):
+                shard_job.draw(opened, plan, out, only=[0])
+
+    assert shard_job.draw(opened, plan, out, progress=look).drawn == len(plan.indices(0))
+    assert others == [shard_job.Outcome(COUNT - len(plan.indices(0)), (0,), (0,))]
+    assert verify(out).problems == ()
+
+
+def test_the_shards_are_the_range_once():
+    plan = Plan("ab", 1, 7, 23, 5, "png", 32, "onnx")
+    assert [index for shard in range(5) for index in plan.indices(shard)] == list(range(7, 30))
+    assert {len(plan.indices(shard)) for shard in range(5)} == {4, 5}
+    assert Plan.from_facts(json.loads(json.dumps(plan.facts()))) == plan
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"shards": 12}, "The number of shards is 12; it must be from 1 to the number of pairs, 11."),
+        ({"shards": 0}, "The number of shards is 0;"),
+        ({"first_index": 2**63 - 5}, "are not all from 0 to 9223372036854775807"),
+    ],
+)
+def test_numbers_out_of_range(opened, change, said):
+    with pytest.raises(SynthMedError) as caught:
+        dataclasses.replace(_plan(opened, "png"), **change).check()
+    assert said in str(caught.value)
+
+
+def test_another_set_in_the_folder_is_refused(opened, sets, tmp_path):
+    before = _contents(sets / "png")
+    with pytest.raises(SynthMedError, match="holds a set with format png, not tfrecord; choose another --out"):
+        shard_job.draw(opened, _plan(opened, "tfrecord"), sets / "png")
+    with pytest.raises(SynthMedError, match="holds a set with shards 3, not 2"):
+        shard_job.draw(opened, _plan(opened, "png", 2), sets / "png")
+    with pytest.raises(SynthMedError, match="There is no shard 3"):
+        shard_job.draw(opened, _plan(opened, "png"), sets / "png", only=[3])
+    (tmp_path / "notes.txt").write_text("text")
+    with pytest.raises(SynthMedError, match="is not a synthetic set"):
+        shard_job.draw(opened, _plan(opened, "png"), tmp_path)
+    assert _contents(sets / "png") == before and len(_contents(tmp_path)) == 1
+
+
+def test_the_commands(tiny_artifact, tmp_path):
+    run = CliRunner()
+    command = ["generate", f"--model={tiny_artifact}", "--runtime=onnx", "--index-range=3:9", f"--out={tmp_path / 's'}"]
+    done = run.invoke(main, [*command, "--format=nnunet", "--shards=2", "--shard=1"])
+    assert done.exit_code == 0 and "1 of 2 shards" in done.output
+    assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 2
+    assert "6 pairs in" in run.invoke(main, [*command, "--format=nnunet", "--shards=2"]).output
+    assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 0
+    assert "write it as 0:1000" in run.invoke(main, [*command[:3], "--index-range=7", command[-1]]).output
+
+
+def test_nnunet_has_the_layout_of_its_raw_data(sets, drawn):
+    facts = json.loads((sets / "nnunet" / "dataset.json").read_text())
+    assert facts["numTraining"] == COUNT and facts["labels"] == {"background": 0, "vessel": 1}
+    for row in range(COUNT):
+        case = f"pair_{FIRST + row:08d}"
+        label = images.decode_png((sets / "nnunet" / "labelsTr" / f"{case}.png").read_bytes())
+        np.testing.assert_array_equal(label, drawn[0][row] // 255)
+        _close(images.decode_png((sets / "nnunet" / "imagesTr" / f"{case}_0000.png").read_bytes()), drawn[1][row])
+
+
+def test_tensorflow_datasets_reads_the_records(sets, drawn):
+    tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
+    builder = tfds.builder_from_directory(sets / "tfrecord")
+    assert builder.info.splits["train"].num_examples == COUNT
+    examples = sorted(tfds.as_numpy(builder.as_dataset(split="train")), key=lambda example: example["index"])
+    assert [int(example["index"]) for example in examples] == list(range(FIRST, FIRST + COUNT))
+    for row, example in enumerate(examples):
+        np.testing.assert_array_equal(example["mask"], drawn[0][row])
+        _close(example["image"], drawn[1][row])
+        assert example["seed"] == 4
+
+
+def test_datasets_reads_the_image_folder(sets, drawn, tmp_path):
+    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
+    folder = str(sets / "imagefolder")
+    rows = datasets.load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=str(tmp_path))
+    assert rows["index"][:] == list(range(FIRST, FIRST + COUNT))
+    for row, example in enumerate(rows):
+        np.testing.assert_array_equal(np.asarray(example["mask"])[..., None], drawn[0][row])
+        _close(example["image"], drawn[1][row])
+
+
+def test_webdataset_reads_the_tars(sets, drawn):
+    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
+    tars = [str(path) for path in sorted((sets / "webdataset").glob("*.tar"))]
+    read = webdataset.WebDataset(tars, shardshuffle=False).to_tuple("image.png", "mask.png", "json")
+    for row, (photograph, mask, facts) in enumerate(read):
+        assert json.loads(facts)["index"] == FIRST + row
+        np.testing.assert_array_equal(images.decode_png(mask), drawn[0][row])
+        _close(images.decode_png(photograph), drawn[1][row])
+    assert row == COUNT - 1
+
+
+def test_tensorflow_alone_opens_tfrecords(sets, drawn):
+    tf = pytest.importorskip("tensorflow")
+    masks, photographs = drawn
+    indices = []
+    for file in sorted((sets / "tfrecord").glob("*.tfrecord-*")):
+        for record in tf.data.TFRecordDataset(str(file)):
+            features = tf.train.Example.FromString(record.numpy()).features.feature
+            index = features["index"].int64_list.value[0]
+            mask, photograph = (images.decode_png(features[name].bytes_list.value[0]) for name in ("mask", "image"))
+            np.testing.assert_array_equal(mask, masks[index - FIRST])
+            np.testing.assert_allclose(photograph.astype(int), photographs[index - FIRST], atol=1)
+            indices.append(index)
+    assert indices == list(range(FIRST, FIRST + COUNT))
+
+
+def test_a_shards_manifest_without_a_size_is_damaged(sets, tmp_path):
+    out = tmp_path / "set"
+    shutil.copytree(sets / "webdataset", out)
+    record = out / "shards" / "00000-of-00003.jsonl"
+    record.write_text(record.read_text().replace('"size"', '"length"'))
+    found = {problem.file: problem.what for problem in verify(out).problems}
+    assert found["shards/00000-of-00003.jsonl"] == "is damaged"

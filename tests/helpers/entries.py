@@ -1,0 +1,72 @@
+"""Sets, reports and requests for tests of what a version's folder holds."""
+
+import dataclasses
+import json
+from datetime import datetime, timezone
+from pathlib import Path
+
+from helpers.evaluating import drawn as phantoms
+from helpers.reports import made_outcomes
+from synthmed_tf.evaluation import report
+from synthmed_tf.evaluation.cache import Cache
+from synthmed_tf.evaluation.context import QUICK, Case
+from synthmed_tf.evaluation.pairs import ArrayPairs, SetPairs
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.repository.publish import building
+
+TRAIN = ("anna-k", "bertil", "07_left", "dora")
+HOLDOUT = ("emil", "frida", "gösta")
+REAL = {*TRAIN, *HOLDOUT, "photo_17.tif", "ward-9"}
+"""What must not be published."""
+
+PUBLISHED = datetime(2026, 11, 25, 12, 30, tzinfo=timezone.utc)
+
+
+def request(folder: Path, **changes) -> building.Request:
+    """A request to publish a set."""
+    made = building.Request(folder, "tiny-eyes", "1.2.0", "Tiny eyes", "CC BY 4.0", ("Ada L.",), PUBLISHED)
+    return dataclasses.replace(made, **changes)
+
+
+def built(made: building.Request, folder: Path):
+    """The entry, built into a new folder."""
+    folder.mkdir()
+    return building.build(made, folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file by its place."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def write_report(judged: Path, folder: Path, states=(), **changes) -> Path:
+    """A report on a set of 12 pairs: figures of all sections, made up; no copy, and CANNOT TELL to membership.
+
+    Args:
+        judged: the set.
+        folder: of the report.
+        states: of verdicts, by their questions.
+        changes: of fields of the report.
+    """
+    block = phantoms(64, range(len(TRAIN) + len(HOLDOUT)))
+    parts = [ArrayPairs(_rows(block, rows), names, names) for rows, names in _sides()]
+    case = Case(SetPairs(judged), *parts, Cache(folder / "cache"), QUICK)
+    written = report.make(case, made_outcomes(case), real_pictures=False)
+    states = {"copies": State.PASS} | dict(states)
+    verdicts = [
+        answer.model_copy(update={"state": states.get(answer.question, answer.state)}) for answer in written.verdicts
+    ]
+    sections = json.loads(json.dumps(written.sections))
+    sections["privacy"] |= {"copies": [], "left_out": {"reconstruction by Stage-II": "ward-9/model is missing."}}
+    made = {"verdicts": tuple(verdicts), "sections": sections} | changes
+    report.write(written.model_copy(update=made), report.pair_lines(case, {}), folder)
+    (folder / "report.html").write_text("<!doctype html><title>anna-k</title>")
+    return folder
+
+
+def _sides():
+    return ((slice(0, len(TRAIN)), TRAIN), (slice(len(TRAIN), None), HOLDOUT))
+
+
+def _rows(block, rows):
+    return type(block)(block.photographs[rows], block.masks[rows], block.fields[rows])

@@ -1,0 +1,75 @@
+"""A repository for the tests of its pages, published as a user would: drawn sets, and one that means harm."""
+
+from datetime import datetime, timezone
+from pathlib import Path
+
+from helpers.evaluating import drawn, pairs, picked
+from helpers.reports import made_outcomes
+from synthmed_tf.evaluation import report
+from synthmed_tf.evaluation.cache import Cache
+from synthmed_tf.evaluation.context import QUICK, Case
+from synthmed_tf.evaluation.pairs import SetPairs
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.generation import synthesis
+from synthmed_tf.repository.publish import building, new_repository, publishing
+
+TITLE = "Sets of the tests"
+REASON = "Pair 3 copies a photograph. <b>Found</b> by a reader."
+SCRIPT = "<script>document.title = 'owned'</script>"
+HOSTILE = {
+    "title": f"{SCRIPT} \u202egnp.exe & \u0645\u0631\u062d\u0628\u0627",
+    "description": f"</p>{SCRIPT}<img src=x onerror=\"document.title='owned'\">\n\n" + "long" * 2000,
+    "creators": ("<i>Mallory</i>", '"><svg onload="document.title=\'owned\'">'),
+    "licence": "javascript:document.title='owned'",
+    "keywords": ("<b>bold</b>",),
+    "organ": "<u>organ</u>",
+    "data_name": "{{ 7 * 7 }}",
+    "data_attribution": "${7 * 7} \x07",
+}
+COUNT = 12
+SEED = 7
+JUDGED = "eyes@1.1.0"
+
+
+def make(folder: Path, artifact: Path) -> Path:
+    """Publishes six versions of four sets; two are withdrawn, one has a report, two share their generator.
+
+    Args:
+        folder: for `repo`, `keys` and what was published.
+        artifact: that draws the sets.
+    """
+    repository, keys, pictures = folder / "repo", folder / "keys", folder / "set"
+    new_repository.init(repository, keys, TITLE)
+    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(COUNT, SEED), pictures)
+    judged = write_report(pictures, folder / "report")
+
+    def publish(name: str, version: str, day: int, **said) -> None:
+        facts = {"title": f"Title of {name}", "licence": "CC-BY-4.0", "creators": ("Ada L.", "Grace H.")} | said
+        published = datetime(2026, 11, day, 12, tzinfo=timezone.utc)
+        publishing.publish(repository, keys, building.Request(pictures, name, version, published=published, **facts))
+
+    publish("eyes", "0.9.0", 1)
+    publish("eyes", "1.0.0", 2, artifact=artifact, formats=("imagefolder",))
+    publish("eyes", "1.1.0", 9, artifact=artifact, report=judged, description="Twelve pairs.\n\nMasks are binary.")
+    publish("plain", "1.0.0", 4, licence="CC0-1.0", modality="angiography", keywords=("rare-word",))
+    publish("gone", "1.0.0", 5)
+    publish("hostile", "1.0.0", 6, **HOSTILE)
+    publishing.withdraw(repository, keys, "eyes@0.9.0", REASON)
+    publishing.withdraw(repository, keys, "gone@1.0.0", REASON)
+    return repository
+
+
+def write_report(judged: Path, folder: Path) -> Path:
+    """A report on a set, with made-up figures: no copy, CANNOT TELL to membership, FAIL to utility."""
+    block = drawn(64, range(7))
+    sides = pairs(picked(block, slice(0, 4)), "train"), pairs(picked(block, slice(4, 7)), "holdout")
+    case = Case(SetPairs(judged), *sides, Cache(folder / "cache"), QUICK)
+    made = report.make(case, made_outcomes(case), real_pictures=False)
+    answers = tuple(
+        answer.model_copy(update={"state": State.PASS}) if answer.question == "copies" else answer
+        for answer in made.verdicts
+    )
+    made.sections["privacy"]["copies"] = []
+    report.write(made.model_copy(update={"verdicts": answers}), report.pair_lines(case, {}), folder)
+    return folder

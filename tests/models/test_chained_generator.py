@@ -1,0 +1,94 @@
+"""The chained generator in Keras: what each function draws, and that the functions agree."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.tiny import FOV
+
+from synthmed_tf import images
+from synthmed_tf.models import latents
+
+SEED = np.array([3, 3, -1, 2**63 - 1, 0], np.int64)
+INDEX = np.array([0, 1, 0, 2**62, 11], np.int64)
+OUTSIDE = FOV[..., 0] < 128
+
+
+def _tensors(*arrays):
+    return [tf.constant(array) for array in arrays]
+
+
+@pytest.fixture(scope="module")
+def drawn(tiny_chain):
+    """The pairs of SEED and INDEX."""
+    pair = tiny_chain.pixels(*_tensors(SEED, INDEX))
+    return pair["mask"].numpy(), pair["image"].numpy()
+
+
+def test_pixels_are_two_valued_masks_and_photographs(drawn):
+    masks, photographs = drawn
+    assert masks.shape == (5, 32, 32, 1) and photographs.shape == (5, 32, 32, 3)
+    assert masks.dtype == photographs.dtype == np.uint8
+    assert np.unique(masks).tolist() == [0, 255]
+    assert 0.02 < np.mean(masks == 255) < 0.5
+    assert photographs[:, ~OUTSIDE].std() > 5
+
+
+def test_outside_the_field_of_view_everything_is_0_exactly(drawn):
+    masks, photographs = drawn
+    assert OUTSIDE.sum() == 1024 - np.count_nonzero(FOV)
+    assert not masks[:, OUTSIDE].any() and not photographs[:, OUTSIDE].any()
+    assert photographs[:, ~OUTSIDE].any(axis=-1).all()
+
+
+def test_other_seeds_and_indices_are_other_pictures(drawn):
+    for pictures in drawn:
+        assert len(np.unique(pictures.reshape(5, -1), axis=0)) == 5
+
+
+@pytest.mark.parametrize("rows", [[0], [4, 0], [2, 2, 2], [4, 3, 2, 1, 0, 0, 1]])
+def test_a_picture_is_the_same_in_any_batch(tiny_chain, drawn, rows):
+    pair = tiny_chain.pixels(*_tensors(SEED[rows], INDEX[rows]))
+    np.testing.assert_array_equal(pair["mask"].numpy(), drawn[0][rows])
+    np.testing.assert_allclose(pair["image"].numpy().astype(int), drawn[1][rows], atol=1)
+
+
+def test_a_mask_is_the_coverage_above_the_threshold(tiny_chain, drawn):
+    latent = latents.draw(*_tensors(SEED, INDEX), 6, latents.LATENT)
+    coverage = tiny_chain._networks.mask(latent).numpy()
+    expected = np.where((coverage > tiny_chain.threshold) & (FOV == 255), 255, 0)
+    np.testing.assert_array_equal(drawn[0], expected)
+
+
+def test_serving_default_encodes_exactly_the_pixels(tiny_chain, drawn):
+    encoded = tiny_chain.serving_default(*_tensors(SEED, INDEX))
+    for name, pictures in zip(("mask_bytes", "image_bytes"), drawn, strict=True):
+        decoded = [images.decode_png(data) for data in encoded[name].numpy()]
+        np.testing.assert_array_equal(np.stack(decoded), pictures)
+
+
+def test_from_latent_of_the_drawn_latents_is_pixels(tiny_chain, drawn):
+    latent = latents.draw(*_tensors(SEED, INDEX), 6, latents.LATENT)
+    style = latents.draw(*_tensors(SEED, INDEX), 3, latents.STYLE)
+    pair = tiny_chain.from_latent(latent, style)
+    np.testing.assert_array_equal(pair["mask"].numpy(), drawn[0])
+    np.testing.assert_allclose(pair["image"].numpy().astype(int), drawn[1], atol=1)
+
+
+def test_two_styles_on_one_mask_differ(tiny_chain):
+    latent = tf.repeat(tf.random.stateless_normal((1, 6), (1, 2)), 2, axis=0)
+    pair = tiny_chain.from_latent(latent, tf.constant([[1.0, 0, 0], [-1.0, 0, 0]]))
+    masks, photographs = pair["mask"].numpy(), pair["image"].numpy().astype(int)
+    np.testing.assert_array_equal(masks[0], masks[1])
+    assert np.abs(photographs[0] - photographs[1])[~OUTSIDE].mean() > 3
+
+
+def test_translate_of_a_drawn_mask_is_its_photograph(tiny_chain, drawn):
+    photographs = tiny_chain.translate(*_tensors(drawn[0], SEED, INDEX))["image"].numpy()
+    np.testing.assert_allclose(photographs.astype(int), drawn[1], atol=1)
+
+
+def test_translate_cuts_grey_masks_in_the_middle_and_at_the_field_of_view(tiny_chain, drawn):
+    vessels = drawn[0] == 255
+    grey = np.where(vessels | (FOV == 0), 128, 127).astype(np.uint8)
+    photographs = tiny_chain.translate(*_tensors(grey, SEED, INDEX))["image"].numpy()
+    np.testing.assert_array_equal(photographs, tiny_chain.translate(*_tensors(drawn[0], SEED, INDEX))["image"].numpy())

@@ -1,0 +1,90 @@
+"""The counter-based generator: known answers, statistics, and independence of the batch."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from scipy import stats
+
+from synthmed_tf.models import latents
+
+
+def _words(*values):
+    return tuple(tf.constant([value], tf.uint32) for value in values)
+
+
+def _draw(seed, index, dim=100, stream=latents.LATENT, distribution="normal"):
+    return latents.draw(tf.constant(seed, tf.int64), tf.constant(index, tf.int64), dim, stream, distribution).numpy()
+
+
+@pytest.mark.parametrize(
+    ("key", "counter", "expected"),
+    [
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((0xFFFFFFFF, 0xFFFFFFFF), (0xFFFFFFFF, 0xFFFFFFFF), (0x1CB996FC, 0xBB002BE7)),
+        ((0x13198A2E, 0x03707344), (0x243F6A88, 0x85A308D3), (0xC4923A9C, 0x483DF7A0)),
+    ],
+)
+def test_threefry_gives_the_known_answers_of_random123(key, counter, expected):
+    assert tuple(int(x[0]) for x in latents.threefry_2x32(_words(*key), _words(*counter))) == expected
+
+
+def test_a_row_does_not_depend_on_its_batch():
+    alone = _draw([5], [11])
+    among = _draw([3, 5, -1], [0, 11, 2**62])
+    np.testing.assert_array_equal(among[1], alone[0])
+
+
+def test_seeds_and_indices_use_all_64_bits():
+    rows = _draw([0, 1, 2**32, -1, 0, 0, 0], [0, 0, 0, 0, 1, 2**32, -1], dim=16)
+    assert len(np.unique(rows, axis=0)) == 7
+
+
+def test_normal_moments():
+    draws = _draw(np.full(4000, 7), np.arange(4000)).ravel().astype(np.float64)
+    count = draws.size
+    assert abs(draws.mean()) < 4 / np.sqrt(count)
+    assert abs(draws.var() - 1) < 4 * np.sqrt(2 / count)
+    assert abs(stats.skew(draws)) < 4 * np.sqrt(6 / count)
+    assert abs(stats.kurtosis(draws)) < 4 * np.sqrt(24 / count)
+    assert stats.kstest(draws[:50_000], "norm").pvalue > 1e-3
+
+
+def test_uniform_moments():
+    draws = _draw(np.full(4000, 7), np.arange(4000), distribution="uniform").ravel().astype(np.float64)
+    assert abs(draws.mean()) < 4 / np.sqrt(3 * draws.size)
+    assert stats.kstest(draws[:50_000], stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert draws.min() > -1 and draws.max() < 1
+
+
+def test_unit_is_uniform_in_zero_to_one():
+    unit = latents.draw_unit(tf.zeros(500, tf.int64), tf.range(500, dtype=tf.int64), 6, 3).numpy()
+    assert unit.min() > 0 and unit.max() < 1
+    assert abs(unit.mean() - 0.5) < 4 / np.sqrt(12 * unit.size)
+
+
+def test_dimensions_are_not_correlated():
+    correlation = np.corrcoef(_draw(np.zeros(8000), np.arange(8000), dim=32).T)
+    off_diagonal = correlation[~np.eye(32, dtype=bool)]
+    assert np.abs(off_diagonal).max() < 5 / np.sqrt(8000)
+
+
+@pytest.mark.parametrize("neighbour", ["index", "seed", "stream"])
+def test_neighbours_are_not_correlated(neighbour):
+    here = _draw(np.full(2000, 3), np.arange(2000), dim=32).ravel()
+    there = {
+        "index": lambda: _draw(np.full(2000, 3), np.arange(1, 2001), dim=32),
+        "seed": lambda: _draw(np.full(2000, 4), np.arange(2000), dim=32),
+        "stream": lambda: _draw(np.full(2000, 3), np.arange(2000), dim=32, stream=latents.STYLE),
+    }[neighbour]().ravel()
+    assert abs(np.corrcoef(here, there)[0, 1]) < 4 / np.sqrt(here.size)
+
+
+def test_quantiles_are_symmetric_and_the_inverse_distribution_function():
+    table = latents.quantiles("normal").astype(np.float64)
+    np.testing.assert_array_equal(table, -table[::-1])
+    np.testing.assert_allclose(stats.norm.cdf(table), (np.arange(65_536) + 0.5) / 65_536, atol=2e-8)
+
+
+def test_an_unknown_distribution_is_named():
+    with pytest.raises(ValueError, match="Received: distribution='cauchy'"):
+        latents.quantiles("cauchy")

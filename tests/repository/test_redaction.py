@@ -1,0 +1,165 @@
+"""Nothing that names a real file, folder or patient is published, unless it is asked for."""
+
+import json
+import re
+import shutil
+
+import pytest
+from helpers.entries import HOLDOUT, REAL, TRAIN, built, contents, request, write_report
+from helpers.reports import made_case, made_outcomes
+
+from synthmed_tf.data.phantom import write_phantoms
+from synthmed_tf.errors import SynthMedError
+from synthmed_tf.evaluation import report, schema
+from synthmed_tf.evaluation.context import Settings
+from synthmed_tf.evaluation.evaluator import Job, evaluate
+from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.exporting.model_card import write_card
+from synthmed_tf.generation import synthesis
+from synthmed_tf.repository.publish import redaction
+
+NAMING = {"source": "ward-9", "validation_patients": ["anna-k", "photo_17.tif"]}
+
+
+@pytest.fixture(scope="module")
+def artifact(tiny_artifact, tmp_path_factory):
+    """An artifact whose card and ONNX file name patients and a folder. Not to be changed."""
+    import onnx
+
+    folder = shutil.copytree(tiny_artifact, tmp_path_factory.mktemp("models") / "model")
+    card = json.loads((folder / "card.json").read_text()) | {"name": "ward-9", "note": "by dora"}
+    for facts in card["data"].values():
+        facts.update(NAMING)
+    card["config"]["data"] |= {"patients": "anna-k,bertil", "validation_patients": "dora", "patient_regex": "(07_left)"}
+    model = onnx.load_model(folder / "generator.onnx")
+    for fact in model.metadata_props:
+        fact.value = {"training_data": json.dumps(card["data"]), "name": "ward-9"}.get(fact.key, fact.value)
+    (folder / "generator.onnx").write_bytes(model.SerializeToString())
+    write_card(folder, card)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def drawn(artifact, tmp_path_factory):
+    """A set that it drew. Not to be changed."""
+    out = tmp_path_factory.mktemp("sets") / "set"
+    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(12, seed=4), out)
+    card = json.loads((out / "card.json").read_text())
+    assert card["data"]["stage1"]["source"] == "ward-9"
+    (out / "card.json").write_text(json.dumps(card | {"note": "of anna-k"}))
+    return out
+
+
+@pytest.fixture(scope="module")
+def version(drawn, artifact, tmp_path_factory):
+    """A version with the report and the generator. Not to be changed."""
+    folder = tmp_path_factory.mktemp("versions")
+    judged = write_report(drawn, folder / "judged")
+    return built(request(drawn, report=judged, artifact=artifact), folder / "1.2.0"), folder / "1.2.0"
+
+
+def _named(folder, names):
+    """Where a name stands in any file."""
+    return [(place, name) for place, content in contents(folder).items() for name in names if name.encode() in content]
+
+
+def test_the_inputs_do_name_them(drawn, artifact, tmp_path):
+    write_report(drawn, tmp_path / "judged")
+    found = {name for folder in (drawn, artifact, tmp_path / "judged") for _, name in _named(folder, REAL)}
+    assert found == REAL
+
+
+def test_no_name_is_in_any_file_of_the_version(version):
+    assert _named(version[1], {*REAL, "g\\u00f6sta"}) == []
+
+
+def test_no_path_of_this_machine_is_in_any_file_of_the_version(version, drawn, artifact):
+    assert _named(version[1], {str(drawn.parent), str(artifact.parent), str(drawn.parents[2])}) == []
+
+
+def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_figures(version, drawn, tmp_path):
+    jsonschema = pytest.importorskip("jsonschema")
+    before = report.read(write_report(drawn, tmp_path / "judged"))
+    published = report.read(version[1] / "report")
+    jsonschema.validate(json.loads((version[1] / "report" / "report.json").read_text()), schema.json_schema())
+    for name in ("utility", "fidelity", "geometry", "distribution", "dispersion"):
+        assert published.sections[name] == before.sections[name]
+    assert published.verdict == before.verdict and published.limits == before.limits
+    assert [answer.sentence for answer in published.verdicts] == [answer.sentence for answer in before.verdicts]
+    assert published.sections["privacy"]["attacks"] == before.sections["privacy"]["attacks"]
+
+
+def test_patients_have_pseudonyms_and_errors_are_left_out(version):
+    sections = report.read(version[1] / "report").sections
+    assert sections["compared"]["train"]["names"] == [f"patient {number}" for number in range(1, 5)]
+    assert sections["compared"]["holdout"]["names"] == [f"patient {number}" for number in range(5, 8)]
+    assert set(sections["compared"]["data"]["stage1"]) == {"layout", "pairs", "patients", "size", "sha256"}
+    reasons = sections["privacy"]["left_out"]
+    assert reasons == {"reconstruction by Stage-II": "an error, whose message may name files and is not published"}
+
+
+def test_the_published_files_are_these_alone(version):
+    places = set(contents(version[1]))
+    assert "report/report.json" in places
+    assert not [place for place in places if place.endswith((".html", "pairs.jsonl", "manifest.jsonl"))]
+
+
+def test_copies_and_their_sentence_are_left_out(tmp_path):
+    case = made_case(tmp_path)
+    written = report.make(case, made_outcomes(case))
+    told = "1 of 12 pairs copy a real one: synthetic-5 is train-1 of patient train-1 (train: score 1)."
+    verdicts = [
+        answer.model_copy(update={"sentence": told}) if answer.question == "copies" else answer
+        for answer in written.verdicts
+    ]
+    published = redaction.report(written.model_copy(update={"verdicts": tuple(verdicts)}))
+    assert published.sections["privacy"]["copies"] == []
+    sentences = {answer.question: answer.sentence for answer in published.verdicts}
+    assert sentences["copies"] == "1 of 12 pairs copy a real one."
+    assert not re.search(r"(train|holdout)-\d", published.model_dump_json())
+
+
+@pytest.mark.parametrize(
+    ("names", "text", "expected"),
+    [
+        ({"anna"}, "anna and Annabel, anna's", "a real one and Annabel, a real one's"),
+        ({"01"}, "10 of 01 pairs; patient 01 (0.01)", "10 of 01 pairs; patient a real one (0.01)"),
+        ({"a.b", "a.b.c"}, "a.b.c, a.b, axb", "a real one, a real one, axb"),
+        (set(), "as it was", "as it was"),
+    ],
+)
+def test_whole_names_are_taken_out_and_figures_stay(names, text, expected):
+    assert redaction._without_names(names, {})(text) == expected
+
+
+def test_a_full_report_is_published_as_it_is_where_it_shows_no_real_picture(drawn, tmp_path):
+    judged = write_report(drawn, tmp_path / "judged")
+    built(request(drawn, report=judged, full_report=True), tmp_path / "version")
+    for name in ("report.json", "report.html"):
+        assert (tmp_path / "version" / "report" / name).read_bytes() == (judged / name).read_bytes()
+    others = {place: content for place, content in contents(tmp_path / "version").items() if place[:6] != "report"}
+    assert not [name for name in REAL for content in others.values() if name.encode() in content]
+
+
+def test_a_full_report_with_real_pictures_is_refused(drawn, tmp_path):
+    judged = write_report(drawn, tmp_path / "judged", real_pictures=True)
+    with pytest.raises(SynthMedError, match="shows real photographs, which would be published; leave --full-report"):
+        built(request(drawn, report=judged, full_report=True), tmp_path / "version")
+
+
+@pytest.mark.slow
+def test_a_report_of_the_judge_names_nobody_either(drawn, artifact, tmp_path):
+    write_phantoms(tmp_path / "eyes", 64, len(TRAIN) + len(HOLDOUT), seed=1)
+    for folder in ("images", "masks", "fov"):
+        for path, name in zip(sorted((tmp_path / "eyes" / folder).iterdir()), (*TRAIN, *HOLDOUT), strict=True):
+            path.rename(path.with_stem(f"zebra-{name}"))
+    names = sorted(f"zebra-{name}" for name in (*TRAIN, *HOLDOUT))
+    job = Job(drawn, tmp_path / "eyes", tmp_path / "judged", holdout_patients=",".join(names[4:]), artifact=artifact)
+    written = evaluate(job, Settings(quick=True, seeds=1, segmenter_steps=2, permutations=99))
+    assert {*written.sections["compared"]["train"]["names"], *names[4:]} == set(names)
+    published = redaction.report(written).model_dump_json()
+    assert "zebra" not in published and str(tmp_path) not in published and "ward-9" not in published
+    entry = built(request(drawn, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
+    assert entry.generator.attacked and entry.evaluation.verdict is State.FAIL
+    assert _named(tmp_path / "version", {"zebra", *REAL}) == []
