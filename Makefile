@@ -47,8 +47,8 @@ demo: $(VENV)/.test
 	$(VENV)/bin/synthmed repository init $(DEMO)/repository --keys $(DEMO)/keys --title "SynthMed demo"
 	$(VENV)/bin/synthmed publish $(DEMO)/set --repository $(DEMO)/repository --keys $(DEMO)/keys --artifact $(DEMO)/model \
 	    --name phantom-demo --version 1.0.0 --title "Demo pairs, learnt from drawings by code" --license CC0-1.0 \
-	    --creator "make demo" --training-data "the built-in phantom set" --training-licence CC0-1.0
-	@echo "Look at $(DEMO)/set/preview.png: the drawn vessel masks and their photographs; and at their repository:"
+	    --creator "make demo" --training-data "the built-in phantom set" --training-license CC0-1.0
+	@echo "Look at $(DEMO)/set/preview.png: the generated vessel masks and their photographs; and at their repository:"
 	@echo "    $(VENV)/bin/synthmed serve --repository $(DEMO)/repository"
 
 $(VENV)/.test: $(METADATA) $(RECHECK)

@@ -1,4 +1,4 @@
-"""The README's pictures: pairs as the artifact draws them, and masks with several styles each.
+"""The README's images: pairs as the artifact generates them, and masks with several styles each.
 
 python benchmarks/contact_sheet.py --model MODEL --seed 1 --out docs/images
 """
@@ -31,7 +31,7 @@ def pairs(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
     """The first 16 pairs of a seed, not chosen: masks above photographs, eight a row."""
     masks, photographs = opened.pixels(np.full(PAIRS, seed), np.arange(PAIRS))
     columns = PAIRS // 2
-    rows = [picture[i : i + columns] for i in (0, columns) for picture in (_rgb(masks), photographs)]
+    rows = [image[i : i + columns] for i in (0, columns) for image in (_rgb(masks), photographs)]
     return images.grid(np.concatenate(rows), columns)
 
 

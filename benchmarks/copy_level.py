@@ -3,7 +3,7 @@ of real pairs of different patients that its threshold rests on.
 
     python benchmarks/copy_level.py
 
-Of 140 phantoms some are strangers and 60 are a set, drawn anew 600 times; all are searched for in 22 further ones,
+Of 140 phantoms some are strangers and 60 are a set, generated again 600 times; all are searched for in 22 further ones,
 which are then searched for in disguise. Masks and photographs; what a segmenter sees is left out.
 """
 
@@ -13,12 +13,12 @@ from pathlib import Path
 import numpy as np
 import record
 
-from synthmed_tf.data.phantom import draw_phantom
+from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation import copy_audit
 from synthmed_tf.evaluation.pairs import Block
 
 SIZES, STRANGERS = (64, 128), (4, 6, 8, 14, 22)
-POOL, GALLERY, SYNTHETIC, DRAWS = 140, 22, 60, 600
+POOL, GALLERY, SYNTHETIC, GENERATES = 140, 22, 60, 600
 SHOWN = ("mask whole", "mask half", "mask quarter", "photograph whole", "photograph tile")
 
 
@@ -30,7 +30,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = [row for size in SIZES for row in measure(size, options.seed)]
     table = record.table(list(rows[0]), [list(row.values()) for row in rows])
-    record.save("copy_level", {"draws": DRAWS, "rows": rows}, table, options.out)
+    record.save("copy_level", {"generates": GENERATES, "rows": rows}, table, options.out)
 
 
 def measure(size: int, seed: int) -> list[dict]:
@@ -43,18 +43,18 @@ def measure(size: int, seed: int) -> list[dict]:
     rows = []
     for strangers in STRANGERS:
         alarms, recall = 0, np.zeros(len(copy_audit.SEARCHES))
-        for draw in range(DRAWS):
-            order = np.random.default_rng(draw).permutation(POOL)
+        for generate in range(GENERATES):
+            order = np.random.default_rng(generate).permutation(POOL)
             limits = copy_audit.thresholds(scores[order[:strangers]], SYNTHETIC)
             alarms += bool(np.nanmax(scores[order[-SYNTHETIC:]] - limits) >= 0)
-            recall += ((disguised["score"] >= limits) & own).mean(axis=0) / DRAWS
+            recall += ((disguised["score"] >= limits) & own).mean(axis=0) / GENERATES
         found = {name: f"{recall[copy_audit.SEARCHES.index(name)]:.2f}" for name in SHOWN}
-        rows.append({"pixels": size, "strangers": strangers, f"false copies in {DRAWS} draws": alarms} | found)
+        rows.append({"pixels": size, "strangers": strangers, f"false copies in {GENERATES} generates": alarms} | found)
     return rows
 
 
 def _phantoms(size: int, seed: int, count: int) -> Block:
-    samples = [draw_phantom(size, seed, index) for index in range(count)]
+    samples = [generate_phantom(size, seed, index) for index in range(count)]
     return Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),

@@ -24,7 +24,7 @@ SIZE = 256
 REALS, SYNTHETIC = (25, 50, 100), (16, 32, 64, 128)
 QUICK_REALS, QUICK_SYNTHETIC = (8, 16), (16, 32)
 GOAL = (10_000, 500)
-_DRAWN, _CHUNK = 24, 128
+_GENERATED, _CHUNK = 24, 128
 
 
 def main() -> None:
@@ -76,11 +76,11 @@ def extrapolated(reals: tuple[int, ...], measured: list[dict[str, float]]) -> di
 
 def _pairs(size: int, count: int, seed: int):
     """Phantoms, turned and shifted so that there are as many as needed."""
-    from synthmed_tf.data.phantom import draw_phantom
+    from synthmed_tf.data.phantom import generate_phantom
     from synthmed_tf.evaluation.copy_audit import hidden
     from synthmed_tf.evaluation.pairs import Block
 
-    samples = [draw_phantom(size, seed, index % _DRAWN) for index in range(min(count, _DRAWN))]
+    samples = [generate_phantom(size, seed, index % _GENERATED) for index in range(min(count, _GENERATED))]
     samples = [samples[index % len(samples)] for index in range(count)]
     block = Block(
         np.stack([sample.photograph for sample in samples]),

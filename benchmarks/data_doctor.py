@@ -1,4 +1,4 @@
-"""What the thresholds of the data doctor rest on: right and swapped pairs, and pictures that are not the same.
+"""What the thresholds of the data doctor rest on: right and swapped pairs, and images that are not the same.
 
 python benchmarks/data_doctor.py --data ../shared/data
 """
@@ -12,7 +12,7 @@ from PIL import Image
 from synthmed_tf.data import alignment
 from synthmed_tf.data.doctor import duplicates
 from synthmed_tf.data.doctor.photographs import reduce_square
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.data.preprocessing import derive_fov, square_around
 from synthmed_tf.images import read_image, read_mask
 
@@ -27,7 +27,7 @@ SMALL = 64
 
 
 def main() -> None:
-    """Prints a few lines a set: contrast of right and swapped pairs, likeness of different pictures."""
+    """Prints a few lines a set: contrast of right and swapped pairs, likeness of different images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds chase_db1/ and hrf/")
     options = parser.parse_args()
@@ -37,8 +37,8 @@ def main() -> None:
         pairs = [read(path, other) for path, other in zip(found, masks, strict=True) if other.exists()]
         report(name, pairs)
         report(f"{name}, reduced to {SMALL} pixels", [tuple(smaller(array) for array in pair) for pair in pairs])
-    drawn = draw_phantoms(alignment.SIDE, PHANTOMS, seed=0)
-    report("phantoms", [(s.photograph[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in drawn])
+    generated = generate_phantoms(alignment.SIDE, PHANTOMS, seed=0)
+    report("phantoms", [(s.photograph[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in generated])
 
 
 def read(photograph: Path, mask: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -50,9 +50,9 @@ def read(photograph: Path, mask: Path) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def smaller(array: np.ndarray) -> np.ndarray:
-    """What the doctor sees of a picture that is given at 64 pixels."""
-    picture = Image.fromarray(array).resize((SMALL, SMALL), Image.Resampling.BOX)
-    return np.asarray(picture.resize((alignment.SIDE, alignment.SIDE), Image.Resampling.BOX))
+    """What the doctor sees of an image that is given at 64 pixels."""
+    image = Image.fromarray(array).resize((SMALL, SMALL), Image.Resampling.BOX)
+    return np.asarray(image.resize((alignment.SIDE, alignment.SIDE), Image.Resampling.BOX))
 
 
 def report(name: str, pairs: list) -> None:
@@ -75,15 +75,15 @@ def report(name: str, pairs: list) -> None:
         print(
             f"  {quantity}: right {own.min():.2f} to {own.max():.2f}, swapped {others.min():.2f} to {others.max():.2f}"
         )
-    print(f"  different pictures: photographs {likest(photographs):.2f}, masks {likest(masks):.2f} at most")
+    print(f"  different images: photographs {likest(photographs):.2f}, masks {likest(masks):.2f} at most")
 
 
 def likest(prints: list[np.ndarray]) -> float:
-    """The lowest threshold, in hundredths, at which none of different pictures are called the same."""
+    """The lowest threshold, in hundredths, at which none of different images are called the same."""
     low, high = 0, 100
     while high - low > 1:
         middle = (low + high) // 2
-        low, high = (middle, high) if duplicates.same_pictures(prints, middle / 100) else (low, middle)
+        low, high = (middle, high) if duplicates.same_images(prints, middle / 100) else (low, middle)
     return high / 100
 
 

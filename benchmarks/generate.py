@@ -2,8 +2,8 @@
 
     python benchmarks/generate.py --model MODEL [--small MODEL]
 
-Rounds of bare inference and of each format are interleaved. Memory: the largest resident set of a process that draws
-few and many pairs with the small model.
+Rounds of bare inference and of each format are interleaved. Memory: the largest resident set of a process that
+generates few and many pairs with the small model.
 """
 
 import argparse
@@ -31,8 +31,8 @@ GOAL = 0.9
 def main() -> None:
     """Measures, and writes JSON."""
     options = _options()
-    if options.draw:
-        _draw_for_memory(options.small, options.draw)
+    if options.generate:
+        _generate_for_memory(options.small, options.generate)
         return
     opened = open_artifact(options.model, options.runtime)
     shares = compare(opened, options.pairs, options.rounds)
@@ -72,20 +72,20 @@ def _written(opened: Artifact, name: str, count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
         out, plan = Path(folder), shards.make_plan(opened, 0, 0, count, 1, name, BATCH)
         started = time.perf_counter()
-        shards.draw_shard(opened, plan, 0, out)
+        shards.generate_shard(opened, plan, 0, out)
         return time.perf_counter() - started
 
 
 def _memory(model: Path, count: int) -> float:
-    command = [sys.executable, __file__, f"--small={model}", f"--draw={count}"]
+    command = [sys.executable, __file__, f"--small={model}", f"--generate={count}"]
     return float(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def _draw_for_memory(model: Path, count: int) -> None:
+def _generate_for_memory(model: Path, count: int) -> None:
     opened = open_artifact(model, "onnx")
     with tempfile.TemporaryDirectory() as folder:
         plan = shards.make_plan(opened, 0, 0, count, 1, "png", BATCH)
-        shards.draw_shard(opened, plan, 0, Path(folder))
+        shards.generate_shard(opened, plan, 0, Path(folder))
     # Not getrusage: its peak is inherited from the process that started this one.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)
@@ -98,7 +98,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--runtime", default="auto")
     parser.add_argument("--pairs", type=int, default=320)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--draw", type=int, help=argparse.SUPPRESS)
+    parser.add_argument("--generate", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--out", type=Path, default=record.RESULTS)
     return parser.parse_args()
 

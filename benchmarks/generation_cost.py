@@ -1,8 +1,8 @@
 """What a pair costs at a size, before any artifact of that size is trained: arithmetic, time on this machine, bytes.
 
-    python benchmarks/generation_cost.py --size 512 --pictures DATA/chase_db1
+    python benchmarks/generation_cost.py --size 512 --images DATA/chase_db1
 
-The time and the arithmetic of a network do not depend on its weights. The bytes of its pictures do, so that they are
+The time and the arithmetic of a network do not depend on its weights. The bytes of its images do, so that they are
 taken from real pairs, brought to the size.
 """
 
@@ -27,15 +27,15 @@ def main() -> None:
     parser.add_argument("--preset", default="recommended")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--batches", type=int, default=5)
-    parser.add_argument("--pictures", type=Path, help="Real pairs, for the bytes.")
+    parser.add_argument("--images", type=Path, help="Real pairs, for the bytes.")
     given = parser.parse_args()
     config = load_config(given.preset, overrides=(f"size={given.size}",))
     fov = np.full((given.size, given.size, 1), 255, np.uint8)
     chain = Chain(config, factory.mask_generator(config), factory.image_generator(config), 0.0, fov)
     found = {"size": given.size, "preset": given.preset, "gflop_a_pair": round(count(chain.pixels) / 1e9, 2)}
     found["pairs_a_second"] = round(speed(chain, given.batch_size, given.batches), 3)
-    if given.pictures:
-        found |= png_bytes(given.pictures, given.size)
+    if given.images:
+        found |= png_bytes(given.images, given.size)
     print(json.dumps(found))
 
 

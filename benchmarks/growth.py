@@ -1,4 +1,4 @@
-"""How a step's time and memory grow with the pixels of a picture and with the batch: slopes on logarithmic axes.
+"""How a step's time and memory grow with the pixels of an image and with the batch: slopes on logarithmic axes.
 
     python benchmarks/growth.py
 

@@ -2,9 +2,10 @@
 
     python benchmarks/inference.py
 
-The generators of the presets at 256 x 256 after one step of training: what they draw is of no use, but takes as long as
-what trained ones draw. Matrix product and runtimes take turns, each in a process of its own; a runtime's figure is the
-median of its batches, and ratios are medians over the rounds.
+The generators of the presets at 256 x 256 after one step of training: what they generate is of no use, but takes as
+    long as
+what trained ones generate. Matrix product and runtimes take turns, each in a process of its own; a runtime's figure is
+the median of its batches, and ratios are medians over the rounds.
 """
 
 import argparse
@@ -28,7 +29,7 @@ _GOALS = {"savedmodel": 0.75, "best": 0.85}
 
 
 def main() -> None:
-    """Makes the models, draws, and writes JSON and table."""
+    """Makes the models, generates, and writes JSON and table."""
     options = _options()
     results = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -54,7 +55,7 @@ def model(preset: str, size: int, folder: Path) -> Path:
 
 
 def operations(file: Path) -> float:
-    """Floating-point operations of one picture: two for each multiplication in convolutions and matrix products."""
+    """Floating-point operations of one image: two for each multiplication in convolutions and matrix products."""
     import onnx
 
     graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
@@ -90,8 +91,8 @@ def _measured(made: Path, options: argparse.Namespace) -> dict:
 
 
 def _speed(runtime: str, made: Path, options: argparse.Namespace) -> float:
-    """Pictures a second; the first batch, which is compiled or tuned, has been drawn before."""
-    _, facts = runtimes.draw(runtime, made, options.batch_size, options.threads)
+    """Images a second; the first batch, which is compiled or tuned, has been generated before."""
+    _, facts = runtimes.generate(runtime, made, options.batch_size, options.threads)
     return options.batch_size / statistics.median(facts["seconds"])
 
 

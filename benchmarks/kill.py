@@ -5,7 +5,7 @@
 SIGKILL comes at random moments: two of five kills are aimed at a checkpoint or snapshot that is just being written, the
 others are uniform in the seconds after the first figures of each process. Small networks on the built-in set; the same
 command goes on each time. What is compared: each tensor of the last checkpoint, both snapshots, the warnings, the
-pictures, and all figures but the speed.
+images, and all figures but the speed.
 """
 
 import argparse
@@ -23,7 +23,7 @@ import numpy as np
 import tensorflow as tf
 
 ROOT = Path(__file__).resolve().parents[1]
-SMALL = ("steps_per_loop=10", "picture_every=200", "stage1.latent_dim=512", "stage1.filters=4", "stage2.filters=4")
+SMALL = ("steps_per_loop=10", "image_every=200", "stage1.latent_dim=512", "stage1.filters=4", "stage2.filters=4")
 # Few filters train fast; the long latent has many weights, so that a checkpoint takes long enough to be hit.
 SMALL += ("stage1.discriminator_filters=4", "stage2.discriminator_filters=4")
 REMAINS = ("checkpoints/*temp*", ".snapshot.*", ".best.*", ".*.part", "*/.*.part")

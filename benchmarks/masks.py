@@ -31,8 +31,8 @@ def main() -> None:
     taken = snapshot.load(folder)
     size = taken.config.size
     train, test = (real_masks(options.data, patients, size) for patients in (options.train, options.test))
-    drawn, fog = draw(taken, folder, options.count)
-    kinds = {"training": train, "unseen": test, "synthetic": drawn}
+    generated, fog = generate(taken, folder, options.count)
+    kinds = {"training": train, "unseen": test, "synthetic": generated}
     codes = {name: blurred(masks) for name, masks in kinds.items()}
     report = {name: shape(masks) for name, masks in kinds.items()}
     for name, code in codes.items():
@@ -44,7 +44,7 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def draw(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray, float]:
+def generate(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray, float]:
     """Masks `(count, size, size)` bool, and the share of the field where coverage lies between a quarter and three."""
     model = factory.mask_generator(taken.config)
     snapshot.restore(model, taken, folder)
@@ -53,7 +53,7 @@ def draw(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray
     for start in range(0, count, 20):
         index = tf.range(start, min(count, start + 20), dtype=tf.int64)
         stage = taken.config.stage1
-        latent = latents.draw(tf.ones_like(index), index, stage.latent_dim, latents.LATENT, stage.latent)
+        latent = latents.sample(tf.ones_like(index), index, stage.latent_dim, latents.LATENT, stage.latent)
         coverage = model(latent).numpy()[..., 0]
         masks.append((coverage > taken.threshold) & inside)
         grey.append(np.mean(np.abs(coverage[:, inside]) < 0.5))
@@ -61,7 +61,7 @@ def draw(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray
 
 
 def shape(masks: np.ndarray) -> dict[str, float]:
-    """Means per mask: vessel share of the picture, pieces of 5 pixels or more, and the largest piece's share."""
+    """Means per mask: vessel share of the image, pieces of 5 pixels or more, and the largest piece's share."""
     pieces, largest = [], []
     for mask in masks:
         labels, _ = ndimage.label(mask, ALL_NEIGHBOURS)
@@ -80,7 +80,7 @@ def blurred(masks: np.ndarray) -> np.ndarray:
     """Standardised vectors `(8, masks, pixels)` float32: the mask under each flip and quarter turn."""
     soft = ndimage.gaussian_filter(masks.astype(np.float32), (0, masks.shape[1] / 64, masks.shape[1] / 64))
     turned = [np.rot90(flipped, k, axes=(1, 2)) for flipped in (soft, soft[:, :, ::-1]) for k in range(4)]
-    vectors = np.stack([picture.reshape(len(masks), -1) for picture in turned])
+    vectors = np.stack([image.reshape(len(masks), -1) for image in turned])
     vectors -= vectors.mean(axis=2, keepdims=True)
     return vectors / np.linalg.norm(vectors, axis=2, keepdims=True)
 

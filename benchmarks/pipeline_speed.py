@@ -65,8 +65,8 @@ def _stream(job: dict, batch: int):
 
 
 def _pipeline_speed(stream, batch: int, seconds: float) -> float:
-    """Images a second over about so many seconds; what was drawn ahead before the clock started is not counted."""
-    batches = iter(stream)  # a new one each time: while the step runs, this one must not draw ahead
+    """Images a second over about so many seconds; what was generated ahead before the clock started is not counted."""
+    batches = iter(stream)  # a new one each time: while the step runs, this one must not generate ahead
     for _ in range(8):
         next(batches)
     count, started = 0, time.perf_counter()

@@ -1,9 +1,9 @@
-"""One runtime in a process of its own: opens an artifact, and draws the pictures.
+"""One runtime in a process of its own: opens an artifact, and generates the images.
 
     python benchmarks/runtime_worker.py onnx MODEL 8
 
 `runtimes.py` starts it. It prints a JSON object about itself; then it reads the name of a file (`.npz`), which the
-pictures of `numbers` go to, and prints another.
+images of `numbers` go to, and prints another.
 """
 
 import json
@@ -15,12 +15,12 @@ from pathlib import Path
 
 import numpy as np
 
-PICTURES = 64
+IMAGES = 64
 Pixels = Callable[[np.ndarray, np.ndarray], tuple[np.ndarray, np.ndarray]]
 
 
 def main() -> None:
-    """Opens, draws two batches, and then the pictures."""
+    """Opens, generates two batches, and then the images."""
     runtime, model, batch = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
     started = time.perf_counter()
     pixels = opened(runtime, model)
@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def numbers(count: int) -> tuple[np.ndarray, np.ndarray]:
-    """Seeds, negative ones too, and indices of the pictures that are compared: `(count,)` int64 within 32 bits."""
+    """Seeds, negative ones too, and indices of the images that are compared: `(count,)` int64 within 32 bits."""
     place = np.arange(count, dtype=np.int64)
     return place * 7_919 - 200_000, place * 31_337_007
 
@@ -51,13 +51,13 @@ def opened(runtime: str, model: Path) -> Pixels:
 
 def _saved(pixels: Pixels, batch: int, file: str) -> list[float]:
     """Seconds of each batch."""
-    seed, index = numbers(PICTURES)
-    drawn, seconds = [], []
-    for start in range(0, PICTURES, batch):
+    seed, index = numbers(IMAGES)
+    generated, seconds = [], []
+    for start in range(0, IMAGES, batch):
         started = time.perf_counter()
-        drawn.append(pixels(seed[start : start + batch], index[start : start + batch]))
+        generated.append(pixels(seed[start : start + batch], index[start : start + batch]))
         seconds.append(time.perf_counter() - started)
-    masks, photographs = zip(*drawn, strict=True)
+    masks, photographs = zip(*generated, strict=True)
     np.savez(file, mask=np.concatenate(masks), image=np.concatenate(photographs))
     return seconds
 
@@ -78,8 +78,8 @@ def _openvino_savedmodel(model: Path) -> Pixels:
         if count not in compiled:
             read.reshape({"seed": [count], "index": [count]})
             compiled[count] = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
-        drawn = compiled[count]({"seed": seed, "index": index})
-        return drawn["mask_bytes"], drawn["image_bytes"]
+        generated = compiled[count]({"seed": seed, "index": index})
+        return generated["mask_bytes"], generated["image_bytes"]
 
     return pixels
 

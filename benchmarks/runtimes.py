@@ -1,9 +1,9 @@
-"""The same 64 pictures in every runtime: are they the same, how fast, and in how much memory?
+"""The same 64 images in every runtime: are they the same, how fast, and in how much memory?
 
     python benchmarks/runtimes.py --model MODEL
 
-Each runtime draws in a process of its own, one after the other, in batches of 8. What is compared are mask pixels and
-grey levels against the SavedModel in TensorFlow. `npm ci` in tests/web brings ONNX Runtime Web.
+Each runtime generates in a process of its own, one after the other, in batches of 8. What is compared are mask pixels
+and grey levels against the SavedModel in TensorFlow. `npm ci` in tests/web brings ONNX Runtime Web.
 """
 
 import argparse
@@ -38,29 +38,29 @@ NAMES = {
     "onnx-fp16": "ONNX Runtime, float16 file",
     "onnx-int8": "ONNX Runtime, int8 file",
 }
-Drawn = tuple[dict[str, np.ndarray], dict[str, Any]]
+Generated = tuple[dict[str, np.ndarray], dict[str, Any]]
 
 
 def main() -> None:
-    """Draws everywhere, and writes JSON and table."""
+    """Generates everywhere, and writes JSON and table."""
     options = _options()
     rows, reference = {}, None
     for runtime in options.runtimes:
         try:
-            pictures, facts = draw(runtime, options.model, options.batch_size, options.threads)
+            images, facts = generate(runtime, options.model, options.batch_size, options.threads)
         except (subprocess.SubprocessError, OSError) as error:
             rows[runtime] = {"failed": _last_line(error)}
         else:
-            reference = reference or pictures
-            rows[runtime] = facts | compared(pictures, reference)
+            reference = reference or images
+            rows[runtime] = facts | compared(images, reference)
         print(runtime, json.dumps(rows[runtime]), file=sys.stderr, flush=True)
-    about = {"pictures": runtime_worker.PICTURES, "batch": options.batch_size, "threads": options.threads}
+    about = {"images": runtime_worker.IMAGES, "batch": options.batch_size, "threads": options.threads}
     about["size"] = artifact.read_card(options.model)["size"]
     record.save("runtimes", about | {"runtimes": rows}, _table(rows), options.out)
 
 
-def draw(runtime: str, model: Path, batch: int = 8, threads: int = 1) -> Drawn:
-    """Draws the pictures of `runtime_worker.numbers` in a runtime's own process.
+def generate(runtime: str, model: Path, batch: int = 8, threads: int = 1) -> Generated:
+    """Generates the images of `runtime_worker.numbers` in a runtime's own process.
 
     Returns:
         `mask` and `image`, uint8; and `opened, s`, `seconds` of each batch, `peak memory, MB`.
@@ -73,10 +73,10 @@ def draw(runtime: str, model: Path, batch: int = 8, threads: int = 1) -> Drawn:
         return by(runtime, Path(model).resolve(), batch, threads, Path(folder))
 
 
-def compared(pictures: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
+def compared(images: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
     """Share of the mask pixels that differ, and the largest and the mean difference of photographs in grey levels."""
-    apart = np.abs(pictures["image"].astype(int) - reference["image"])
-    share = float(np.mean(pictures["mask"] != reference["mask"]))
+    apart = np.abs(images["image"].astype(int) - reference["image"])
+    share = float(np.mean(images["mask"] != reference["mask"]))
     return {"mask_share": share, "grey_levels": int(apart.max()), "mean_grey_levels": float(apart.mean())}
 
 
@@ -87,19 +87,19 @@ def environment(threads: int) -> dict[str, str]:
     return os.environ | count | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONPATH": path}
 
 
-def _in_python(runtime: str, model: Path, batch: int, threads: int, folder: Path) -> Drawn:
-    file, worker = folder / "drawn.npz", Path(runtime_worker.__file__)
+def _in_python(runtime: str, model: Path, batch: int, threads: int, folder: Path) -> Generated:
+    file, worker = folder / "generated.npz", Path(runtime_worker.__file__)
     command = [sys.executable, str(worker), runtime, str(model), str(batch)]
     given = {"input": f"{file}\n", "capture_output": True, "text": True, "check": True, "env": environment(threads)}
     facts, timed = (json.loads(line) for line in subprocess.run(command, **given).stdout.splitlines()[-2:])
-    with np.load(file) as pictures:
-        return dict(pictures), facts | timed
+    with np.load(file) as images:
+        return dict(images), facts | timed
 
 
-def _in_javascript(runtime: str, model: Path, batch: int, threads: int, folder: Path) -> Drawn:
+def _in_javascript(runtime: str, model: Path, batch: int, threads: int, folder: Path) -> Generated:
     latent = runtime.endswith("-latent")
     inputs = _latents(model) if latent else _integers()
-    parts = [slice(start, start + batch) for start in range(0, runtime_worker.PICTURES, batch)]
+    parts = [slice(start, start + batch) for start in range(0, runtime_worker.IMAGES, batch)]
     batches = [{name: _input(kind, values[part]) for name, (kind, values) in inputs.items()} for part in parts]
     job = {"provider": BROWSER[runtime], "threads": threads, "batches": batches}
     (folder / "job.json").write_text(json.dumps(job), encoding="utf-8")
@@ -119,7 +119,7 @@ def _in_javascript(runtime: str, model: Path, batch: int, threads: int, folder: 
 
 
 def _integers() -> dict[str, tuple[str, np.ndarray]]:
-    pair = runtime_worker.numbers(runtime_worker.PICTURES)
+    pair = runtime_worker.numbers(runtime_worker.IMAGES)
     return {name: ("int64", values) for name, values in zip(("seed", "index"), pair, strict=True)}
 
 
@@ -129,12 +129,12 @@ def _latents(model: Path) -> dict[str, tuple[str, np.ndarray]]:
     from synthmed_tf.models import latents
 
     card = artifact.read_card(model)
-    pair = [tf.constant(numbers) for numbers in runtime_worker.numbers(runtime_worker.PICTURES)]
+    pair = [tf.constant(numbers) for numbers in runtime_worker.numbers(runtime_worker.IMAGES)]
     distribution = card["config"]["stage1"]["latent"]
-    drawn = {"latent": latents.draw(*pair, card["latent_dim"], latents.LATENT, distribution)}
+    generated = {"latent": latents.sample(*pair, card["latent_dim"], latents.LATENT, distribution)}
     if card["style_dim"]:
-        drawn["style"] = latents.draw(*pair, card["style_dim"], latents.STYLE)
-    return {name: ("float32", values.numpy()) for name, values in drawn.items()}
+        generated["style"] = latents.sample(*pair, card["style_dim"], latents.STYLE)
+    return {name: ("float32", values.numpy()) for name, values in generated.items()}
 
 
 def _input(kind: str, values: np.ndarray) -> dict[str, Any]:
@@ -143,14 +143,14 @@ def _input(kind: str, values: np.ndarray) -> dict[str, Any]:
 
 
 def _table(rows: dict[str, dict[str, Any]]) -> str:
-    header = ["runtime", "mask pixels that differ", "grey levels, at most", "on average", "pictures a second"]
+    header = ["runtime", "mask pixels that differ", "grey levels, at most", "on average", "images a second"]
     header += ["opened, s", "first batch, s", "peak memory, MB"]
     lines = []
     for runtime, row in rows.items():
         if "failed" in row:
             lines.append([NAMES[runtime], *["–"] * 7])
             continue
-        speed = runtime_worker.PICTURES / len(row["seconds"]) / statistics.median(row["seconds"])
+        speed = runtime_worker.IMAGES / len(row["seconds"]) / statistics.median(row["seconds"])
         line = [NAMES[runtime], f"{row['mask_share']:.1e}", row["grey_levels"], f"{row['mean_grey_levels']:.1e}"]
         line += [f"{speed:.1f}", f"{row['opened, s']:.1f}", f"{row['first batch, s']:.2f}"]
         lines.append([*line, f"{row['peak memory, MB']:.0f}"])

@@ -50,11 +50,11 @@ class Bare:
 
     def speed(self, batch: int = 32, seconds: float = 4.0) -> float:
         """Pairs a second."""
-        draw, seed = self._model.signatures["serving_default"], self._tf.zeros(batch, self._tf.int64)
-        draw(seed=seed, index=seed)
+        generate, seed = self._model.signatures["serving_default"], self._tf.zeros(batch, self._tf.int64)
+        generate(seed=seed, index=seed)
         started, pairs = time.perf_counter(), 0
         while time.perf_counter() < started + seconds:
-            draw(seed=seed, index=self._tf.range(pairs, pairs + batch, dtype=self._tf.int64))
+            generate(seed=seed, index=self._tf.range(pairs, pairs + batch, dtype=self._tf.int64))
             pairs += batch
         return pairs / (time.perf_counter() - started)
 

@@ -15,7 +15,7 @@ try {
   const loaded = [];
   page.on("requestfinished", (request) => loaded.push(new URL(request.url()).pathname));
   await page.goto(site, { waitUntil: "networkidle0" });
-  const pictures = loaded.filter((path) => path.endsWith(".png")).length;
+  const images = loaded.filter((path) => path.endsWith(".png")).length;
   const beforeSearch = loaded.includes("/search.json");
   const started = performance.now();
   await page.focus("[name=q]");
@@ -40,7 +40,7 @@ try {
   const at = (share) => Number(milliseconds[Math.floor(share * (milliseconds.length - 1))].toFixed(1));
   console.log(
     JSON.stringify({
-      "pictures loaded at first": pictures,
+      "images loaded at first": images,
       "search.json fetched before a search": beforeSearch,
       "fetched, ms": Number(fetched.toFixed(0)),
       keys: milliseconds.length,

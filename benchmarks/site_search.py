@@ -15,7 +15,7 @@ import threading
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from synthmed_tf.data.phantom import draw_phantom
+from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.images import encode_png
 from synthmed_tf.repository.entry import Index, Row
@@ -24,7 +24,7 @@ from synthmed_tf.site.rendering import Pages
 
 _HERE = Path(__file__).resolve().parent
 _ORGANS = {"retina": "fundus photography", "lung": "radiography", "skin": "dermoscopy", "colon": "endoscopy"}
-_LICENCES = ("CC-BY-4.0", "CC0-1.0", "CC-BY-NC-4.0", "CC-BY-SA-4.0")
+_LICENSES = ("CC-BY-4.0", "CC0-1.0", "CC-BY-NC-4.0", "CC-BY-SA-4.0")
 _WORDS = ("adult", "paediatric", "wide-field", "macula", "left", "right", "screening", "diabetic", "healthy", "myopia")
 
 
@@ -41,7 +41,7 @@ def main() -> None:
         for row in rows:
             thumbnail = site / "repository/targets" / row.name / row.version / row.thumbnail
             thumbnail.parent.mkdir(parents=True)
-            thumbnail.write_bytes(_picture(int(row.name.split("-")[1]) % 8))
+            thumbnail.write_bytes(_image(int(row.name.split("-")[1]) % 8))
         figures = {"sets": sets, "bytes": _bytes(site)} | _in_chromium(site)
     print(json.dumps(figures, indent=2))
 
@@ -59,7 +59,7 @@ def _row(number: int) -> Row:
         count=1000 + number,
         bytes=10_000_000,
         formats=("imagefolder", "tfrecord"),
-        licence=_LICENCES[number % len(_LICENCES)],
+        license=_LICENSES[number % len(_LICENSES)],
         published=datetime(2026, 1, 1, tzinfo=timezone.utc) + timedelta(minutes=number),
         verdict=[None, *State][number % 4],
         generator=number % 3 == 0,
@@ -69,14 +69,14 @@ def _row(number: int) -> Row:
 
 
 @functools.cache
-def _picture(seed: int) -> bytes:
-    return encode_png(draw_phantom(128, seed, 0).photograph)
+def _image(seed: int) -> bytes:
+    return encode_png(generate_phantom(128, seed, 0).photograph)
 
 
 def _bytes(site: Path) -> dict[str, int]:
     first = ("index.html", "static/site.css", "static/search.mjs", "static/icon.svg")
     return {name: (site / name).stat().st_size for name in (*first, listing.SEARCH)} | {
-        "first page without pictures": sum((site / name).stat().st_size for name in first)
+        "first page without images": sum((site / name).stat().st_size for name in first)
     }
 
 

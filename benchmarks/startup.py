@@ -1,4 +1,4 @@
-"""How long one waits: for `synthmed --help`, for the first training step, and for the first picture.
+"""How long one waits: for `synthmed --help`, for the first training step, and for the first image.
 
     python benchmarks/startup.py
 
@@ -34,7 +34,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
     results = {
         "`synthmed --help`": _median(lambda: [*_SYNTHMED, "--help"], rounds),
         "Python and TensorFlow alone": _median(lambda: [sys.executable, "-c", "import tensorflow"], rounds),
-        "`synthmed train stage1 --preset demo`, one step, with checkpoint, pictures and all": _median(
+        "`synthmed train stage1 --preset demo`, one step, with checkpoint, images and all": _median(
             lambda: [*_train("stage1", next(runs))], rounds
         ),
     }
@@ -59,7 +59,7 @@ def _train(stages: str, run: Path) -> list[str]:
 
 
 def _median(command, rounds: int) -> float:
-    """Seconds of a command, whose arguments are made anew for each round."""
+    """Seconds of a command, whose arguments are made again for each round."""
     seconds = []
     for _ in range(rounds + 1):
         arguments = command()

@@ -1,10 +1,11 @@
-"""Whether the measure that chooses a step follows what one sees: drawn pictures of increasing steps, and spoiled ones.
+"""Whether the measure that chooses a step follows what one sees: generated images of increasing steps, and spoiled
+ones.
 
     python benchmarks/step_choice.py --snapshots SNAPSHOTS --data CHASE_DB1 --test 11-14 --out docs/images/choosing.png
 
 `SNAPSHOTS` holds snapshots named `<stage>-<step>` (copies of RUN/<stage>/snapshot). Stage-I's masks are compared with
 the masks of patients that were not trained on, Stage-II's photographs of those masks with their photographs. Lower is
-nearer. The picture has a column for each step, Stage-I above Stage-II.
+nearer. The image has a column for each step, Stage-I above Stage-II.
 """
 
 import argparse
@@ -30,7 +31,7 @@ BATCH = 16
 
 
 def main() -> None:
-    """Prints one JSON object, and writes the picture."""
+    """Prints one JSON object, and writes the image."""
     options = _options()
     folders = {stage: steps(options.snapshots, stage) for stage in ("stage1", "stage2")}
     size = snapshot.load(next(iter(folders["stage1"].values()))).config.size
@@ -40,17 +41,19 @@ def main() -> None:
     known = {"stage1": two_valued(others[..., pipeline.COVERAGE]), "stage2": others[..., pipeline.PHOTOGRAPH]}
     report, rows = {}, []
     for stage, found in folders.items():
-        drawn = {
-            step: draw_masks(folder, options.count)
+        generated = {
+            step: generate_masks(folder, options.count)
             if stage == "stage1"
-            else draw_photographs(folder, pairs, options.count)
+            else generate_photographs(folder, pairs, options.count)
             for step, folder in found.items()
         }
-        sets = {f"step {step}": pictures for step, pictures in drawn.items()}
-        sets["one picture of the last step again and again"] = np.repeat(list(drawn.values())[-1][:1], options.count, 0)
-        sets |= {"training pictures": known[stage], **spoiled(stage, known[stage])}
-        report[stage] = {name: figures(stage, real[stage], pictures) for name, pictures in sets.items()}
-        rows += sheet(list(drawn.values()))
+        sets = {f"step {step}": shown for step, shown in generated.items()}
+        sets["one image of the last step again and again"] = np.repeat(
+            list(generated.values())[-1][:1], options.count, 0
+        )
+        sets |= {"training images": known[stage], **spoiled(stage, known[stage])}
+        report[stage] = {name: figures(stage, real[stage], shown) for name, shown in sets.items()}
+        rows += sheet(list(generated.values()))
     images.write_png(options.out, images.grid(np.stack(rows), columns=max(map(len, folders.values()))))
     print(json.dumps(report, indent=2))
 
@@ -61,15 +64,15 @@ def steps(folder: Path, stage: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def figures(stage: str, real: np.ndarray, drawn: np.ndarray) -> dict[str, float]:
+def figures(stage: str, real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """The stage's distance for the first seed, its standard deviation over 5 seeds, and that of the patches alone."""
     measure = mask_distance if stage == "stage1" else patch_distance
-    values = [measure(real, drawn, seed) for seed in SEEDS]
-    found = {"distance": values[0], "SD over seeds": np.std(values, ddof=1), "patches": patch_distance(real, drawn)}
+    values = [measure(real, generated, seed) for seed in SEEDS]
+    found = {"distance": values[0], "SD over seeds": np.std(values, ddof=1), "patches": patch_distance(real, generated)}
     return {name: round(float(value), 4) for name, value in found.items()}
 
 
-def draw_masks(folder: Path, count: int) -> np.ndarray:
+def generate_masks(folder: Path, count: int) -> np.ndarray:
     """Masks `(count, size, size, 1)` uint8 in {0, 255}, of the first indices of seed 1."""
     taken = snapshot.load(folder)
     model = factory.mask_generator(taken.config)
@@ -77,12 +80,12 @@ def draw_masks(folder: Path, count: int) -> np.ndarray:
     stage = taken.config.stage1
     masks = []
     for index in np.array_split(np.arange(count), -(-count // BATCH)):
-        latent = latents.draw(tf.ones_like(index), tf.constant(index), stage.latent_dim, latents.LATENT, stage.latent)
+        latent = latents.sample(tf.ones_like(index), tf.constant(index), stage.latent_dim, latents.LATENT, stage.latent)
         masks.append((model(latent).numpy() > taken.threshold) & (taken.fov >= 128))
     return np.concatenate(masks) * np.uint8(255)
 
 
-def draw_photographs(folder: Path, pairs: np.ndarray, count: int) -> np.ndarray:
+def generate_photographs(folder: Path, pairs: np.ndarray, count: int) -> np.ndarray:
     """Photographs `(about count, size, size, 3)` uint8 of the pairs' masks, each in several styles of seed 1."""
     taken = snapshot.load(folder)
     model = factory.image_generator(taken.config)
@@ -93,34 +96,34 @@ def draw_photographs(folder: Path, pairs: np.ndarray, count: int) -> np.ndarray:
     photographs = []
     for start in range(0, count if stage.style_dim else len(pairs), len(pairs)):
         index = tf.range(start, start + len(pairs), dtype=tf.int64)
-        style = latents.draw(tf.ones_like(index), index, stage.style_dim, latents.STYLE) if stage.style_dim else None
+        style = latents.sample(tf.ones_like(index), index, stage.style_dim, latents.STYLE) if stage.style_dim else None
         photographs.append(np.round((model(given, style).numpy() + 1) * 127.5).astype(np.uint8))
     return np.concatenate(photographs)
 
 
-def spoiled(stage: str, pictures: np.ndarray) -> dict[str, np.ndarray]:
-    """Real pictures of other patients, each made worse in a way that one sees."""
+def spoiled(stage: str, shown: np.ndarray) -> dict[str, np.ndarray]:
+    """Real images of other patients, each made worse in a way that one sees."""
     rng = np.random.default_rng(0)
-    sets = {"one picture again and again": np.repeat(pictures[:1], len(pictures), axis=0)}
+    sets = {"one image again and again": np.repeat(shown[:1], len(shown), axis=0)}
     if stage == "stage1":
-        thick = np.stack([ndimage.grey_dilation(picture, (3, 3, 1)) for picture in pictures])
-        holes = rng.random((len(pictures), *(side // 4 for side in pictures.shape[1:3]), 1)) < 0.2
-        dots = rng.random(pictures.shape) < 0.01
+        thick = np.stack([ndimage.grey_dilation(image, (3, 3, 1)) for image in shown])
+        holes = rng.random((len(shown), *(side // 4 for side in shown.shape[1:3]), 1)) < 0.2
+        dots = rng.random(shown.shape) < 0.01
         return sets | {
             "vessels 2 pixels thicker": thick,
-            "a fifth of all 4 x 4 blocks missing": np.where(np.kron(holes, np.ones((1, 4, 4, 1))), 0, pictures),
-            "1 % of the pixels flipped": np.where(dots, 255 - pictures, pictures),
+            "a fifth of all 4 x 4 blocks missing": np.where(np.kron(holes, np.ones((1, 4, 4, 1))), 0, shown),
+            "1 % of the pixels flipped": np.where(dots, 255 - shown, shown),
         }
-    blurs = (ndimage.gaussian_filter(pictures.astype(np.float32), (0, sigma, sigma, 0)) for sigma in (0.7, 1.5))
-    noisy = (pictures + rng.normal(0, deviation, pictures.shape) for deviation in (5, 15))
+    blurs = (ndimage.gaussian_filter(shown.astype(np.float32), (0, sigma, sigma, 0)) for sigma in (0.7, 1.5))
+    noisy = (shown + rng.normal(0, deviation, shown.shape) for deviation in (5, 15))
     names = ("blurred by 0.7 pixels", "blurred by 1.5 pixels", "noise of 5 grey levels", "noise of 15 grey levels")
     sets |= dict(zip(names, map(to_uint8, (*blurs, *noisy)), strict=True))
-    return sets | {"half the contrast": to_uint8(pictures * 0.5 + pictures.mean(axis=(1, 2), keepdims=True) * 0.5)}
+    return sets | {"half the contrast": to_uint8(shown * 0.5 + shown.mean(axis=(1, 2), keepdims=True) * 0.5)}
 
 
-def sheet(drawn: list[np.ndarray]) -> list[np.ndarray]:
-    """The first drawn pictures of each step: a row an index, a column a step, in three channels."""
-    return [np.broadcast_to(step[i], (*step[i].shape[:2], 3)) for i in range(SHOWN) for step in drawn]
+def sheet(generated: list[np.ndarray]) -> list[np.ndarray]:
+    """The first generated images of each step: a row an index, a column a step, in three channels."""
+    return [np.broadcast_to(step[i], (*step[i].shape[:2], 3)) for i in range(SHOWN) for step in generated]
 
 
 def two_valued(coverage: np.ndarray) -> np.ndarray:
@@ -128,9 +131,9 @@ def two_valued(coverage: np.ndarray) -> np.ndarray:
     return np.where(coverage >= 128, 255, 0).astype(np.uint8)
 
 
-def to_uint8(pictures: np.ndarray) -> np.ndarray:
+def to_uint8(shown: np.ndarray) -> np.ndarray:
     """Rounds and cuts to [0, 255]."""
-    return np.round(pictures).clip(0, 255).astype(np.uint8)
+    return np.round(shown).clip(0, 255).astype(np.uint8)
 
 
 def real_pairs(folder: str, patients: str, size: int) -> np.ndarray:
@@ -144,8 +147,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--snapshots", type=Path, required=True)
     parser.add_argument("--data", required=True, help="folder of the real pairs")
-    parser.add_argument("--train", default="01-10", help="patients whose pictures are spoiled")
-    parser.add_argument("--test", default="11-14", help="patients whose pictures are compared with")
+    parser.add_argument("--train", default="01-10", help="patients whose images are spoiled")
+    parser.add_argument("--test", default="11-14", help="patients whose images are compared with")
     parser.add_argument("-n", dest="count", type=int, default=64)
     parser.add_argument("--out", type=Path, required=True)
     return parser.parse_args()

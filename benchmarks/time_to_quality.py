@@ -1,11 +1,11 @@
-"""How long training takes until drawn pairs are worth 90 and 95 percent of real ones.
+"""How long training takes until generated pairs are worth 90 and 95 percent of real ones.
 
     python benchmarks/time_to_quality.py --data CHASE_DB1 --work WORK --out FILE
 
-Trains both stages of a preset at 128 pixels on children 01 to 10 to one mark after the other, exports each mark, draws
-1,000 pairs, and trains the judge's segmenter on them (TSTR); the figure is the mean Dice of the photographs of children
-11 to 14, in relation to that of a segmenter trained on the real pairs (TRTR). Minutes are those of training alone:
-steps of both stages times the time of a step, which is measured first, on an otherwise idle machine
+Trains both stages of a preset at 128 pixels on children 01 to 10 to one mark after the other, exports each mark,
+generates 1,000 pairs, and trains the judge's segmenter on them (TSTR); the figure is the mean Dice of the photographs
+of children 11 to 14, in relation to that of a segmenter trained on the real pairs (TRTR). Minutes are those of training
+alone: steps of both stages times the time of a step, which is measured first, on an otherwise idle machine
 (`--seconds-per-step` takes it from an earlier run). What is finished is kept in WORK and FILE: the same command goes
 on.
 """
@@ -32,7 +32,7 @@ MARKS = {  # steps of Stage-I and of Stage-II
 }
 GOALS = (0.90, 0.95)
 SIZE, TRAIN, TEST = 128, "01-10", "11-14"
-DRAWN, DRAWN_SEED = 1000, 2
+GENERATED, GENERATED_SEED = 1000, 2
 
 
 def main() -> None:
@@ -54,7 +54,7 @@ def main() -> None:
         for mark in MARKS[preset][: options.marks]:
             name = f"{preset}/{mark[0]}+{mark[1]}"
             if any(f"{name}/{seed}" not in results["dice"] for seed in range(options.seeds)):
-                _judge(name, _drawn(_artifact(preset, mark, options)), unseen, options, results)
+                _judge(name, _generated(_artifact(preset, mark, options)), unseen, options, results)
     print(table(results))
 
 
@@ -103,9 +103,9 @@ def _real_pairs(folder: str, patients: str) -> ArrayPairs:
     return load_real([pair for pair in source.pairs if pair.patient in chosen and pair.mask is not None], SIZE)
 
 
-def _drawn(model: Path) -> SetPairs:
+def _generated(model: Path) -> SetPairs:
     folder = model.with_name(model.name + "-set")
-    synthesis.generate(artifact.open_artifact(model), synthesis.Job(DRAWN, seed=DRAWN_SEED), folder)
+    synthesis.generate(artifact.open_artifact(model), synthesis.Job(GENERATED, seed=GENERATED_SEED), folder)
     return SetPairs(folder)
 
 
@@ -132,7 +132,7 @@ def _snapshot(preset: str, stage: str, steps: int, options: argparse.Namespace) 
 def _train(preset: str, stage: str, steps: int, run: Path, data: str, *more: str) -> None:
     command = [sys.executable, "-m", "synthmed_tf", "train", stage, "--preset", preset, "--size", str(SIZE)]
     command += ["--data", data, "--run", str(run), "--set", f"{stage}.steps={steps}"]
-    command += ["--set", "data.validation_share=0", "--set", "save_every=200", "--set", "picture_every=100000", *more]
+    command += ["--set", "data.validation_share=0", "--set", "save_every=200", "--set", "image_every=100000", *more]
     subprocess.run([*command, *(() if data == "phantom" else ("--patients", TRAIN))], check=True)
 
 

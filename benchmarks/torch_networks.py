@@ -1,6 +1,6 @@
 """The networks of both stages once more, in PyTorch: what the training step's speed is compared with.
 
-Layer by layer those of `synthmed_tf.models`, with the same padding, so that equal weights draw equal pictures. Pictures
+Layer by layer those of `synthmed_tf.models`, with the same padding, so that equal weights generate equal images. Images
 are `(batch, channels, height, width)`, float32, in either memory format.
 """
 

@@ -2,7 +2,7 @@
 
 Written as PyTorch is written for speed: fused optimizers, one drawing for both updates, no gradient into a frozen
 discriminator's weights, no synchronization inside a step. The networks take turns, as in the public code of DCGAN and
-pix2pix; told so, both learn from one judgement of each example, as in this package.
+pix2pix; told so, both learn from one discriminator pass over each example, as in this package.
 """
 
 import torch
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from synthmed_tf.config.schema import Config, StageConfig
 
 Batch = dict[str, Tensor]
-Judgement = tuple[Tensor, list[Tensor]]
+DiscriminatorOutput = tuple[Tensor, list[Tensor]]
 
 
 class MaskStage:
@@ -35,22 +35,22 @@ class MaskStage:
         shifts = {name: 2.0 * shift * (2.0 * torch.rand(batch, 2) - 1.0) for name in ("shift_real", "shift_fake")}
         return {"latent": torch.randn(batch, self.config.latent_dim)} | shifts
 
-    def draw(self, batch: Batch) -> Batch:
+    def generate(self, batch: Batch) -> Batch:
         return {"coverage": self.generator(batch["latent"])}
 
-    def judge_real(self, batch: Batch) -> Judgement:
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._seen_real(batch)), []
 
-    def judge_drawn(self, batch: Batch, drawn: Batch) -> Judgement:
-        return self.discriminator(_shifted(drawn["coverage"], batch["shift_fake"])), []
+    def discriminate_generated(self, batch: Batch, generated: Batch) -> DiscriminatorOutput:
+        return self.discriminator(_shifted(generated["coverage"], batch["shift_fake"])), []
 
     def real_features(self, batch: Batch) -> None:
         """None: no loss compares features."""
 
-    def generator_terms(self, batch: Batch, drawn: Batch, fake: Judgement, real_features: None) -> Batch:
+    def generator_terms(self, batch: Batch, generated: Batch, fake: DiscriminatorOutput, real_features: None) -> Batch:
         terms = {"adversarial": F.softplus(-fake[0]).mean()}
         if self.config.diversity_weight:
-            distances = [_pair_distance(masks) for masks in (drawn["coverage"], 2.0 * batch["coverage"] - 1.0)]
+            distances = [_pair_distance(masks) for masks in (generated["coverage"], 2.0 * batch["coverage"] - 1.0)]
             ratio = distances[0] / (distances[1] + 1e-6)
             terms["diversity"] = self.config.diversity_weight * (ratio - 1.0).square().mean()
         return terms
@@ -83,21 +83,21 @@ class ImageStage:
         dim = self.config.style_dim
         return {"jitter": torch.randn(batch, dim), "prior": torch.randn(batch, dim)} if dim else {}
 
-    def draw(self, batch: Batch) -> Batch:
+    def generate(self, batch: Batch) -> Batch:
         condition = self._condition(batch)
         if self.encoder is None:
             return {"condition": condition, "photograph": self.generator(condition)}
         mean, log_variance = self.encoder(batch["photograph"])
         posterior = mean + batch["jitter"] * torch.exp(log_variance / 2.0)
         style = torch.where(batch["paired"][:, None] > 0.0, posterior, batch["prior"])
-        drawn = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
-        return drawn | {"condition": condition, "photograph": self.generator(condition, style)}
+        generated = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
+        return generated | {"condition": condition, "photograph": self.generator(condition, style)}
 
-    def judge_real(self, batch: Batch) -> Judgement:
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._condition(batch), batch["photograph"])
 
-    def judge_drawn(self, batch: Batch, drawn: Batch) -> Judgement:
-        return self.discriminator(drawn["condition"], drawn["photograph"])
+    def discriminate_generated(self, batch: Batch, generated: Batch) -> DiscriminatorOutput:
+        return self.discriminator(generated["condition"], generated["photograph"])
 
     @torch.no_grad()
     def real_features(self, batch: Batch) -> list[Tensor] | None:
@@ -107,23 +107,25 @@ class ImageStage:
         every = self._every()
         return self.discriminator(self._condition(batch)[::every], batch["photograph"][::every])[1]
 
-    def generator_terms(self, batch: Batch, drawn: Batch, fake: Judgement, real_features: list[Tensor] | None) -> Batch:
-        config, photograph = self.config, drawn["photograph"]
+    def generator_terms(
+        self, batch: Batch, generated: Batch, fake: DiscriminatorOutput, real_features: list[Tensor] | None
+    ) -> Batch:
+        config, photograph = self.config, generated["photograph"]
         paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(photograph))
         terms = {"adversarial": config.adversarial_weight * F.softplus(-fake[0]).mean()}
         terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], photograph)).mean()
         if config.feature_weight:
             pairs = zip(real_features, fake[1], strict=True)
-            matching = [_l1(real, drawn[:: self._every()]).mean() for real, drawn in pairs]
+            matching = [_l1(real, generated[:: self._every()]).mean() for real, generated in pairs]
             terms["features"] = config.feature_weight * sum(matching) / len(matching)
         if self.encoder:
-            mean, log_variance = drawn["style_mean"], drawn["style_log_variance"]
+            mean, log_variance = generated["style_mean"], generated["style_log_variance"]
             divergence = (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1) / 2.0
             terms["kl"] = config.kl_weight * divergence.mean()
             self.encoder.requires_grad_(False)  # it does not learn to read back
             read_back, _ = self.encoder(photograph)
             self.encoder.requires_grad_(True)
-            terms["style"] = config.style_weight * ((2.0 - paired) * _l1(drawn["style"], read_back)).mean()
+            terms["style"] = config.style_weight * ((2.0 - paired) * _l1(generated["style"], read_back)).mean()
         return terms
 
     def _every(self) -> int:
@@ -159,34 +161,34 @@ class AdversarialStep:
         return metrics
 
     def _both(self, batch: Batch) -> Batch:
-        drawn = self.stage.draw(batch)
-        real, fake = self.stage.judge_real(batch), self.stage.judge_drawn(batch, drawn)
+        generated = self.stage.generate(batch)
+        real, fake = self.stage.discriminate_real(batch), self.stage.discriminate_generated(batch, generated)
         terms = self._discriminator_terms(batch, real, fake)
         gradients = torch.autograd.grad(sum(terms.values()), self.weights, retain_graph=True)
         every = len(real[1]) and self.stage._every()
         compared = [features[::every].detach() for features in real[1]]
-        drawn_better = self.stage.generator_terms(batch, drawn, fake, compared)
+        generated_better = self.stage.generator_terms(batch, generated, fake, compared)
         self.generator_optimizer.zero_grad(set_to_none=True)
-        sum(drawn_better.values()).backward(inputs=self.stage.trained_with_generator())
+        sum(generated_better.values()).backward(inputs=self.stage.trained_with_generator())
         for weight, gradient in zip(self.weights, gradients, strict=True):
             weight.grad = gradient
         self.discriminator_optimizer.step()
         self.generator_optimizer.step()
-        return _metrics("discriminator", terms) | _metrics("generator", drawn_better)
+        return _metrics("discriminator", terms) | _metrics("generator", generated_better)
 
     def _in_turn(self, batch: Batch) -> Batch:
-        drawn = self.stage.draw(batch)
-        fake = self.stage.judge_drawn(batch, {name: value.detach() for name, value in drawn.items()})
-        terms = self._discriminator_terms(batch, self.stage.judge_real(batch), fake)
+        generated = self.stage.generate(batch)
+        fake = self.stage.discriminate_generated(batch, {name: value.detach() for name, value in generated.items()})
+        terms = self._discriminator_terms(batch, self.stage.discriminate_real(batch), fake)
         self._update(terms, self.discriminator_optimizer)
         self.stage.discriminator.requires_grad_(False)
-        fake = self.stage.judge_drawn(batch, drawn)
-        drawn_better = self.stage.generator_terms(batch, drawn, fake, self.stage.real_features(batch))
-        self._update(drawn_better, self.generator_optimizer)
+        fake = self.stage.discriminate_generated(batch, generated)
+        generated_better = self.stage.generator_terms(batch, generated, fake, self.stage.real_features(batch))
+        self._update(generated_better, self.generator_optimizer)
         self.stage.discriminator.requires_grad_(True)
-        return _metrics("discriminator", terms) | _metrics("generator", drawn_better)
+        return _metrics("discriminator", terms) | _metrics("generator", generated_better)
 
-    def _discriminator_terms(self, batch: Batch, real: Judgement, fake: Judgement) -> Batch:
+    def _discriminator_terms(self, batch: Batch, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Batch:
         terms = {"adversarial": F.softplus(-real[0]).mean() + F.softplus(fake[0]).mean()}
         if self.config.r1_gamma and self.taken % self.config.r1_interval == 0:
             terms["r1"] = self.config.r1_gamma * self.config.r1_interval * self.stage.r1_term(batch)

@@ -53,7 +53,7 @@ def load(job: dict[str, Any]):
     return load_config(job["preset"], overrides=tuple(job["settings"]))
 
 
-def pictures(config, batch_size: int) -> list[dict[str, np.ndarray]]:
+def images(config, batch_size: int) -> list[dict[str, np.ndarray]]:
     """The same few batches for every framework: masks of a few per cent, photographs of noise, a disc."""
     rng, size = np.random.default_rng(0), config.size
     disc = np.hypot(*(np.mgrid[:size, :size] - (size - 1) / 2))[..., None] < size / 2
@@ -89,7 +89,7 @@ def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     with strategy.scope():
         keras.utils.set_random_seed(0)
         step = make_step(job["stage"], config, Dataset(everywhere, {}), strategy)
-    ours = {name: np.concatenate([batch[name] for batch in _pictures_of(job, config)]) for name in _NAMES}
+    ours = {name: np.concatenate([batch[name] for batch in _images_of(job, config)]) for name in _NAMES}
     parts = {name: np.stack(np.split(values, BATCHES * replicas)) for name, values in ours.items()}
     dataset = tf.data.Dataset.from_tensor_slices(parts).repeat().prefetch(2)  # a replica's part each, as in training
     batches = iter(strategy.distribute_datasets_from_function(lambda _: dataset))
@@ -107,8 +107,8 @@ def _batch_size(job: dict[str, Any], config) -> int:
     return getattr(config, job["stage"]).batch_size
 
 
-def _pictures_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
-    return pictures(config, _batch_size(job, config))
+def _images_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
+    return images(config, _batch_size(job, config))
 
 
 def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
@@ -127,7 +127,7 @@ def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
         if "compile" in variant:
             network.compile()
     step = ours.AdversarialStep(stage, simultaneous="simultaneous" in variant)
-    stream = _torch_batches(_pictures_of(job, config), layout)
+    stream = _torch_batches(_images_of(job, config), layout)
 
     def run(steps: int) -> None:
         history = []

@@ -1,4 +1,4 @@
-"""Picture files in and out: photographs, two-valued masks, PNG bytes and grids of pictures."""
+"""Image files in and out: photographs, two-valued masks, PNG bytes and grids of images."""
 
 import gzip
 import os
@@ -45,7 +45,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
         `(height, width, 3)`, uint8 in [0, 255], RGB.
 
     Raises:
-        SynthMedError: the file is missing, empty, truncated, too large or no such picture.
+        SynthMedError: the file is missing, empty, truncated, too large or no such image.
     """
     pixels = _decode(Path(path))
     if pixels.dtype == np.uint16:
@@ -58,7 +58,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     """Reads a two-valued mask, split halfway between the file's darkest and brightest value.
 
     The two values may be any (0 and 1, 0 and 255, 3 and 253, two colours, transparent and opaque). JPEG's ringing
-    passes: a picture counts as grey where more than 5 % of its pixels lie further than 15 % of the range from both
+    passes: an image counts as grey where more than 5 % of its pixels lie further than 15 % of the range from both
     extremes, and as coloured where its channels, each split in two, disagree on more than 2 % of the pixels.
 
     Args:
@@ -68,7 +68,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
         `(height, width)`, bool: True where the mask is bright (or opaque).
 
     Raises:
-        SynthMedError: the file cannot be read, has one value only, or is a grey or colour picture.
+        SynthMedError: the file cannot be read, has one value only, or is a grey or colour image.
     """
     path = Path(path)
     colours, alpha = _split_alpha(_decode(path))
@@ -100,7 +100,7 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
 
     Raises:
         SynthMedError: the file cannot be written.
-        ValueError: the array is no picture.
+        ValueError: the array is no image.
     """
     data = encode_png(array)
     try:
@@ -112,7 +112,7 @@ def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
 
 
 def encode_png(array: np.ndarray) -> bytes:
-    """Encodes a picture as PNG.
+    """Encodes an image as PNG.
 
     Args:
         array: `(height, width)`, `(height, width, 1)` or `(height, width, 3)`; uint8 in [0, 255], or bool (0 and 255).
@@ -127,7 +127,7 @@ def encode_png(array: np.ndarray) -> bytes:
     grey = array.ndim == 2 or (array.ndim == 3 and array.shape[-1] == 1)
     if array.dtype not in (np.uint8, np.bool_) or array.size == 0 or not (grey or array.shape[2:] == (3,)):
         raise ValueError(
-            "A picture is uint8 or bool of shape (height, width), (height, width, 1) or (height, width, 3). "
+            "An image is uint8 or bool of shape (height, width), (height, width, 1) or (height, width, 3). "
             f"Received: dtype={array.dtype}, shape={array.shape}"
         )
     array = _white(array.reshape(array.shape[:2]) if grey else array)
@@ -144,7 +144,7 @@ def decode_png(data: bytes) -> np.ndarray:
         data: the bytes of a PNG file.
 
     Returns:
-        `(height, width, 1)` of a grey, `(height, width, 3)` of a colour picture; uint8 in [0, 255].
+        `(height, width, 1)` of a grey, `(height, width, 3)` of a colour image; uint8 in [0, 255].
 
     Raises:
         SynthMedError: the bytes are no PNG of 8 bits a channel, or cut short.
@@ -156,23 +156,23 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def grid(images: np.ndarray, columns: int, margin: int = 2) -> np.ndarray:
-    """Lays pictures out in rows on a white ground; the last row may be short.
+    """Lays images out in rows on a white ground; the last row may be short.
 
     Args:
         images: `(n, height, width, channels)`, uint8 in [0, 255], n at least 1.
-        columns: pictures a row, at least 1; no more columns are drawn than there are pictures.
-        margin: pixels between the pictures and around them.
+        columns: images a row, at least 1; no more columns are generated than there are images.
+        margin: pixels between the images and around them.
 
     Returns:
         `(rows * (height + margin) + margin, columns * (width + margin) + margin, channels)`, uint8.
 
     Raises:
-        ValueError: another rank or dtype, no picture, or no column.
+        ValueError: another rank or dtype, no image, or no column.
     """
     images = np.asarray(images)
     if images.ndim != 4 or images.dtype != np.uint8 or len(images) == 0 or columns < 1 or margin < 0:
         raise ValueError(
-            "A grid takes uint8 pictures (n, height, width, channels), columns >= 1 and margin >= 0. "
+            "A grid takes uint8 images (n, height, width, channels), columns >= 1 and margin >= 0. "
             f"Received: dtype={images.dtype}, shape={images.shape}, columns={columns}, margin={margin}"
         )
     count, height, width, channels = images.shape
@@ -256,7 +256,7 @@ def _decode_bytes(name: str, data: bytes, formats: tuple[str, ...]) -> np.ndarra
         raise SynthMedError(f"{name} has more than {MAX_PIXELS // 10**6} million pixels; make it smaller.") from error
     except Image.UnidentifiedImageError as error:
         raise SynthMedError(
-            f"{name} is no picture that can be read (PNG, JPEG, TIFF, GIF, BMP or PPM), or it is damaged or cut short; "
+            f"{name} is no image that can be read (PNG, JPEG, TIFF, GIF, BMP or PPM), or it is damaged or cut short; "
             "copy it again from its source or remove it."
         ) from error
     # Decoders meet damage with errors of almost any class (struct.error, zlib.error, SyntaxError, ValueError, ...).

@@ -85,7 +85,7 @@ def tiny_artifact(tiny_run) -> Path:
     """Its artifact in both formats. Not to be changed."""
     from synthmed_tf.exporting.exporter import export
 
-    export(tiny_run, tiny_run.parent / "model", licence="CC BY 4.0")
+    export(tiny_run, tiny_run.parent / "model", license="CC BY 4.0")
     return tiny_run.parent / "model"
 
 

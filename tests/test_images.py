@@ -1,4 +1,4 @@
-"""Picture files: every format against the values written, every kind of damage against its sentence."""
+"""Image files: every format against the values written, every kind of damage against its sentence."""
 
 import gzip
 import struct
@@ -150,14 +150,14 @@ def test_a_truncated_jpeg_is_refused_even_where_pillow_was_told_to_accept_it(tmp
     ("content", "sentence"),
     [
         (b"", r"a\.png is empty \(0 bytes\); copy it again"),
-        (b"not a picture at all", r"a\.png is no picture that can be read"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"a\.png is no picture that can be read"),
+        (b"not an image at all", r"a\.png is no image that can be read"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", r"a\.png is no image that can be read"),
         (encoded(np.zeros((3, 3), np.float32), "TIFF"), r"a\.png has 32 bits a channel; save it again"),
         (b"P5 %d 2 255\n" % (MAX_PIXELS // 2 + 1), r"a\.png has more than 80 million pixels; make it smaller"),
         (b"P5 400000 400000 255\n", r"a\.png has more than 80 million pixels; make it smaller"),
     ],
 )
-def test_what_is_no_picture_gets_a_sentence(tmp_path, content, sentence):
+def test_what_is_no_image_gets_a_sentence(tmp_path, content, sentence):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(SynthMedError, match=sentence):
         read_image(tmp_path / "a.png")
@@ -244,7 +244,7 @@ def test_png_gives_back_what_it_was_given(array):
 
 
 @pytest.mark.parametrize("array", [COLOUR.astype(np.float32), COLOUR[None], np.zeros((4, 4, 2), np.uint8), GREY[:0]])
-def test_png_refuses_what_is_no_picture(array):
+def test_png_refuses_what_is_no_image(array):
     with pytest.raises(ValueError, match="Received: dtype"):
         encode_png(array)
 
@@ -286,15 +286,15 @@ def test_write_png_makes_folders_but_not_out_of_files(tmp_path):
         write_png(tmp_path / "new" / "a.png" / "b.png", COLOUR)
 
 
-def test_grid_places_pictures_in_rows():
-    pictures = np.stack([np.full((2, 3, 1), value, np.uint8) for value in (10, 20, 30)])
+def test_grid_places_images_in_rows():
+    images = np.stack([np.full((2, 3, 1), value, np.uint8) for value in (10, 20, 30)])
     expected = np.full((7, 9), 255)
     expected[1:3, 1:4], expected[1:3, 5:8], expected[4:6, 1:4] = 10, 20, 30
-    np.testing.assert_array_equal(grid(pictures, 2, margin=1)[..., 0], expected)
+    np.testing.assert_array_equal(grid(images, 2, margin=1)[..., 0], expected)
 
 
-def test_grid_draws_no_empty_columns_and_refuses_other_input():
+def test_grid_generates_no_empty_columns_and_refuses_other_input():
     assert grid(COLOUR[None], 8).shape == (24, 34, 3)
-    for pictures, columns in ((COLOUR, 1), (COLOUR[None], 0), (COLOUR[None][:0], 1), (COLOUR[None] / 255, 1)):
+    for images, columns in ((COLOUR, 1), (COLOUR[None], 0), (COLOUR[None][:0], 1), (COLOUR[None] / 255, 1)):
         with pytest.raises(ValueError, match="Received"):
-            grid(pictures, columns)
+            grid(images, columns)

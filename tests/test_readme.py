@@ -13,7 +13,7 @@ from synthmed_tf.repository.publish import licenses, readme
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact, tmp_path_factory):
+def generated(tiny_artifact, tmp_path_factory):
     """A set of 12 pairs. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(12, seed=4), out)
@@ -21,9 +21,9 @@ def drawn(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def plain(drawn, tmp_path_factory):
+def plain(generated, tmp_path_factory):
     """Head and body of a version with harmless texts."""
-    return _readme(request(drawn, licence="x", description="d"), tmp_path_factory.mktemp("versions") / "plain")
+    return _readme(request(generated, license="x", description="d"), tmp_path_factory.mktemp("versions") / "plain")
 
 
 def _readme(made, folder):
@@ -38,8 +38,8 @@ def _html(markdown):
     return MarkdownIt("commonmark").enable("table").render(markdown)
 
 
-def test_the_head_is_what_hugging_face_reads(drawn, tmp_path):
-    head, _ = _readme(request(drawn, keywords=("drusen",)), tmp_path / "version")
+def test_the_head_is_what_hugging_face_reads(generated, tmp_path):
+    head, _ = _readme(request(generated, keywords=("drusen",)), tmp_path / "version")
     assert head == {
         "license": "cc-by-4.0",
         "pretty_name": "Tiny eyes",
@@ -54,8 +54,8 @@ def test_the_head_is_what_hugging_face_reads(drawn, tmp_path):
     }
 
 
-def test_verdicts_are_told_in_plain_words(drawn, tmp_path):
-    _, body = _readme(request(drawn, report=write_report(drawn, tmp_path / "judged")), tmp_path / "version")
+def test_verdicts_are_told_in_plain_words(generated, tmp_path):
+    _, body = _readme(request(generated, report=write_report(generated, tmp_path / "judged")), tmp_path / "version")
     assert "Over all: **FAIL**" in body and " by a quick look, with few and short trainings. " in body
     assert "| Is any pair a copy of a real one? | **PASS** (no) | copies found 0.125 (limit: copies limit) |" in body
     assert (
@@ -65,14 +65,14 @@ def test_verdicts_are_told_in_plain_words(drawn, tmp_path):
     assert "What would help: about 9 unseen patients" in body
 
 
-def test_what_is_not_stated_is_not_invented(drawn, tmp_path):
-    _, body = _readme(request(drawn), tmp_path / "version")
-    for line in ("| name | not stated |", "| licence | not stated |", "| attribution | not stated |"):
+def test_what_is_not_stated_is_not_invented(generated, tmp_path):
+    _, body = _readme(request(generated), tmp_path / "version")
+    for line in ("| name | not stated |", "| license | not stated |", "| attribution | not stated |"):
         assert line in body
     assert "**Was there an ethical review?** not stated." in body
-    stated = {"data_name": "EYES-5", "data_licence": "CC0 1.0", "data_attribution": "Ada, 1843"}
-    _, body = _readme(request(drawn, **stated), tmp_path / "stated")
-    for line in ("| name | EYES-5 |", "| licence | CC0 1.0 |", "| attribution | Ada, 1843 |"):
+    stated = {"data_name": "EYES-5", "data_license": "CC0 1.0", "data_attribution": "Ada, 1843"}
+    _, body = _readme(request(generated, **stated), tmp_path / "stated")
+    for line in ("| name | EYES-5 |", "| license | CC0 1.0 |", "| attribution | Ada, 1843 |"):
         assert line in body
 
 
@@ -88,9 +88,9 @@ HOSTILE = (
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_hostile_text_stays_text(drawn, plain, tmp_path, text):
-    stated = {"data_name": text, "data_licence": text, "data_attribution": text}
-    made = request(drawn, title=text, description=text, creators=(text,), keywords=(text,), licence=text, **stated)
+def test_hostile_text_stays_text(generated, plain, tmp_path, text):
+    stated = {"data_name": text, "data_license": text, "data_attribution": text}
+    made = request(generated, title=text, description=text, creators=(text,), keywords=(text,), license=text, **stated)
     head, body = _readme(made, tmp_path / "hostile")
     assert head.keys() == plain[0].keys() and head["license"] == "other"
     assert head["pretty_name"] == head["license_name"] == head["tags"][-1] == readme._line(text)
@@ -118,12 +118,12 @@ def test_no_block_begins(text):
     ("said", "known"),
     [("CC BY 4.0", "CC-BY-4.0"), ("cc-by-4.0", "CC-BY-4.0"), ("mit", "MIT"), ("CC0 1.0", "CC0-1.0"), ("mine", None)],
 )
-def test_licences_are_known_by_their_usual_names(said, known):
+def test_licenses_are_known_by_their_usual_names(said, known):
     assert licenses.spdx(said) == known
     assert licenses.url(said) == (known and f"https://spdx.org/licenses/{known}.html")
 
 
-def test_the_sets_own_licence_is_told_of_a_generator_that_is_not_shared(drawn, tmp_path):
-    _, body = _readme(request(drawn), tmp_path / "version")
-    assert json.loads((drawn / "card.json").read_text())["licence"] == "CC BY 4.0"
-    assert "It is not shared. Its licence by the set's card: CC BY 4.0." in body
+def test_the_sets_own_license_is_told_of_a_generator_that_is_not_shared(generated, tmp_path):
+    _, body = _readme(request(generated), tmp_path / "version")
+    assert json.loads((generated / "card.json").read_text())["license"] == "CC BY 4.0"
+    assert "It is not shared. Its license by the set's card: CC BY 4.0." in body

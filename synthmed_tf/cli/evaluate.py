@@ -19,16 +19,16 @@ _FOLDER = click.Path(path_type=Path)
 @click.option("--holdout-patients", help="Patients of --real that it never saw, such as 11-14.")
 @click.option("--other", type=_FOLDER, help="Real pairs of another camera, as a second test of usefulness.")
 @click.option("--patient-regex", help="Its first group in a file's name is the patient, in all folders.")
-@click.option("--artifact", type=_FOLDER, help="The artifact that drew the set: for the attacks that need it.")
+@click.option("--artifact", type=_FOLDER, help="The artifact that generated the set: for the attacks that need it.")
 @click.option("--run", type=_FOLDER, help="The run that it was exported from: likewise.")
 @click.option("--out", required=True, type=_FOLDER, help="The report's folder; the same command goes on where it was.")
 @click.option("--only", help="Some sections alone, such as privacy or geometry,dispersion.")
 @click.option("--quick", is_flag=True, help="A quick look: fewer and shorter trainings; the report says so.")
 @click.option("--seeds", type=click.IntRange(1, 50), help="Segmenters of each arm; 3 if left (1 in a quick look).")
 @click.option("--segmenter-steps", type=click.IntRange(1), help="Steps that each is trained for; 1000 if left (200).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that the judge draws.")
-@click.option("--no-real-pictures", is_flag=True, help="Leave real photographs and masks out of the report.")
-def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_pictures, **given):
+@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that the judge generates.")
+@click.option("--no-real-images", is_flag=True, help="Leave real photographs and masks out of the report.")
+def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_images, **given):
     """Judges a synthetic set: is it useful, and does it give a patient away.
 
     Ends with 0 where every verdict is PASS, with 1 where one is not, with 2 where something is missing.
@@ -44,7 +44,7 @@ def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_pictures
         update={name: value for name, value in changed.items() if value is not None}
     )
     sections = tuple(part.strip() for part in (only or "").split(",") if part.strip())
-    job = evaluator.Job(set=folder, only=sections, real_pictures=not no_real_pictures, **given)
+    job = evaluator.Job(set=folder, only=sections, real_images=not no_real_images, **given)
     with terminal.bars() as progress:
         written = evaluator.evaluate(job, settings, progress)
     for verdict in written.verdicts:

@@ -1,4 +1,4 @@
-"""The commands that draw synthetic sets and check them."""
+"""The commands that generate synthetic sets and check them."""
 
 import dataclasses
 import sys
@@ -24,18 +24,20 @@ _RUNTIMES = ("auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8")
 @click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True)
 @click.option("--shards", type=int, help="Cut into so many parts. One a thousand pairs if left; png: not cut.")
-@click.option("--shard", "only", type=int, multiple=True, help="Draw this one of them alone, from 0; may be repeated.")
+@click.option(
+    "--shard", "only", type=int, multiple=True, help="Generate this one of them alone, from 0; may be repeated."
+)
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode and write; one a core if left.")
-@click.option("--repair", is_flag=True, help="Read what is there, and draw again what has changed.")
+@click.option("--repair", is_flag=True, help="Read what is there, and generate again what has changed.")
 @click.option("--dicom", "facts", multiple=True, metavar="NAME=VALUE", help="A fact for --format dicom.")
 @click.option("--runner", help="Apache Beam's: DirectRunner, FlinkRunner, SparkRunner, DataflowRunner.")
 @click.option("--runner-option", "runner_options", multiple=True, help="Such as --flink_master=HOST:8081.")
 @click.option("--runtime", type=click.Choice(_RUNTIMES), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
 def generate(model, count, seed, from_index, index_range, out, form, runtime, batch_size, workers, repair, **sharded):
-    """Draws labelled pairs: photographs, masks, manifest and card.
+    """Generates labelled pairs: photographs, masks, manifest and card.
 
-    Several jobs may draw one set in shards: give all of them the same command, or each its own --shard.
+    Several jobs may generate one set in shards: give all of them the same command, or each its own --shard.
     """
     first, count = _range(count, from_index, index_range)
 
@@ -48,8 +50,8 @@ def generate(model, count, seed, from_index, index_range, out, form, runtime, ba
     if form == "png" and sharded["shards"] is None and not any(sharded[name] for name in ("only", "facts", "runner")):
         job = synthesis.Job(count, seed, first, batch_size, workers, repair)
         with terminal.bar("pairs") as progress:
-            drawn = synthesis.generate(opened, job, out, progress)
-        click.echo(f"{count} pairs in {out} ({drawn} drawn now); look at {out / 'preview.png'}")
+            generated = synthesis.generate(opened, job, out, progress)
+        click.echo(f"{count} pairs in {out} ({generated} generated now); look at {out / 'preview.png'}")
         return
     numbers = {"seed": seed, "first_index": first, "count": count, "format": form, "batch_size": batch_size}
     _in_shards(opened, model, out, numbers, workers, repair, **sharded)
@@ -62,19 +64,21 @@ def _in_shards(opened, model, out, numbers, workers, repair, shards, only, facts
     if facts and numbers["format"] != "dicom":
         raise SynthMedError(f"Option --dicom says what {numbers['format']} has no place for; add --format dicom.")
     if only and runner:
-        raise SynthMedError("Options --shard and --runner exclude each other: a runner draws all shards.")
+        raise SynthMedError("Options --shard and --runner exclude each other: a runner generates all shards.")
     planned = make_plan(opened, shards=plan.default_shards(numbers["count"]) if shards is None else shards, **numbers)
     if numbers["format"] == "dicom":
         from synthmed_tf.generation.formats import dicom_objects
 
         planned = dataclasses.replace(planned, options=dicom_objects.parse_facts(facts).model_dump_json())
     if runner:
-        draw = _import_beam().draw
-        drawn = draw(opened, model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers)
-        outcome = shard_job.Outcome(drawn, (), ())
+        generate_with_beam = _import_beam().generate
+        generated = generate_with_beam(
+            opened, model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers
+        )
+        outcome = shard_job.Outcome(generated, (), ())
     else:
         with terminal.bar("pairs") as progress:
-            outcome = shard_job.draw(opened, planned, out, only, repair, workers, progress)
+            outcome = shard_job.generate(opened, planned, out, only, repair, workers, progress)
     click.echo(_said(planned, out, outcome))
 
 
@@ -118,10 +122,12 @@ def _range(count: int | None, from_index: int | None, index_range: str | None) -
 def _said(planned, out: Path, outcome) -> str:
     there = planned.shards - len(outcome.missing)
     if there == planned.shards:
-        return f"{planned.count} pairs in {out} ({outcome.drawn} drawn now); check it with synthmed verify {out}"
-    elsewhere = f", {len(outcome.elsewhere)} of them being drawn by others" if outcome.elsewhere else ""
+        return (
+            f"{planned.count} pairs in {out} ({outcome.generated} generated now); check it with synthmed verify {out}"
+        )
+    elsewhere = f", {len(outcome.elsewhere)} of them being generated by others" if outcome.elsewhere else ""
     return (
-        f"{there} of {planned.shards} shards in {out} ({outcome.drawn} pairs drawn now); "
+        f"{there} of {planned.shards} shards in {out} ({outcome.generated} pairs generated now); "
         f"{len(outcome.missing)} are missing{elsewhere}"
     )
 

@@ -54,7 +54,7 @@ def main() -> None:
 
 @main.group()
 def data() -> None:
-    """Looks at training data, or draws some."""
+    """Looks at training data, or generates some."""
 
 
 @data.command("check")
@@ -62,13 +62,13 @@ def data() -> None:
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 @click.option("--patient-regex", help="Its first group in a file's name is the patient.")
 def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
-    """Reads every picture in FOLDER and says what is wrong with it and what to do.
+    """Reads every image in FOLDER and says what is wrong with it and what to do.
 
     Ends with 0, with 1 where there are warnings, with 2 where there are errors.
     """
     from synthmed_tf.data.doctor.check import check_folder
 
-    with terminal.bar("pictures") as progress:
+    with terminal.bar("images") as progress:
         report = check_folder(folder, patient_regex, progress=progress)
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(report.exit_code)
@@ -80,7 +80,7 @@ def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
 @click.option("--size", type=int, default=256, show_default=True)
 @click.option("--seed", type=int, default=0, show_default=True)
 def phantom(out: Path, count: int, size: int, seed: int) -> None:
-    """Draws the built-in data set as files."""
+    """Generates the built-in data set as files."""
     from synthmed_tf.data.phantom import write_phantoms
 
     write_phantoms(out, size, count, seed)
@@ -164,7 +164,7 @@ def train(
 )
 @click.option("--tile", type=int, default=512, show_default=True, help="Larger fields are worked on in tiles.")
 def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int | None, tile: int) -> None:
-    """Draws vessel masks for photographs that have none."""
+    """Generates vessel masks for photographs that have none."""
     from synthmed_tf.segmentation.labelling import segment_folder
 
     with terminal.bar("photographs") as progress:
@@ -179,7 +179,7 @@ def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int |
 @main.command()
 @click.argument("run", type=_FOLDER)
 def runs(run: Path) -> None:
-    """Shows how RUN is doing: state, speed, best step, warnings and the newest picture."""
+    """Shows how RUN is doing: state, speed, best step, warnings and the newest image."""
     from rich.console import Console
 
     from synthmed_tf.training.run_status import describe, render
@@ -200,13 +200,15 @@ def runs(run: Path) -> None:
 )
 @click.option("--latest", is_flag=True, help="The latest step of each stage, not the best by the validation patients.")
 @click.option("--name", help="On the card; the folder's name where it is left out.")
-@click.option("--licence", default="not stated", show_default=True, help="Of the model, on the card.")
-def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, licence: str) -> None:
+@click.option(
+    "--license", "--licence", "license", default="not stated", show_default=True, help="Of the model, on the card."
+)
+def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, license: str) -> None:
     """Writes both generators as one graph, proven equal across the runtimes."""
     from synthmed_tf.exporting import exporter
 
     wanted = [part.strip() for part in formats.split(",") if part.strip()]
-    report = exporter.export(run, out, wanted, name, licence, _say, latest)
+    report = exporter.export(run, out, wanted, name, license, _say, latest)
     for runtime in exporter.FORMATS:
         if runtime not in report:
             continue
@@ -214,7 +216,7 @@ def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, l
         mean = f" ({figures['mean_grey_levels']:.2g} on average)" if "mean_grey_levels" in figures else ""
         click.echo(
             f"{runtime}: {figures['mask_share']:.1e} of the mask pixels and at most {figures['grey_levels']} grey "
-            f"level(s){mean} from Keras over {report['pictures']} pictures"
+            f"level(s){mean} from Keras over {report['images']} images"
         )
     click.echo(f"the artifact is in {out}")
 

@@ -32,22 +32,22 @@ _wait = click.option(
 @click.option("--title", required=True)
 @click.option("--description", help="Of the set, as plain text.")
 @click.option("--description-file", type=_FOLDER, help="A text file that holds it.")
-@click.option("--license", "--licence", "licence", required=True, help="Of the set, such as CC-BY-4.0.")
+@click.option("--license", "--licence", "license", required=True, help="Of the set, such as CC-BY-4.0.")
 @click.option("--creator", "creators", multiple=True, required=True, help="May be repeated.")
 @click.option("--keyword", "keywords", multiple=True, help="May be repeated.")
-@click.option("--organ", help="What the pictures show; retina if left.")
+@click.option("--organ", help="What the images show; retina if left.")
 @click.option("--modality", help="How they are taken; fundus photography if left.")
 @click.option("--training-data", "data_name", help="Name of the data that the generator was trained on.")
-@click.option("--training-licence", "--training-license", "data_licence", help="Its licence.")
+@click.option("--training-license", "--training-licence", "data_license", help="Its license.")
 @click.option("--training-attribution", "data_attribution", help="Whom it asks to be named.")
 @click.option("--training-url", "data_url", help="Where it is.")
 @click.option("--report", type=_FOLDER, help="A report of synthmed evaluate on it; names of real files are left out.")
 @click.option(
     "--full-report",
     is_flag=True,
-    help="Leave the names in the report; it must hold no real picture.",
+    help="Leave the names in the report; it must hold no real image.",
 )
-@click.option("--artifact", type=_FOLDER, help="Share the generator that drew the set.")
+@click.option("--artifact", type=_FOLDER, help="Share the generator that generated the set.")
 @click.option("--format", "formats", help="Several with commas; imagefolder,tfrecord if left.")
 @_wait
 def publish(folder, repository, keys, description, description_file, formats, wait, **given):
@@ -121,7 +121,7 @@ def init(repository: Path, keys: Path, title: str, expires_days: int) -> None:
 @click.argument("repository", metavar="REPO", type=_FOLDER)
 @_keys
 def refresh(repository: Path, keys: Path) -> None:
-    """Signs anew what expires; to be run regularly.
+    """Signs again what expires; to be run regularly.
 
     Ends with 1 where something expires soon that a missing key would have to sign.
     """
@@ -129,7 +129,7 @@ def refresh(repository: Path, keys: Path) -> None:
         from synthmed_tf.repository.publish import key_rotation
 
     done = key_rotation.refresh(repository, keys, _say)
-    click.echo(f"signed anew: {', '.join((*done.signed, 'timestamp'))}")
+    click.echo(f"signed again: {', '.join((*done.signed, 'timestamp'))}")
     for role, expires in done.missing.items():
         click.echo(
             f"synthmed: what the {role} key signed expires on {expires:%Y-%m-%d}, and it is not in {keys}", err=True

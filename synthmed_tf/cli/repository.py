@@ -32,7 +32,7 @@ def _from_source(command):
 @click.option("--organ", help="Such as retina.")
 @click.option("--modality", help="Such as fundus.")
 @click.option("--min-size", type=click.IntRange(1), default=1, help="Pixels a side, at the least.")
-@click.option("--license", "--licence", "licence", help="Such as CC-BY-4.0.")
+@click.option("--license", "--licence", "license", help="Such as CC-BY-4.0.")
 @click.option(
     "--verdict",
     "verdicts",
@@ -41,11 +41,11 @@ def _from_source(command):
 )
 @click.option("--withdrawn", is_flag=True, help="Show versions that were withdrawn too.")
 @click.option("--json", "as_json", is_flag=True, help="The rows of the index as JSON.")
-def search(words, source, root, fingerprint, organ, modality, min_size, licence, verdicts, withdrawn, as_json) -> None:
+def search(words, source, root, fingerprint, organ, modality, min_size, license, verdicts, withdrawn, as_json) -> None:
     """Finds sets: those that have all WORDS in name, title, keywords, organ or modality."""
     from synthmed_tf.repository.read import search as searching
 
-    query = searching.Query(words, organ, modality, licence, min_size, verdicts, withdrawn)
+    query = searching.Query(words, organ, modality, license, min_size, verdicts, withdrawn)
     opened = _open(source, root, fingerprint)
     rows = searching.find(opened.index, query)
     if as_json:
@@ -63,7 +63,7 @@ def search(words, source, root, fingerprint, organ, modality, min_size, licence,
 @_from_source
 @click.option("--out", required=True, type=_FOLDER, help="The version's folder; the same command goes on where it was.")
 @click.option("--format", "formats", multiple=True, help="Of the pairs; imagefolder if left. May be repeated.")
-@click.option("--generator", is_flag=True, help="The artifact that drew them too, where it is shared.")
+@click.option("--generator", is_flag=True, help="The artifact that generated them too, where it is shared.")
 @click.option("--all", "everything", is_flag=True, help="Everything there is.")
 @click.option(
     "--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Files that are fetched at once."

@@ -28,7 +28,7 @@ _PORT = click.IntRange(0, 65535)
 @click.option("--max-requests", type=click.IntRange(1), default=128, show_default=True, help="Worked on at once.")
 @click.option("--max-body-mb", type=click.IntRange(1, 2047), default=64, show_default=True, help="Of a request.")
 @click.option("--timeout", type=click.FloatRange(0.01), default=30.0, show_default=True, help="Seconds a request.")
-@click.option("--no-batching", is_flag=True, help="Draw each request by itself.")
+@click.option("--no-batching", is_flag=True, help="Generate each request by itself.")
 def serve(
     model,
     repository,

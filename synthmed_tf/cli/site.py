@@ -13,7 +13,7 @@ _FOLDER = click.Path(path_type=Path)
 onnxruntime_web = click.option(
     "--onnxruntime-web",
     type=_FOLDER,
-    help="Folder of the npm package onnxruntime-web, so that pages can draw new pairs.",
+    help="Folder of the npm package onnxruntime-web, so that pages can generate new pairs.",
 )
 
 

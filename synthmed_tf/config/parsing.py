@@ -13,6 +13,7 @@ import pydantic
 import yaml
 
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.old_names import renamed
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -65,6 +66,7 @@ def parse_override(override: str) -> dict[str, Any]:
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`base` with `changes`, section by section. Setting one of steps and epochs takes the other's place."""
     merged = dict(base)
+    changes = renamed(changes)
     for name, value in changes.items():
         both = isinstance(value, dict) and isinstance(merged.get(name), dict)
         merged[name] = merge(merged[name], value) if both else value
@@ -87,7 +89,7 @@ def from_json(schema: type[Model], text: str, origin: str) -> Model:
         SynthMedError: it is damaged; the sentence begins with `origin`.
     """
     try:
-        return validate(schema, json.loads(text))
+        return validate(schema, json.loads(text, object_hook=renamed))
     except ValueError as error:
         raise SynthMedError(f"{origin} is not JSON ({error}); restore it or start a new run folder.") from error
     except SynthMedError as error:

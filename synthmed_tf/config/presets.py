@@ -62,7 +62,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "size": 64,
         "data": {"augment": _GENTLE, "validation_share": 0.1},
         "save_every": 200,
-        "picture_every": 200,
+        "image_every": 200,
         "validate_every": 200,
         "stage1": {
             "batch_size": 16,

@@ -28,7 +28,7 @@ class Section(pydantic.BaseModel):
 
 
 class AugmentConfig(Section):
-    """How far geometric augmentation goes; each example draws uniformly.
+    """How far geometric augmentation goes; each example is sampled uniformly.
 
     Attributes:
         flip_horizontal, flip_vertical: whether half of the examples are flipped.
@@ -54,7 +54,7 @@ class DataConfig(Section):
         validation_patients: by whom the step is chosen, such as `11-14`; they are not trained on.
         validation_share: the share of the patients for that where none is named; none from fewer than 5 patients.
         augment: photograph, mask and field of view are augmented jointly.
-        cache_limit_mb: above this size the decoded pictures are kept on disk, not in memory.
+        cache_limit_mb: above this size the decoded images are kept on disk, not in memory.
     """
 
     patient_regex: str | None = None
@@ -91,7 +91,7 @@ class TrainedConfig(Section):
         steps: how many steps to train; None where `epochs` says it.
         epochs: how many times each pair is seen; None where `steps` says it.
         ema_half_life: of the averaged network, in images; 0 uses the trained weights themselves.
-        patience: training ends by itself after so many judgements in a row without a better one; 0 for never.
+        patience: training ends by itself after so many validations in a row without a better one; 0 for never.
     """
 
     batch_size: Positive = 16
@@ -116,7 +116,7 @@ class StageConfig(TrainedConfig):
     """What both stages have.
 
     Attributes:
-        updates: `simultaneous`, both networks from one judgement of each example, which saves passes of the
+        updates: `simultaneous`, both networks from one discriminator pass over each example, which saves passes of the
             discriminator; or `alternating`, the generator after the discriminator has learned from the batch.
         generator_updates: updates of the generator for each of the discriminator; several only where alternating.
         r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
@@ -130,7 +130,7 @@ class StageConfig(TrainedConfig):
     r1_interval: Positive = 8
 
     @pydantic.model_validator(mode="after")
-    def _one_judgement_for_one_update(self):
+    def _one_pass_for_one_update(self):
         if self.generator_updates > 1 and self.updates == "simultaneous":
             raise ValueError("generator_updates above 1 needs updates=alternating")
         return self
@@ -174,11 +174,11 @@ class Stage2Config(StageConfig):
         upsampling: `transposed`, as in the paper, or `nearest`.
         dropout: rate on the first three decoder levels while training.
         style_dim: length of the style latent; 0 for one photograph a mask.
-        calibrate_styles: whether styles are drawn as those of the training photographs are distributed, rather than
+        calibrate_styles: whether styles are generated as those of the training photographs are distributed, rather than
             from a standard normal distribution.
         use_fov: whether the field of view is a second condition.
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
-        kl_weight, style_weight: of the style's posterior, and of reading a drawn style back.
+        kl_weight, style_weight: of the style's posterior, and of reading a generated style back.
         colour: strength of colour augmentation of the photographs; 0 turns it off.
     """
 
@@ -235,7 +235,7 @@ class Config(Section):
         precision: `float32`, `mixed_float16` or `mixed_bfloat16`; weights, losses and statistics stay float32.
         xla: whether TensorFlow compiles clusters of operations with XLA.
         steps_per_loop: steps in one call of the compiled training loop.
-        save_every, picture_every, validate_every: in steps.
+        save_every, image_every, validate_every: in steps.
     """
 
     preset: str
@@ -246,7 +246,7 @@ class Config(Section):
     xla: bool = False
     steps_per_loop: Positive = 20
     save_every: Positive = 500
-    picture_every: Positive = 500
+    image_every: Positive = 500
     validate_every: Positive = 500
     data: DataConfig = DataConfig()
     stage1: Stage1Config

@@ -1,4 +1,4 @@
-"""Geometric augmentation that gradients pass through: flips, rotation, zoom and shift, one draw for each example.
+"""Geometric augmentation that gradients pass through: flips, rotation, zoom and shift, one generate for each example.
 
 The input pipeline augments photograph, mask and field of view with it, jointly; Stage-I's discriminator sees real and
 generated masks through it (differentiable augmentation, Zhao et al. 2020).
@@ -11,7 +11,7 @@ import tensorflow as tf
 
 
 class Ranges(NamedTuple):
-    """How far an augmentation goes; each example draws uniformly from these ranges.
+    """How far an augmentation goes; each example is sampled uniformly from these ranges.
 
     Attributes:
         flip_horizontal, flip_vertical: whether half of the examples are flipped.
@@ -28,12 +28,12 @@ class Ranges(NamedTuple):
     shift: float = 0.0
 
 
-DRAWS = 6
+GENERATES = 6
 """How many numbers in (0, 1) one example's transform is made from."""
 
 
 def transforms(unit: tf.Tensor, ranges: Ranges) -> tf.Tensor:
-    """Makes affine transforms, output to input coordinates, both in [-1, 1] across the picture.
+    """Makes affine transforms, output to input coordinates, both in [-1, 1] across the image.
 
     Args:
         unit: `(batch, 6)`, uniform in (0, 1).
@@ -58,7 +58,7 @@ def transforms(unit: tf.Tensor, ranges: Ranges) -> tf.Tensor:
 
 
 def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
-    """Samples pictures bilinearly under affine transforms; differentiable in the pictures.
+    """Samples images bilinearly under affine transforms; differentiable in the images.
 
     Args:
         images: `(batch, size, size, channels)`, float32.
@@ -116,7 +116,7 @@ def _to_pixels(coordinates: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tensor:
-    """Looks up `(batch, points)` pixel coordinates in pictures `(batch, (size + 2)^2, c)` that have a border."""
+    """Looks up `(batch, points)` pixel coordinates in images `(batch, (size + 2)^2, c)` that have a border."""
     x, y = tf.clip_by_value(x, -1.0, float(size)) + 1.0, tf.clip_by_value(y, -1.0, float(size)) + 1.0
     left, top = tf.minimum(tf.floor(x), float(size)), tf.minimum(tf.floor(y), float(size))
     right_share, bottom_share = (x - left)[..., None], (y - top)[..., None]
@@ -130,7 +130,7 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     return upper * (1.0 - bottom_share) + lower * bottom_share
 
 
-COLOUR_DRAWS = 5
+COLOUR_GENERATES = 5
 """How many numbers in (0, 1) one example's colours are changed with."""
 
 

@@ -17,8 +17,8 @@ LAYOUTS = {
     "messidor": "photographs alone, in nested folders or not",
     "plain": "images/ and masks/, optionally fov/, matched by file name",
 }
-# Pictures of these kinds are listed and refused later; skipped like notes and tables they would go missing unnoticed.
-UNREAD_PICTURES = (".dcm", ".webp", ".heic", ".heif", ".avif", ".jp2", ".svg", ".nii", ".npy", ".mat", ".raw", ".nef")
+# Images of these kinds are listed and refused later; skipped like notes and tables they would go missing unnoticed.
+UNREAD_IMAGES = (".dcm", ".webp", ".heic", ".heif", ".avif", ".jp2", ".svg", ".nii", ".npy", ".mat", ".raw", ".nef")
 _MASK_FOLDER = re.compile(
     r"(?<![a-z])(masks?|manual|labels?|fov|vessels?|annotations?|segmentations?|ground.?truth|gt)(?![a-z])",
     re.IGNORECASE,
@@ -69,23 +69,23 @@ def recognise(root: Path) -> tuple[str, LayoutFiles]:
         inner = [folder for folder in _folders(root) if any(look(folder) for look in _LOOKS.values())]
         hint = f"give {' or '.join(map(str, inner))}" if inner else "arrange it like one of them"
         known = "; ".join(f"{layout}: {text}" for layout, text in LAYOUTS.items())
-        raise SynthMedError(f"{root} has none of the known layouts ({known}), or holds no pictures; {hint}.")
+        raise SynthMedError(f"{root} has none of the known layouts ({known}), or holds no images; {hint}.")
     return "messidor", files
 
 
 def _drive(root: Path) -> LayoutFiles | None:
     parts = [part for part in (root / "training", root / "test") if (part / "images").is_dir()]
     named = not (root / "masks").is_dir() and any(
-        re.fullmatch(r"\d+_(training|test)", stem(path)) for path in _pictures(root / "images")
+        re.fullmatch(r"\d+_(training|test)", stem(path)) for path in _images(root / "images")
     )
     if (root / "images").is_dir() and ((root / "1st_manual").is_dir() or named):
         parts.append(root)
     if not parts:
         return None
     # The test masks are not given out with every copy of DRIVE; its photographs are then no half pairs.
-    parts = [part for part in parts if part.name != "test" or _pictures(part / "1st_manual")] or parts
+    parts = [part for part in parts if part.name != "test" or _images(part / "1st_manual")] or parts
     patterns = (r"(\d+)_(?:training|test)", r"(\d+)_manual1", r"(\d+)_(?:training|test)_mask")
-    listed = [[path for part in parts for path in _pictures(part / name)] for name in ("images", "1st_manual", "mask")]
+    listed = [[path for part in parts for path in _images(part / name)] for name in ("images", "1st_manual", "mask")]
     return LayoutFiles(*listed, patterns, r"(\d+)")
 
 
@@ -94,17 +94,17 @@ def _stare(root: Path) -> LayoutFiles | None:
         return None
     observer = "ah" if (root / "labels-ah").is_dir() else "vk"
     patterns = (r"im(\d+)", rf"im(\d+)\.{observer}", "(.+)")
-    photographs, masks = (_pictures(root / name) for name in ("stare-images", f"labels-{observer}"))
+    photographs, masks = (_images(root / name) for name in ("stare-images", f"labels-{observer}"))
     return LayoutFiles(photographs, masks, [], patterns, r"im(\d+)")
 
 
 def _chase_db1(root: Path) -> LayoutFiles | None:
     observer = 1 if (root / "labels1").is_dir() else 2
-    masks, fovs = _pictures(root / f"labels{observer}"), _pictures(root / "fov-masks-unofficial")
+    masks, fovs = _images(root / f"labels{observer}"), _images(root / "fov-masks-unofficial")
     if (root / "images").is_dir() and (root / f"labels{observer}").is_dir():
-        photographs = _pictures(root / "images")
+        photographs = _images(root / "images")
     else:
-        here, fovs = _pictures(root), []
+        here, fovs = _images(root), []
         if not any(re.fullmatch(r"Image_\d+[LR](_\d(st|nd)HO)?", stem(path)) for path in here):
             return None
         photographs = [path for path in here if not stem(path).endswith(("_1stHO", "_2ndHO"))]
@@ -118,7 +118,7 @@ def _chase_db1(root: Path) -> LayoutFiles | None:
 def _hrf(root: Path) -> LayoutFiles | None:
     if not ((root / "images").is_dir() and (root / "manual1").is_dir()):
         return None
-    listed = [_pictures(root / name) for name in ("images", "manual1", "mask")]
+    listed = [_images(root / name) for name in ("images", "manual1", "mask")]
     return LayoutFiles(*listed, ("(.+)", "(.+)", "(.+)_mask"), masks_may_lack=True)
 
 
@@ -127,11 +127,11 @@ def _plain(root: Path) -> LayoutFiles | None:
         others = [folder for folder in _folders(root) if _MASK_FOLDER.search(folder.name) and folder.name != "fov"]
         if not (root / "images").is_dir() or others:
             return None
-    return LayoutFiles(*(_pictures(root / name) for name in ("images", "masks", "fov")))
+    return LayoutFiles(*(_images(root / name) for name in ("images", "masks", "fov")))
 
 
 def _messidor(root: Path) -> LayoutFiles | None:
-    photographs = _pictures(root)
+    photographs = _images(root)
     waiting, seen = _folders(root), {os.path.realpath(root)}
     while waiting:
         folder = waiting.pop()
@@ -139,7 +139,7 @@ def _messidor(root: Path) -> LayoutFiles | None:
         if real in seen:
             continue
         seen.add(real)
-        photographs += _pictures(folder)
+        photographs += _images(folder)
         waiting += _folders(folder)
         if _MASK_FOLDER.search(folder.name):
             return None
@@ -173,11 +173,11 @@ def without_mask_suffix(path: Path) -> str:
     return _MASK_FILE.sub("", stem(path))
 
 
-def _pictures(folder: Path) -> list[Path]:
+def _images(folder: Path) -> list[Path]:
     if not folder.is_dir():
         return []
     files = [path for path in sorted(folder.iterdir()) if not (path.name.startswith(".") or path.is_dir())]
-    return [path for path in files if path.name.lower().endswith(EXTENSIONS + UNREAD_PICTURES)]
+    return [path for path in files if path.name.lower().endswith(EXTENSIONS + UNREAD_IMAGES)]
 
 
 def _folders(folder: Path) -> list[Path]:

@@ -1,4 +1,4 @@
-"""Vessel trees of a drawn eye: they grow from the optic disc and divide by Murray's law.
+"""Vessel trees of a generated eye: they grow from the optic disc and divide by Murray's law.
 
 Lengths are in units of the field's diameter: the field is the disc of radius 0.5 about (0.5, 0.5), x to the right,
 y down. Nothing here depends on the size in pixels.
@@ -69,7 +69,7 @@ def murray_angles(radius: float, major: float, minor: float) -> tuple[float, flo
 
 
 def grow_tree(rng: np.random.Generator) -> tuple[Eye, list[Vessel]]:
-    """Draws an eye's landmarks and grows its arteries and veins.
+    """Generates an eye's landmarks and grows its arteries and veins.
 
     Args:
         rng: decides everything; the same state gives the same eye.
@@ -77,7 +77,7 @@ def grow_tree(rng: np.random.Generator) -> tuple[Eye, list[Vessel]]:
     Returns:
         The landmarks and the vessels, each parent before its children. One root for each kind, both on the disc.
     """
-    eye = _draw_eye(rng)
+    eye = _generate_eye(rng)
     vessels = _Growth(eye, rng).run()
     if rng.random() < 0.5:
         return eye, vessels
@@ -86,7 +86,7 @@ def grow_tree(rng: np.random.Generator) -> tuple[Eye, list[Vessel]]:
     return Eye((1 - disc_x, disc_y), eye.disc_radius, (1 - fovea_x, fovea_y), eye.fovea_radius, eye.arcade), mirrored
 
 
-def _draw_eye(rng):
+def _generate_eye(rng):
     disc = 0.5 + rng.uniform(0.27, 0.33), 0.5 + rng.uniform(-0.035, 0.035)
     fovea = disc[0] - rng.uniform(0.31, 0.35), disc[1] + rng.uniform(0.01, 0.05)
     return Eye(
@@ -249,7 +249,7 @@ class _Growth:
         )
 
     def _roomier_side(self, tip, x, y, heading, angle):
-        """1 (clockwise on the picture), -1, or 0 where both are crowded; the side used last is liked less."""
+        """1 (clockwise on the image), -1, or 0 where both are crowded; the side used last is liked less."""
         best, room = 0, 0.62
         for side in (-1, 1):
             bearing = heading + side * angle

@@ -78,8 +78,8 @@ def batches(
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
         if colour:
-            unit = latents.draw_unit(
-                tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_DRAWS, latents.AUGMENT_COLOUR
+            unit = latents.sample_uniform(
+                tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_GENERATES, latents.AUGMENT_COLOUR
             )
             batch["photograph"] = augmentation.colour(batch["photograph"], unit, colour)
         return batch
@@ -107,7 +107,7 @@ def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augmentati
     """Augments `(batch, size, size, 5)` float32 in [0, 255] and splits it into a batch."""
     if ranges != augmentation.Ranges():
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
-        unit = latents.draw_unit(seeds, index, augmentation.DRAWS, latents.AUGMENT_DATA)
+        unit = latents.sample_uniform(seeds, index, augmentation.GENERATES, latents.AUGMENT_DATA)
         pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges))
     fov = tf.round(pairs[..., FOV] / 255.0)
     return {

@@ -123,8 +123,8 @@ def uncrop(array: np.ndarray, crop: Crop) -> np.ndarray:
         nearest = ((np.arange(crop.side) + 0.5) * len(array) / crop.side).astype(int)
         square = array[np.ix_(nearest, nearest)]
     else:
-        picture = Image.fromarray(array.astype(np.float32))
-        square = np.asarray(picture.resize((crop.side, crop.side), Image.Resampling.BILINEAR))
+        image = Image.fromarray(array.astype(np.float32))
+        square = np.asarray(image.resize((crop.side, crop.side), Image.Resampling.BILINEAR))
     whole = np.zeros((crop.height, crop.width), square.dtype)
     inside, within = _overlap(crop)
     whole[inside] = square[within]
@@ -134,7 +134,7 @@ def uncrop(array: np.ndarray, crop: Crop) -> np.ndarray:
 def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarray:
     """Finds the field of view: where the brightest channel lies above the black border.
 
-    The threshold is relative to the picture (7 % of the way from its darkest to its bright parts), so dark
+    The threshold is relative to the image (7 % of the way from its darkest to its bright parts), so dark
     photographs work too. The largest component is kept and its holes are filled.
 
     Args:
@@ -158,7 +158,7 @@ def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarr
     share = float(field.mean())
     if share < _LEAST_FIELD_SHARE:
         raise SynthMedError(
-            f"{name} shows no field of view: the largest bright part covers {share:.0%} of the picture; "
+            f"{name} shows no field of view: the largest bright part covers {share:.0%} of the image; "
             "give a field-of-view mask or remove the photograph."
         )
     if share > _FULL_FRAME_SHARE:
@@ -176,7 +176,7 @@ def square_around(fov: np.ndarray) -> Crop:
         fov: `(height, width)`, bool, with at least one True.
 
     Returns:
-        The crop, which may reach beyond the picture.
+        The crop, which may reach beyond the image.
     """
     rows, columns = np.flatnonzero(fov.any(axis=1)), np.flatnonzero(fov.any(axis=0))
     tall, wide = int(rows[-1] - rows[0]) + 1, int(columns[-1] - columns[0]) + 1
@@ -204,7 +204,7 @@ def resample_masks(mask: np.ndarray | None, fov: np.ndarray, size: int) -> tuple
 def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
     """Resamples a vessel mask so that thin vessels stay whole.
 
-    Going down, the coverage is the larger of two: the area average of the mask, and that of its centre lines drawn
+    Going down, the coverage is the larger of two: the area average of the mask, and that of its centre lines generated
     one target pixel wide. The threshold at 128 then shows every vessel as one 8-connected piece.
 
     Args:
@@ -270,7 +270,7 @@ def _cut(array: np.ndarray, crop: Crop) -> np.ndarray:
 
 
 def _overlap(crop: Crop) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """Where picture and square overlap: in the picture's pixels, and in the square's."""
+    """Where image and square overlap: in the image's pixels, and in the square's."""
     corners = ((crop.top, crop.height), (crop.left, crop.width))
     spans = [(max(start, 0), min(start + crop.side, length), start) for start, length in corners]
     inside = tuple(slice(low, high) for low, high, _ in spans)

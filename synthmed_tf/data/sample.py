@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Crop:
-    """The square that was cut from a picture; it may reach beyond the picture's borders (black is filled in).
+    """The square that was cut from an image; it may reach beyond the image's borders (black is filled in).
 
     Attributes:
         top, left: corner of the square in pixels of the original; negative where it reaches beyond the border.

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthmed_tf.data.layouts import UNREAD_PICTURES, LayoutFiles, recognise, stem
+from synthmed_tf.data.layouts import UNREAD_IMAGES, LayoutFiles, recognise, stem
 from synthmed_tf.errors import SynthMedError
 
 
@@ -52,7 +52,7 @@ class Source:
 def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Source:
     """Recognises the layout of a folder and lists its pairs.
 
-    Hidden files and files that are no pictures are passed over. Patients: DRIVE and STARE by number, CHASE_DB1 by
+    Hidden files and files that are no images are passed over. Patients: DRIVE and STARE by number, CHASE_DB1 by
     number without L and R, otherwise a patient a photograph.
 
     Args:
@@ -64,7 +64,7 @@ def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Sou
         The source. All masks are None if the folder has photographs alone; in the HRF layout single ones may be.
 
     Raises:
-        SynthMedError: no such folder, no or more than one known layout, no picture, a photograph or a mask without
+        SynthMedError: no such folder, no or more than one known layout, no image, a photograph or a mask without
             the other, two files of one name, a file named against its layout, or an expression that does not fit.
     """
     root = Path(root)
@@ -85,7 +85,7 @@ def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Sou
 def split_by_patient(
     pairs: Iterable[Pair], holdout: Sequence[str] | float, seed: int = 0
 ) -> tuple[tuple[Pair, ...], tuple[Pair, ...]]:
-    """Splits pairs so that all pictures of a patient fall on one side.
+    """Splits pairs so that all images of a patient fall on one side.
 
     Args:
         pairs: of one or more sources.
@@ -157,7 +157,7 @@ def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
         for paths, pattern in zip((files.photographs, files.masks, files.fovs), files.patterns, strict=True)
     )
     if not photographs and not masks:
-        raise SynthMedError(f"{root} looks like the layout {layout} but holds no pictures; copy them into its folders.")
+        raise SynthMedError(f"{root} looks like the layout {layout} but holds no images; copy them into its folders.")
     for kind, found in (("mask", masks), ("field of view", fovs)):
         _refuse_half(kind, "photograph", found, photographs)
     if masks and not files.masks_may_lack:
@@ -171,7 +171,7 @@ def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
 def _by_key(layout: str, paths: list[Path], pattern: str) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        if path.suffix.lower() in UNREAD_PICTURES:
+        if path.suffix.lower() in UNREAD_IMAGES:
             raise SynthMedError(f"{path} is of a kind that is not read; convert it to PNG or move it away.")
         match = re.fullmatch(pattern, stem(path), re.DOTALL)
         if match is None:

@@ -1,4 +1,4 @@
-"""What an attacker who has the set can tell about whose pictures the generator was trained on, and the control that
+"""What an attacker who has the set can tell about whose images the generator was trained on, and the control that
 says whether such an attack means anything.
 
 Scores come from `membership` and, where a network is at hand, from `network_attacks`; here they are judged together.
@@ -30,9 +30,9 @@ def distance_scores(
     """The attacks that need nothing but the set, by name.
 
     Args:
-        what: kind of picture, for the names.
-        to_synthetic: `(n, synthetic)`: distances of the real pictures to the synthetic ones.
-        to_reference: `(n, reference)`: to pictures of other eyes, by another camera; None leaves that attack out.
+        what: kind of image, for the names.
+        to_synthetic: `(n, synthetic)`: distances of the real images to the synthetic ones.
+        to_reference: `(n, reference)`: to images of other eyes, by another camera; None leaves that attack out.
     """
     yield f"nearest {what}", membership.nearest_score(to_synthetic)
     yield f"{what}s nearby (Monte Carlo)", membership.monte_carlo_score(to_synthetic)
@@ -71,7 +71,7 @@ class Nearness:
 
     Attributes:
         closeness: at equal sizes of train and holdout.
-        z: C_T; far below 0 the set copies. Of each unseen patient one picture counts.
+        z: C_T; far below 0 the set copies. Of each unseen patient one image counts.
     """
 
     closeness: Closeness
@@ -94,7 +94,7 @@ def nearness(
     """Compares the distances to train and to holdout.
 
     Args:
-        to_real: `(n, m)`: distances of synthetic pictures to real ones. Of more than 2,000 some are drawn.
+        to_real: `(n, m)`: distances of synthetic images to real ones. Of more than 2,000 some are drawn.
         holdout_to_train: `(holdout, train)`: distances among the real ones, in their order.
         member: `(m,)`, bool: which are train.
         patients: `(m,)`: whose they are.
@@ -163,7 +163,7 @@ class Control:
 
     Attributes:
         auc: of a classifier of patients that was trained on the others; about one half where they are alike.
-        p: how probable so large an AUC is where train and holdout are drawn anew from all patients.
+        p: how probable so large an AUC is where train and holdout are drawn again from all patients.
     """
 
     auc: float

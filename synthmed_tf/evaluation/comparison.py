@@ -39,11 +39,11 @@ class Difference:
 
 
 def per_patient(values: np.ndarray, patients: Sequence[Hashable]) -> np.ndarray:
-    """Means over each patient's pictures, `(patients,)`, in the order in which patients first appear.
+    """Means over each patient's images, `(patients,)`, in the order in which patients first appear.
 
     Args:
         values: `(n,)`, floating point.
-        patients: of n pictures.
+        patients: of n images.
 
     Raises:
         ValueError: other numbers of values and patients.

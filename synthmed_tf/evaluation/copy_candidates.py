@@ -2,7 +2,7 @@
 
 Masks are reduced to 128 x 128, blurred, and freed of their local mean; real ones are flipped, turned and scaled there.
 Both are then averaged to 32 x 32 and the real one is moved to every place within a quarter of the side; what leaves
-the picture is gone, unlike in a cyclic correlation. The four quarters are correlated apart, and their sums give the
+the image is gone, unlike in a cyclic correlation. The four quarters are correlated apart, and their sums give the
 halves and the whole for nothing. All synthetic masks of a batch meet all places of a real one in one matrix product,
 of which only the maxima are kept.
 
@@ -65,9 +65,9 @@ def reduced(masks: np.ndarray) -> np.ndarray:
     return narrow - broad
 
 
-def halved(pictures: np.ndarray) -> np.ndarray:
+def halved(images: np.ndarray) -> np.ndarray:
     """`(n, SIDE, SIDE)` to `(n, SIDE / 2, SIDE / 2)`: what `reduced` left holds little that this loses."""
-    return _averaged(pictures, 2)
+    return _averaged(images, 2)
 
 
 def posed(real: np.ndarray, turns: Sequence[Transform]) -> np.ndarray:
@@ -82,8 +82,8 @@ def posed(real: np.ndarray, turns: Sequence[Transform]) -> np.ndarray:
     """
     poses_of = np.empty((len(real), len(turns), COARSE, COARSE), np.float32)
     for index in range(len(real)):
-        picture = reduced(real[index : index + 1])[0]
-        poses_of[index] = _coarse(np.stack([turn.warp(picture) for turn in turns]))
+        image = reduced(real[index : index + 1])[0]
+        poses_of[index] = _coarse(np.stack([turn.warp(image) for turn in turns]))
     return poses_of
 
 
@@ -105,9 +105,9 @@ def likeness(synthetic: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, np.nd
     held = tf.constant(queries)
     found = np.full((len(WINDOWS), len(synthetic), len(real)), -1, np.float32)
     best = np.zeros(found.shape, np.int16)
-    for index, pictures in enumerate(real):
-        for number, picture in enumerate(pictures):
-            places, energy = _shifted(picture)
+    for index, images in enumerate(real):
+        for number, image in enumerate(images):
+            places, energy = _shifted(image)
             scale = tf.constant(_inverse_lengths(energy))
             peaks = _peaks(held, tf.constant(places), scale).numpy() * queries_scale
             better = peaks > found[..., index]
@@ -124,10 +124,10 @@ def _peaks(queries: tf.Tensor, places: tf.Tensor, scale: tf.Tensor) -> tf.Tensor
     return tf.stack([tf.reduce_max(window * scale[i], axis=-1) for i, window in enumerate(sums)])
 
 
-def _shifted(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The quarters `(4, places, 256)` of a picture moved everywhere within the reach, with zeros from outside, and the
+def _shifted(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The quarters `(4, places, 256)` of an image moved everywhere within the reach, with zeros from outside, and the
     sums of their squares `(4, places)`."""
-    half, padded = COARSE // 2, np.pad(picture, round(REACH * COARSE))
+    half, padded = COARSE // 2, np.pad(image, round(REACH * COARSE))
     parts = np.lib.stride_tricks.sliding_window_view(padded, (half, half))
     sums = np.pad(np.square(padded).cumsum(0).cumsum(1), ((1, 0), (1, 0)))
     energy = sums[half:, half:] - sums[:-half, half:] - sums[half:, :-half] + sums[:-half, :-half]
@@ -137,20 +137,20 @@ def _shifted(picture: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return places, np.maximum(np.stack([energy[corner].ravel() for corner in corners]), 0)
 
 
-def _coarse(pictures: np.ndarray) -> np.ndarray:
-    return _averaged(pictures, SIDE // COARSE)
+def _coarse(images: np.ndarray) -> np.ndarray:
+    return _averaged(images, SIDE // COARSE)
 
 
-def _averaged(pictures: np.ndarray, step: int) -> np.ndarray:
-    side = pictures.shape[1] // step
-    return pictures.reshape(-1, side, step, side, step).mean((2, 4))
+def _averaged(images: np.ndarray, step: int) -> np.ndarray:
+    side = images.shape[1] // step
+    return images.reshape(-1, side, step, side, step).mean((2, 4))
 
 
-def _quarters(pictures: np.ndarray) -> np.ndarray:
+def _quarters(images: np.ndarray) -> np.ndarray:
     """`(4, n, 256)` from `(n, COARSE, COARSE)`, in the order that `WINDOWS` counts them."""
     half = COARSE // 2
-    split = pictures.reshape(-1, 2, half, 2, half).transpose(1, 3, 0, 2, 4)
-    return np.ascontiguousarray(split).reshape(4, len(pictures), half * half)
+    split = images.reshape(-1, 2, half, 2, half).transpose(1, 3, 0, 2, 4)
+    return np.ascontiguousarray(split).reshape(4, len(images), half * half)
 
 
 def _inverse_lengths(quarters: np.ndarray) -> np.ndarray:

@@ -44,7 +44,7 @@ class Job:
         patient_regex: as for `find_pairs`, in all folders.
         artifact, run: of the generator, or None.
         only: names of `SECTIONS`; all where empty.
-        real_pictures: whether the page shows real photographs and masks.
+        real_images: whether the page shows real photographs and masks.
     """
 
     set: Path
@@ -58,7 +58,7 @@ class Job:
     artifact: Path | None = None
     run: Path | None = None
     only: tuple[str, ...] = ()
-    real_pictures: bool = True
+    real_images: bool = True
 
 
 def evaluate(job: Job, settings: Settings, progress: Progress = lambda what, done, total: None) -> report.Report:
@@ -99,7 +99,7 @@ def _judge(name: str, case: Case) -> Outcome:
 def _write(case: Case, outcomes: dict[str, Outcome], job: Job) -> report.Report:
     from synthmed_tf.evaluation import page
 
-    written = report.make(case, outcomes, job.real_pictures)
+    written = report.make(case, outcomes, job.real_images)
     files.write_text(job.out / "report.html", page.render(written, outcomes, case))
     report.write(written, report.pair_lines(case, outcomes), job.out)
     return written
@@ -168,7 +168,7 @@ def _train_patients(job: Job, source: Source, synthetic: SetPairs) -> tuple[str,
     if len(chosen) < LEAST_PATIENTS:
         raise SynthMedError(
             f"{job.real} has {len(chosen)} patients that the generator was trained on; a set is judged against "
-            f"{LEAST_PATIENTS} or more: two pictures of one patient are not two witnesses."
+            f"{LEAST_PATIENTS} or more: two images of one patient are not two witnesses."
         )
     return chosen
 

@@ -1,7 +1,7 @@
 """The shape of a vessel tree in figures: how dense, how wide, how winding, how it branches and whether it is whole.
 
 The field of view is brought to one diameter first, so that figures of different cameras can be compared. What a
-coarse picture has lost does not come back, though: masks from 256 pixels should be compared with real masks that were
+coarse image has lost does not come back, though: masks from 256 pixels should be compared with real masks that were
 brought to 256 pixels before.
 """
 

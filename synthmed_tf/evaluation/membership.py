@@ -1,7 +1,7 @@
-"""Can an attacker tell whose picture a generator was trained on: scores, their AUC, and what so few patients can show.
+"""Can an attacker tell whose image a generator was trained on: scores, their AUC, and what so few patients can show.
 
-Patients are what is counted, not pictures: two eyes of one patient are not two witnesses. The score of a patient is the
-mean over the pictures.
+Patients are what is counted, not images: two eyes of one patient are not two witnesses. The score of a patient is the
+mean over the images.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ class Attack:
     Attributes:
         members, others: patients in train, and not.
         auc, auc_low, auc_high: area under the ROC curve with its interval, in [0, 1]; 0.5 is a guess.
-        p: how probable so large an AUC is where membership is drawn anew, one-sided, in (0, 1].
+        p: how probable so large an AUC is where membership is drawn again, one-sided, in (0, 1].
         fpr, fpr_low, fpr_high: share of the others that the attack takes for members, with its interval.
         tpr, tpr_low, tpr_high: share of the members that it finds then, with its interval.
     """
@@ -47,7 +47,7 @@ class Attack:
 
 
 def nearest_score(to_synthetic: np.ndarray) -> np.ndarray:
-    """The plain attack: a real picture is the more likely a member, the nearer a synthetic one comes.
+    """The plain attack: a real image is the more likely a member, the nearer a synthetic one comes.
 
     Args:
         to_synthetic: `(n, synthetic)`: distances, not negative.
@@ -59,26 +59,26 @@ def nearest_score(to_synthetic: np.ndarray) -> np.ndarray:
 
 
 def calibrated_score(to_synthetic: np.ndarray, to_reference: np.ndarray) -> np.ndarray:
-    """The calibrated attack (Chen et al. 2020, GAN-Leaks): common pictures are near to anything.
+    """The calibrated attack (Chen et al. 2020, GAN-Leaks): common images are near to anything.
 
     Args:
         to_synthetic: as in `nearest_score`.
-        to_reference: `(n, reference)`: distances to pictures that have nothing to do with train or holdout.
+        to_reference: `(n, reference)`: distances to images that have nothing to do with train or holdout.
 
     Returns:
-        `(n,)`: how much nearer the nearest synthetic picture is than the nearest reference.
+        `(n,)`: how much nearer the nearest synthetic image is than the nearest reference.
     """
     return nearest_score(to_synthetic) - nearest_score(to_reference)
 
 
 def monte_carlo_score(to_synthetic: np.ndarray) -> np.ndarray:
-    """The Monte Carlo attack (Hilprecht et al. 2019): the share of synthetic pictures near a real one.
+    """The Monte Carlo attack (Hilprecht et al. 2019): the share of synthetic images near a real one.
 
     Args:
-        to_synthetic: `(n, synthetic)`: distances of all real pictures that are asked about, members and others.
+        to_synthetic: `(n, synthetic)`: distances of all real images that are asked about, members and others.
 
     Returns:
-        `(n,)` in [0, 1]: the share within the median, over the real pictures, of the distance to the nearest one.
+        `(n,)` in [0, 1]: the share within the median, over the real images, of the distance to the nearest one.
     """
     radius = np.median(np.min(to_synthetic, axis=1))
     return np.mean(np.asarray(to_synthetic) <= radius, axis=1)
@@ -99,9 +99,9 @@ def judge(
     Pearson at the threshold that was chosen; with 8 other patients a false positive rate of 0 may be as much as 0.37.
 
     Args:
-        score: `(n,)`: of real pictures; larger is more likely a member.
+        score: `(n,)`: of real images; larger is more likely a member.
         member: `(n,)`, bool: whether the generator was trained on it.
-        patients: `(n,)`: whose picture it is; wholly member or wholly not.
+        patients: `(n,)`: whose image it is; wholly member or wholly not.
         rng: permutes.
         fpr: most that is allowed, in [0, 1).
         confidence: of the intervals, in (0, 1).
@@ -133,13 +133,13 @@ def by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> t
         )
     if not np.isfinite(score).all():
         raise ValueError("An attack needs finite scores. Received: a NaN or an infinity")
-    names, owner, pictures = np.unique(patients, return_inverse=True, return_counts=True)
-    share = np.bincount(owner, weights=member) / pictures
+    names, owner, images = np.unique(patients, return_inverse=True, return_counts=True)
+    share = np.bincount(owner, weights=member) / images
     if not np.isin(share, (0, 1)).all():
         raise ValueError(f"A patient is a member or is not. Received: {set(names[(share > 0) & (share < 1)])} as both")
     if share.min(initial=1) == share.max(initial=0):
         raise ValueError(f"An attack needs members and others. Received: {int(share.sum())} members of {len(names)}")
-    means = np.bincount(owner, weights=score) / pictures
+    means = np.bincount(owner, weights=score) / images
     return means[share == 1], means[share == 0]
 
 
@@ -183,7 +183,7 @@ def auc_variance(area: float, members: int, others: int) -> float:
 
 
 def permuted_p(members: np.ndarray, others: np.ndarray, rng: np.random.Generator, permutations: int = 9999) -> float:
-    """How probable an AUC at least this large is where members are drawn anew from all, one-sided.
+    """How probable an AUC at least this large is where members are drawn again from all, one-sided.
 
     Args:
         members, others: the scores of either kind, one of a patient.

@@ -1,7 +1,7 @@
-"""Is a synthetic set nearer to the pictures that it was made from than to others: DCR, NNDR, shares and C_T.
+"""Is a synthetic set nearer to the images that it was made from than to others: DCR, NNDR, shares and C_T.
 
-All figures come from distances between pictures; which distance is the caller's choice (`vector_distances` for feature
-vectors). Pictures that the generator was trained on are called train, those of other patients holdout.
+All figures come from distances between images; which distance is the caller's choice (`vector_distances` for feature
+vectors). Images that the generator was trained on are called train, those of other patients holdout.
 """
 
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
 FEWEST_FOR_CELLS = 100
-"""Holdout pictures below which C_T is taken over one cell: cells of fewer than about 20 pictures tell nothing."""
+"""Holdout images below which C_T is taken over one cell: cells of fewer than about 20 images tell nothing."""
 
 _FEWEST_IN_CELL = 20
 
@@ -21,10 +21,10 @@ class Closeness:
     """How near a synthetic set comes to train and to holdout, both of one size.
 
     Attributes:
-        dcr_train, dcr_holdout: median distance from a synthetic picture to the closest record.
+        dcr_train, dcr_holdout: median distance from a synthetic image to the closest record.
         nndr_train, nndr_holdout: median of the ratio of the two least distances, in [0, 1].
-        share: of synthetic pictures nearer to train than to holdout, in [0, 1]; 0.5 is expected where nothing leaks.
-        null_low, null_high: the central 95 percent of the shares with train and holdout drawn anew from all patients.
+        share: of synthetic images nearer to train than to holdout, in [0, 1]; 0.5 is expected where nothing leaks.
+        null_low, null_high: the central 95 percent of the shares with train and holdout drawn again from all patients.
         p: how probable so large a share is then, one-sided, in (0, 1].
     """
 
@@ -44,7 +44,7 @@ def vector_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
 
 
 def closest(distances: np.ndarray) -> np.ndarray:
-    """DCR: the distance `(n,)` from each synthetic picture to the closest record.
+    """DCR: the distance `(n,)` from each synthetic image to the closest record.
 
     Args:
         distances: `(n, records)`, not negative, at least one record.
@@ -53,7 +53,7 @@ def closest(distances: np.ndarray) -> np.ndarray:
 
 
 def nearest_ratio(distances: np.ndarray) -> np.ndarray:
-    """NNDR: the least distance over the second least, `(n,)` in [0, 1]; near 0 a picture is close to one record alone.
+    """NNDR: the least distance over the second least, `(n,)` in [0, 1]; near 0 an image is close to one record alone.
 
     Args:
         distances: `(n, records)`, not negative, at least two records.
@@ -66,7 +66,7 @@ def nearest_ratio(distances: np.ndarray) -> np.ndarray:
 
 
 def share_nearer(to_train: np.ndarray, to_holdout: np.ndarray) -> float:
-    """The share of synthetic pictures whose closest record is in train; equal distances count one half.
+    """The share of synthetic images whose closest record is in train; equal distances count one half.
 
     With t and h exchangeable records it is t / (t + h) on average, not one half: 0.714 for 20 and 8.
 
@@ -85,22 +85,22 @@ def compare(
     draws: int = 20,
     permutations: int = 200,
 ) -> Closeness:
-    """DCR, NNDR and the share nearer to train, at equal numbers of train and holdout pictures.
+    """DCR, NNDR and the share nearer to train, at equal numbers of train and holdout images.
 
-    Of the larger set whole patients are drawn until it has as many pictures as the smaller one (of the last patient
-    only as many as are missing); each figure is the mean over `draws` such draws. The null of the share draws anew
-    which patients are train, as many as there were, with the synthetic pictures as they are.
+    Of the larger set whole patients are drawn until it has as many images as the smaller one (of the last patient
+    only as many as are missing); each figure is the mean over `draws` such draws. The null of the share draws again
+    which patients are train, as many as there were, with the synthetic images as they are.
 
     Args:
-        distances: `(n, records)`: from each synthetic picture to each real one.
+        distances: `(n, records)`: from each synthetic image to each real one.
         in_train: `(records,)`, bool: whether the generator was trained on it; at least two of both kinds.
-        patients: `(records,)`: whose picture it is. A patient is wholly in train or wholly in holdout.
-        rng: chooses patients and pictures.
+        patients: `(records,)`: whose image it is. A patient is wholly in train or wholly in holdout.
+        rng: chooses patients and images.
         draws: subsamples, 1 or more.
         permutations: draws of the null, 1 or more.
 
     Raises:
-        ValueError: lengths differ, a patient is in both sets, or a set has fewer than two pictures.
+        ValueError: lengths differ, a patient is in both sets, or a set has fewer than two images.
     """
     in_train, patients = np.asarray(in_train, bool), np.asarray(patients)
     if not np.shape(distances)[1:] == in_train.shape == patients.shape:
@@ -113,7 +113,7 @@ def compare(
             f"Patients must not be in both sets. Received: {set(names[owner[trained[owner] & ~in_train]])}"
         )
     if min(in_train.sum(), (~in_train).sum()) < 2:
-        raise ValueError(f"Expected two pictures in each set. Received: {in_train.sum()} and {(~in_train).sum()}")
+        raise ValueError(f"Expected two images in each set. Received: {in_train.sum()} and {(~in_train).sum()}")
     figures = np.mean([_figures(distances, *_equal_sets(in_train, owner, rng)) for _ in range(draws)], axis=0)
     null = [_mean_share(distances, rng.permutation(trained)[owner], owner, rng, draws) for _ in range(permutations)]
     p = (1 + np.count_nonzero(np.array(null) >= figures[-1] - 1e-12)) / (1 + permutations)
@@ -123,20 +123,20 @@ def compare(
 def copying_z(synthetic: np.ndarray, holdout: np.ndarray) -> float:
     """The data-copying test of Meehan, Chaudhuri, Dasgupta (2020) in one cell.
 
-    U counts the pairs in which the synthetic picture is further from train than the holdout picture (equal ones by
+    U counts the pairs in which the synthetic image is further from train than the holdout image (equal ones by
     half); Z = (U - nm / 2 + 1 / 2) / sqrt(nm (n + m + 1) / 12). Far below 0 the set copies, far above 0 it misses
-    train. Z takes all pictures for independent; of patients with several pictures one should be given each.
+    train. Z takes all images for independent; of patients with several images one should be given each.
 
     Args:
-        synthetic: `(m,)`: distances to the closest train picture.
-        holdout: `(n,)`: the same of holdout pictures.
+        synthetic: `(m,)`: distances to the closest train image.
+        holdout: `(n,)`: the same of holdout images.
 
     Returns:
         About a standard normal number where both come from one distribution.
     """
     m, n = len(synthetic), len(holdout)
     if not m or not n:
-        raise ValueError(f"The test needs pictures of both kinds. Received: {m} synthetic and {n} holdout distances")
+        raise ValueError(f"The test needs images of both kinds. Received: {m} synthetic and {n} holdout distances")
     above = rankdata(np.concatenate([synthetic, holdout]))[:m].sum() - m * (m + 1) / 2
     return float((above - n * m / 2 + 0.5) / np.sqrt(n * m * (n + m + 1) / 12))
 
@@ -144,9 +144,9 @@ def copying_z(synthetic: np.ndarray, holdout: np.ndarray) -> float:
 def copying_score(
     synthetic: np.ndarray, holdout: np.ndarray, synthetic_cells: np.ndarray, holdout_cells: np.ndarray
 ) -> float:
-    """C_T: the mean of `copying_z` over cells of the space, weighted by the holdout pictures in each.
+    """C_T: the mean of `copying_z` over cells of the space, weighted by the holdout images in each.
 
-    One cell takes all where there are fewer than 100 holdout pictures; else cells with fewer than 20 pictures of either
+    One cell takes all where there are fewer than 100 holdout images; else cells with fewer than 20 images of either
     kind are left out.
 
     Args:
@@ -154,14 +154,14 @@ def copying_score(
         synthetic_cells, holdout_cells: of their shapes: the cell of each, for instance by k-means of train.
 
     Raises:
-        ValueError: no cell has enough pictures.
+        ValueError: no cell has enough images.
     """
     if len(holdout) < FEWEST_FOR_CELLS:
         return copying_z(synthetic, holdout)
     parts = [(synthetic[synthetic_cells == cell], holdout[holdout_cells == cell]) for cell in np.unique(holdout_cells)]
     parts = [part for part in parts if min(map(len, part)) >= _FEWEST_IN_CELL]
     if not parts:
-        raise ValueError(f"Expected a cell with {_FEWEST_IN_CELL} synthetic and holdout pictures. Received: none")
+        raise ValueError(f"Expected a cell with {_FEWEST_IN_CELL} synthetic and holdout images. Received: none")
     return float(np.average([copying_z(*part) for part in parts], weights=[len(part[1]) for part in parts]))
 
 
@@ -179,7 +179,7 @@ def _mean_share(
 
 
 def _equal_sets(in_train: np.ndarray, owner: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of train and of holdout pictures, equally many, by whole patients as far as that goes."""
+    """Indices of train and of holdout images, equally many, by whole patients as far as that goes."""
     shuffled = rng.permutation(len(owner))
     turn = rng.permutation(owner.max() + 1)[owner]
     order = shuffled[np.argsort(turn[shuffled], kind="stable")]

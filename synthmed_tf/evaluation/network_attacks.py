@@ -26,7 +26,7 @@ _DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image
 def logits(run: Path, stage: str, block: Block) -> np.ndarray:
     """What a stage's discriminator says of real pairs, `(n,)`; higher is more real, and so more likely a member.
 
-    Each pair is judged alone, with the statistics of inference: the score of one picture must not depend on others.
+    Each pair is judged alone, with the statistics of inference: the score of one image must not depend on others.
 
     Args:
         run: the run's folder, with its checkpoints.

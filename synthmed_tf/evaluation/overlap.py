@@ -13,7 +13,7 @@ from synthmed_tf.metrics import segmentation
 
 TOLERANCE = 3 / 512
 """How far apart two centre lines may lie and agree, as a share of the side (one pixel at least): 3 pixels of 512. A
-fixed number of pixels would mean half of a 64-pixel picture and nothing in a photograph of 3,000."""
+fixed number of pixels would mean half of a 64-pixel image and nothing in a photograph of 3,000."""
 
 _FITTED = 600
 _RADII = np.geomspace(0.08, 0.012, 14)
@@ -96,7 +96,7 @@ def agreement(transform: Transform, real: Tree, synthetic: Tree, window: tuple[i
 
 
 def _inside(points: np.ndarray, window: tuple[int, ...]) -> np.ndarray:
-    """Whether points lie in the picture and in one of the quarters."""
+    """Whether points lie in the image and in one of the quarters."""
     quarter = 2 * (points[:, 1] >= 0) + (points[:, 0] >= 0)
     held = np.array([number in window for number in range(4)])
     return held[quarter] & (np.abs(points) <= 1).all(axis=1)

@@ -38,7 +38,7 @@ def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
     Args:
         report: what was found.
         outcomes: of the sections that ran, by name: figures, and the arrays that plots show.
-        case: whose pairs are shown; real ones only where `report.real_pictures` says so.
+        case: whose pairs are shown; real ones only where `report.real_images` says so.
 
     Returns:
         HTML with all that it shows in it.
@@ -47,7 +47,7 @@ def render(report: Report, outcomes: Mapping[str, Outcome], case: Case) -> str:
         SynthMedError: the package Jinja2 or matplotlib is missing.
     """
     environment = templating.environment(_TEMPLATES, "evaluate")
-    page = Page(case, outcomes, report.real_pictures)
+    page = Page(case, outcomes, report.real_images)
     shown = {name: (view.TITLE, view.view(page)) for name, view in _VIEWS.items() if name in outcomes}
     shown["pairs"] = (pairs.TITLE, pairs.view(page))
     return environment.get_template("report.html.j2").render(

@@ -107,7 +107,7 @@ class SetPairs(Pairs):
         """Reads manifest and card, and finds the field of view.
 
         Raises:
-            SynthMedError: no set, one without a manifest or without pairs, or a picture that cannot be read.
+            SynthMedError: no set, one without a manifest or without pairs, or an image that cannot be read.
         """
         self.folder = Path(folder)
         self.card = _set_card(self.folder)
@@ -124,19 +124,19 @@ class SetPairs(Pairs):
         return Block(photographs * fields[..., None], masks & fields, fields)
 
     def _photograph(self, row: int) -> np.ndarray:
-        return self._picture("images", row)
+        return self._image("images", row)
 
     def _mask(self, row: int) -> np.ndarray:
-        return self._picture("masks", row)[..., 0] >= VESSEL_THRESHOLD
+        return self._image("masks", row)[..., 0] >= VESSEL_THRESHOLD
 
-    def _picture(self, folder: str, row: int) -> np.ndarray:
+    def _image(self, folder: str, row: int) -> np.ndarray:
         file = self.folder / folder / f"{self.names[row]}.png"
-        picture = images.read_image(file)
-        size = getattr(self, "size", len(picture))
-        if picture.shape[:2] != (size, size):
-            found = f"{picture.shape[1]}x{picture.shape[0]}"
+        image = images.read_image(file)
+        size = getattr(self, "size", len(image))
+        if image.shape[:2] != (size, size):
+            found = f"{image.shape[1]}x{image.shape[0]}"
             raise SynthMedError(f"{file} has {found} pixels, not {size}x{size} as the set; draw the set again.")
-        return picture
+        return image
 
 
 def load_real(pairs: Sequence[Pair], size: int, progress: Callable[[int, int], None] | None = None) -> ArrayPairs:

@@ -96,7 +96,7 @@ def distributions(
     labels: tuple[str, str] = ("real", "synthetic"),
     inches: tuple[float, float] = SMALL,
 ) -> str:
-    """How a figure is distributed in real and in synthetic pictures, as shares of each.
+    """How a figure is distributed in real and in synthetic images, as shares of each.
 
     Args:
         real, synthetic: `(n,)` and `(m,)`; NaN is left out.
@@ -248,9 +248,9 @@ def _drawn(inches: tuple[float, float], title: str, draw) -> str:
 
 
 def _inline(svg: str, title: str) -> str:
-    """The picture alone, to stand in a page: no head of a file, no addresses, no rule or name that another one has.
+    """The image alone, to stand in a page: no head of a file, no addresses, no rule or name that another one has.
 
-    The names of its parts become `data-part`; those that its own parts refer to begin with a digest of the picture.
+    The names of its parts become `data-part`; those that its own parts refer to begin with a digest of the image.
     """
     svg = svg[svg.index("<svg") :].strip()
     width = float(re.search(r'viewBox="0 0 ([\d.]+)', svg).group(1)) * 96 / 72

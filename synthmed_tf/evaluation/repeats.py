@@ -1,7 +1,7 @@
-"""How many different pictures a generator can draw, by how often it draws two alike: the birthday paradox.
+"""How many different images a generator can draw, by how often it draws two alike: the birthday paradox.
 
-Among m pairs drawn evenly from N pictures, m (m - 1) / 2 N couples show the same picture (Arora, Risteski, Zhang 2018,
-who look for any such couple; here they are counted). Pictures that are drawn unevenly count as so many drawn evenly.
+Among m pairs drawn evenly from N images, m (m - 1) / 2 N couples show the same image (Arora, Risteski, Zhang 2018,
+who look for any such couple; here they are counted). Images that are drawn unevenly count as so many drawn evenly.
 """
 
 from collections.abc import Hashable, Sequence
@@ -15,7 +15,7 @@ from synthmed_tf.evaluation.groups import numbered
 from synthmed_tf.evaluation.kid_fid import blocks
 
 NEARNESS = 0.25
-"""Two synthetic pictures are alike where they are nearer than so much of the distance of the two nearest patients."""
+"""Two synthetic images are alike where they are nearer than so much of the distance of the two nearest patients."""
 
 
 @dataclass(frozen=True)
@@ -25,14 +25,14 @@ class Repeats:
     Attributes:
         couples: of synthetic rows that are alike.
         repeated: share of the synthetic rows that are alike with another one, in [0, 1].
-        pictures: how many different pictures the generator can draw, at least 1; infinite where no rows are alike.
+        images: how many different images the generator can draw, at least 1; infinite where no rows are alike.
         low, high: its interval.
         radius: below which two rows are alike, in units of the features.
     """
 
     couples: int
     repeated: float
-    pictures: float
+    images: float
     low: float
     high: float
     radius: float
@@ -41,14 +41,14 @@ class Repeats:
 def find_repeats(
     real: np.ndarray, synthetic: np.ndarray, patients: Sequence[Hashable], confidence: float = 0.95
 ) -> Repeats:
-    """Estimates how many different pictures a generator can draw from how alike its pictures are.
+    """Estimates how many different images a generator can draw from how alike its images are.
 
-    Alike are rows whose distance is below a quarter of the least one between real pictures of different patients. For
+    Alike are rows whose distance is below a quarter of the least one between real images of different patients. For
     the generator that draws what the patients were drawn from, two rows are below that least distance once in as many
     couples as there are couples of patients, and below its quarter hardly ever where there are many features.
 
     The interval is that of a Poisson count of couples, or that of the jackknife over rows, whichever is wider: the
-    first holds where couples are rare, the second where some pictures come up much oftener than others.
+    first holds where couples are rare, the second where some images come up much oftener than others.
 
     Args:
         real: `(n, d)`, from `distribution.standardize`.
@@ -68,8 +68,8 @@ def find_repeats(
     couples, possible = int(alike.sum()) // 2, m * (m - 1) // 2
     low, high = _couples_interval(couples, alike, confidence)
     with np.errstate(divide="ignore"):
-        pictures, fewest, most = np.maximum(1.0, possible / np.array([couples, high, low], np.float64))
-    return Repeats(couples, float(np.mean(alike > 0)), float(pictures), float(fewest), float(most), float(radius))
+        images, fewest, most = np.maximum(1.0, possible / np.array([couples, high, low], np.float64))
+    return Repeats(couples, float(np.mean(alike > 0)), float(images), float(fewest), float(most), float(radius))
 
 
 def _couples_interval(couples: int, alike: np.ndarray, confidence: float) -> tuple[float, float]:

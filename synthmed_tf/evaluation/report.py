@@ -16,6 +16,7 @@ from synthmed_tf import __version__, files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.context import Case, Outcome, Settings
 from synthmed_tf.evaluation.verdict import LIMITS, QUESTIONS, Limits, State, Verdict, worst
+from synthmed_tf.old_names import renamed
 
 KIND = "synthmed report"
 SCHEMA_VERSION = "1"
@@ -36,7 +37,7 @@ class Report(pydantic.BaseModel):
         made_with: versions of the program and of Python.
         created: when, in UTC.
         quick: whether it was a quick look, with fewer and shorter trainings.
-        real_pictures: whether `report.html` shows real photographs and masks.
+        real_images: whether `report.html` shows real photographs and masks.
         settings: how thoroughly it was judged.
         limits: set before looking, and no options.
         verdict: the worst of the answers; CANNOT TELL never rounds up.
@@ -52,7 +53,7 @@ class Report(pydantic.BaseModel):
     made_with: dict[str, str]
     created: datetime
     quick: bool
-    real_pictures: bool
+    real_images: bool
     settings: Settings
     limits: Limits
     verdict: State
@@ -60,21 +61,26 @@ class Report(pydantic.BaseModel):
     not_asked: tuple[str, ...]
     sections: dict[str, dict[str, Any]]
 
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _by_present_names(cls, values: Any) -> Any:
+        return renamed(values)
 
-def make(case: Case, outcomes: Mapping[str, Outcome], real_pictures: bool = True) -> Report:
+
+def make(case: Case, outcomes: Mapping[str, Outcome], real_images: bool = True) -> Report:
     """Puts a report together.
 
     Args:
         case: what was judged.
         outcomes: of the sections that ran, by their names, in the order of the report.
-        real_pictures: whether the page shows real photographs and masks.
+        real_images: whether the page shows real photographs and masks.
     """
     answers = {answer.question: answer for outcome in outcomes.values() for answer in outcome.verdicts}
     return Report(
         made_with={"synthmed_tf": __version__, "python": platform.python_version()},
         created=datetime.now(timezone.utc).replace(microsecond=0),
         quick=case.settings.quick,
-        real_pictures=real_pictures,
+        real_images=real_images,
         settings=case.settings,
         limits=LIMITS,
         verdict=worst(answer.state for answer in answers.values()),

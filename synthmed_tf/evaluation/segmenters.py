@@ -17,7 +17,7 @@ from synthmed_tf.models.segmenter import Segmenter, probabilities
 from synthmed_tf.training import losses
 
 VERSION = 1
-"""Of the recipe below; part of every key, so that a change of the recipe trains anew."""
+"""Of the recipe below; part of every key, so that a change of the recipe trains again."""
 
 MOST_PAIRS = 2000
 """So many pairs of a set a segmenter sees at most; that many already differ more than its steps can tell."""

@@ -53,18 +53,18 @@ def arms_of(case: Case) -> tuple[tuple[Arm, ...], dict[str, str]]:
 def shuffled(pairs: Pairs) -> ArrayPairs:
     """The same photographs, each with the mask of another patient: pairs in which there is nothing to learn.
 
-    Sorted by patient, masks move on by the largest number of pictures of one patient, so that none stays with its own.
+    Sorted by patient, masks move on by the largest number of images of one patient, so that none stays with its own.
 
     Raises:
-        SynthMedError: one patient has more than half of all pictures.
+        SynthMedError: one patient has more than half of all images.
     """
     block, order = pairs.all(), np.argsort(pairs.patients, kind="stable")
     patient = max(set(pairs.patients), key=pairs.patients.count)
     most = pairs.patients.count(patient)
     if 2 * most > len(pairs):
         raise SynthMedError(
-            f"Masks cannot be exchanged between patients: {patient} has {most} of {len(pairs)} pictures; "
-            "add pictures of others."
+            f"Masks cannot be exchanged between patients: {patient} has {most} of {len(pairs)} images; "
+            "add images of others."
         )
     masks = np.empty_like(block.masks)
     masks[order] = np.roll(block.masks[order], most, axis=0)

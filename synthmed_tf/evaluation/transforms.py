@@ -1,6 +1,6 @@
 """How a mask may have been moved before it was called a new one: flipped, turned, scaled and shifted.
 
-Points have coordinates (x to the right, y down) in [-1, 1] across the picture, as in `data.augmentation`, so that a
+Points have coordinates (x to the right, y down) in [-1, 1] across the image, as in `data.augmentation`, so that a
 transform is the same at every resolution.
 """
 
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Transform:
-    """Takes a real picture to the synthetic one: flips, then turns and scales about the centre, then shifts.
+    """Takes a real image to the synthetic one: flips, then turns and scales about the centre, then shifts.
 
     Attributes:
         flips: whether left and right, and whether top and bottom, change places.
@@ -29,7 +29,7 @@ class Transform:
 
     @property
     def linear(self) -> np.ndarray:
-        """`(2, 2)`, float64: takes (x, y) of the real picture to (x, y) of the synthetic one, but for the shift."""
+        """`(2, 2)`, float64: takes (x, y) of the real image to (x, y) of the synthetic one, but for the shift."""
         angle = np.radians(self.rotation)
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         return self.scale * turn @ np.diag(np.where(self.flips, -1.0, 1.0))
@@ -40,29 +40,29 @@ class Transform:
         return 2.0 * np.array([self.right, self.down])
 
     def forward(self, points: np.ndarray) -> np.ndarray:
-        """Where points `(n, 2)` of the real picture come to lie in the synthetic one."""
+        """Where points `(n, 2)` of the real image come to lie in the synthetic one."""
         return points @ self.linear.T + self.shift
 
     def backward(self, points: np.ndarray) -> np.ndarray:
-        """Where points `(n, 2)` of the synthetic picture lie in the real one."""
+        """Where points `(n, 2)` of the synthetic image lie in the real one."""
         return (points - self.shift) @ np.linalg.inv(self.linear).T
 
-    def warp(self, picture: np.ndarray) -> np.ndarray:
-        """Draws a real picture where the synthetic one has it.
+    def warp(self, image: np.ndarray) -> np.ndarray:
+        """Draws a real image where the synthetic one has it.
 
         Args:
-            picture: `(side, side)`, floating point or bool.
+            image: `(side, side)`, floating point or bool.
 
         Returns:
             The same shape and dtype, interpolated linearly (bool where a half or more is true); 0 beyond the border.
         """
-        side = len(picture)
+        side = len(image)
         inverse = np.linalg.inv(self.linear)[::-1, ::-1]  # rows first
         centre = (side - 1) / 2
         offset = centre - inverse @ (centre + self.shift[::-1] * side / 2)
-        if picture.dtype == np.bool_:
-            return ndimage.affine_transform(picture.astype(np.float32), inverse, offset, order=1) >= 0.5
-        return ndimage.affine_transform(picture, inverse, offset, order=1)
+        if image.dtype == np.bool_:
+            return ndimage.affine_transform(image.astype(np.float32), inverse, offset, order=1) >= 0.5
+        return ndimage.affine_transform(image, inverse, offset, order=1)
 
 
 def fit(real: np.ndarray, synthetic: np.ndarray, flips: tuple[bool, bool]) -> Transform:

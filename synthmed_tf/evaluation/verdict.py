@@ -46,7 +46,7 @@ QUESTIONS = {
     "geometry": "Are the vessel trees like real ones?",
     "diversity": "Are the pairs as various as real ones?",
     "copies": "Is any pair a copy of a real one?",
-    "membership": "Can it be told whose pictures the generator was trained on?",
+    "membership": "Can it be told whose images the generator was trained on?",
 }
 """Every question that a report answers, in its order."""
 

@@ -19,6 +19,7 @@ import numpy as np
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.old_names import renamed
 
 SAVEDMODEL = Path("savedmodel") / "1"
 ONNX = Path("generator.onnx")
@@ -32,7 +33,7 @@ RUNTIMES = {
     "onnx-fp16": Path("generator.fp16.onnx"),
     "onnx-int8": Path("generator.int8.onnx"),
 }
-"""What each runtime opens. All but the last two draw the same pictures."""
+"""What each runtime opens. All but the last two generate the same images."""
 
 _WANTED = {
     "savedmodel": "SavedModel",
@@ -41,7 +42,7 @@ _WANTED = {
     "onnx-fp16": "ONNX file in float16",
     "onnx-int8": "ONNX file in int8",
 }
-_FACTS = ("model_sha256", "size", "licence", "data")
+_FACTS = ("model_sha256", "size", "license", "data")
 
 Runtime = Literal["auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8"]
 
@@ -61,17 +62,17 @@ class Artifact(abc.ABC):
 
     @property
     def precision(self) -> str:
-        """`float32`, in which the model draws the same pictures in every runtime; `float16` or `int8` draw others."""
+        """`float32` (the same images in every runtime), `float16` or `int8` (other images)."""
         return {"onnx-fp16": "float16", "onnx-int8": "int8"}.get(self.runtime, "float32")
 
     @property
     def model_sha256(self) -> str:
-        """The model's identity, equal in every runtime; with (seed, index) it identifies a picture."""
+        """The model's identity, equal in every runtime; with (seed, index) it identifies an image."""
         return self.card["model_sha256"]
 
     @abc.abstractmethod
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Draws pairs.
+        """Generates pairs.
 
         Args:
             seed, index: `(n,)`, int64.
@@ -94,8 +95,8 @@ class SavedModelArtifact(Artifact):
         self._model = tf.saved_model.load(str(folder))
 
     def pixels(self, seed, index):
-        drawn = self._model.signatures["pixels"](seed=_int64(seed), index=_int64(index))
-        return drawn["mask"].numpy(), drawn["image"].numpy()
+        generated = self._model.signatures["pixels"](seed=_int64(seed), index=_int64(index))
+        return generated["mask"].numpy(), generated["image"].numpy()
 
     def translate(self, mask: np.ndarray, seed: np.ndarray, index: np.ndarray) -> np.ndarray:
         """Stage-II alone: photographs `(n, size, size, 3)` of masks `(n, size, size, 1)` uint8."""
@@ -126,7 +127,7 @@ class OnnxArtifact(Artifact):
 
 
 class OpenVinoArtifact(Artifact):
-    """The ONNX file in OpenVINO, on the CPU and in float32; it is compiled anew for each size of batch.
+    """The ONNX file in OpenVINO, on the CPU and in float32; it is compiled again for each size of batch.
 
     Seed and index must fit into 32 bits: OpenVINO has no larger integers there.
     """
@@ -150,12 +151,12 @@ class OpenVinoArtifact(Artifact):
         feed = {"seed": np.asarray(seed, np.int64), "index": np.asarray(index, np.int64)}
         for name, numbers in feed.items():
             if (numbers != numbers.astype(np.int32)).any():
-                raise SynthMedError(f"OpenVINO draws no {name} beyond 32 bits; choose another --runtime or {name}.")
-        drawn = self._of_batch(len(feed["seed"]))(feed)
-        return drawn["mask"], drawn["image"]
+                raise SynthMedError(f"OpenVINO generates no {name} beyond 32 bits; choose another --runtime or {name}.")
+        generated = self._of_batch(len(feed["seed"]))(feed)
+        return generated["mask"], generated["image"]
 
     def _of_batch(self, count: int) -> Any:
-        """Shapes that are known in advance draw up to a third faster; one batch size alone is kept."""
+        """Shapes that are known in advance generate up to a third faster; one batch size alone is kept."""
         if self._compiled[0] != count:
             self._model.reshape({"seed": [count], "index": [count]})
             # Without the hint a processor that has bfloat16 computes in it.
@@ -241,7 +242,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     """
     file = Path(folder) / CARD
     try:
-        card = json.loads(file.read_text(encoding="utf-8"))
+        card = json.loads(file.read_text(encoding="utf-8"), object_hook=renamed)
     except (FileNotFoundError, NotADirectoryError):
         raise SynthMedError(f"{folder} is not an artifact: it has no {CARD}; make one with synthmed export.") from None
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""From a run's snapshots to an artifact that is proven to draw the same pictures in every runtime."""
+"""From a run's snapshots to an artifact that is proven to generate the same images in every runtime."""
 
 import hashlib
 import json
@@ -33,7 +33,7 @@ def export(
     out: Path,
     formats: Sequence[str] = DEFAULT_FORMATS,
     name: str | None = None,
-    licence: str = "not stated",
+    license: str = "not stated",
     say: Say = lambda line: None,
     latest: bool = False,
 ) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def export(
         out: the artifact's folder; one that is there is replaced.
         formats: of `FORMATS`; the last two are smaller files with a measured loss.
         name: on the card; the folder's name where None.
-        licence: of the model, on the card.
+        license: of the model, on the card.
         say: takes lines for the user.
         latest: whether the latest step of each stage is taken where there is a best one.
 
@@ -63,7 +63,7 @@ def export(
     masks, photographs = (snapshot.load(folder) for folder in folders)
     say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
     chain = make_chain(masks, photographs, Path(run))
-    card = _describe(masks, photographs, name or out.name, licence)
+    card = _describe(masks, photographs, name or out.name, license)
     smaller = set(formats) & set(parity.MOST_LOSS)
     measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
     try:
@@ -87,7 +87,7 @@ def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Pa
             "put each into its own folder."
         )
     if masks.config.size != photographs.config.size:
-        sizes = f"stage1 draws {masks.config.size} pixels and stage2 {photographs.config.size}"
+        sizes = f"stage1 generates {masks.config.size} pixels and stage2 {photographs.config.size}"
         raise SynthMedError(f"In {run} {sizes}; train both at one size.")
     mask_generator, image_generator = factory.mask_generator(masks.config), factory.image_generator(photographs.config)
     snapshot.restore(mask_generator, masks, run / "stage1" / "snapshot")
@@ -130,7 +130,7 @@ def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> arti
     return artifact.open_artifact(folder, form)
 
 
-def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, licence: str) -> dict[str, Any]:
+def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, license: str) -> dict[str, Any]:
     return {
         "kind": artifact.KIND,
         "name": name,
@@ -141,7 +141,7 @@ def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: st
         "style_dim": photographs.config.stage2.style_dim,
         "threshold": masks.threshold,
         "synthetic": True,
-        "licence": licence,
+        "license": license,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "data": {"stage1": masks.data, "stage2": photographs.data},
         "steps": {"stage1": masks.step, "stage2": photographs.step},
@@ -153,7 +153,7 @@ def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: st
 
 
 def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
-    """SHA-256 over all that decides the pictures: configurations, weights, threshold, styles and field of view."""
+    """SHA-256 over all that decides the images: configurations, weights, threshold, styles and field of view."""
     digest = hashlib.sha256()
     for part in (masks, photographs):
         section = getattr(part.config, part.stage)

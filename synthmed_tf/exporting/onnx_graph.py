@@ -17,7 +17,9 @@ def write_onnx(chain: Chain, file: Path, card: dict[str, Any], function: str = "
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     traced = getattr(chain, function)
     model, _ = tf2onnx.convert.from_function(traced, input_signature=traced.input_signature, opset=OPSET)
-    model.doc_string = f"Labelled synthetic retinal photographs: {_DRAWN_FROM[function]} to vessel mask and photograph."
+    model.doc_string = (
+        f"Labelled synthetic retinal photographs: {_GENERATED_FROM[function]} to vessel mask and photograph."
+    )
     save(model, file, card)
 
 
@@ -30,7 +32,7 @@ def save(model: Any, file: Path, card: dict[str, Any], precision: str = "float32
         "name": card["name"],
         "model_sha256": card["model_sha256"],
         "precision": precision,
-        "licence": card["licence"],
+        "license": card["license"],
         "training_data": json.dumps(card["data"]),
         "synthetic": "yes",
         "Image.BitmapPixelFormat": "Rgb8",
@@ -42,4 +44,4 @@ def save(model: Any, file: Path, card: dict[str, Any], precision: str = "float32
     file.write_bytes(model.SerializeToString())
 
 
-_DRAWN_FROM = {"pixels": "(seed, index)", "from_latent": "latent and style"}
+_GENERATED_FROM = {"pixels": "(seed, index)", "from_latent": "latent and style"}

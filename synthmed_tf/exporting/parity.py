@@ -1,4 +1,4 @@
-"""The proof that all runtimes draw the same pictures, and that a picture does not depend on its batch.
+"""The proof that all runtimes generate the same images, and that an image does not depend on its batch.
 
 Files of less precision keep the mask, and what their photographs lose is measured.
 """
@@ -33,11 +33,11 @@ LEAST_VISIBILITY = 0.98
 
 BATCH_SIZES = (1, 3, 8)
 _LEAST_PIXELS = 1_000_000
-_LEAST_PICTURES = 24
+_LEAST_IMAGES = 24
 
 
 class FromLatent(Artifact):
-    """The ONNX file of `from_latent`, given what TensorFlow draws from (seed, index)."""
+    """The ONNX file of `from_latent`, given what TensorFlow generates from (seed, index)."""
 
     runtime = "onnx-latent"
 
@@ -50,16 +50,16 @@ class FromLatent(Artifact):
 
     def pixels(self, seed, index):
         stage, pair = self._stage1, (tf.constant(seed), tf.constant(index))
-        feed = {"latent": latents.draw(*pair, stage.latent_dim, latents.LATENT, stage.latent).numpy()}
+        feed = {"latent": latents.sample(*pair, stage.latent_dim, latents.LATENT, stage.latent).numpy()}
         if self._style_dim:
-            feed["style"] = latents.draw(*pair, self._style_dim, latents.STYLE).numpy()
+            feed["style"] = latents.sample(*pair, self._style_dim, latents.STYLE).numpy()
         return tuple(self._session.run(["mask", "image"], feed))
 
 
 def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = None) -> dict[str, Any]:
-    """Draws the same pictures in Keras and in each artifact.
+    """Generates the same images in Keras and in each artifact.
 
-    At least 24 pictures and a million mask pixels, in batches of 1, 3 and 8 in turn, against Keras in one batch size.
+    At least 24 images and a million mask pixels, in batches of 1, 3 and 8 in turn, against Keras in one batch size.
 
     Args:
         chain: in Keras.
@@ -68,24 +68,24 @@ def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = N
 
     Returns:
         For each runtime the share of mask pixels that differ, and the largest difference between its photograph and the
-        one that Keras draws from the same mask; with the limits. For those of less precision the mean difference as
+        one that Keras generates from the same mask; with the limits. For those of less precision the mean difference as
         well, and the measure before and after, each with its own limits.
 
     Raises:
         SynthMedError: a limit is passed; the sentence names runtime and figure.
     """
     size = chain.config.size
-    count = max(_LEAST_PICTURES, -(-_LEAST_PIXELS // size**2))
+    count = max(_LEAST_IMAGES, -(-_LEAST_PIXELS // size**2))
     seed = np.arange(count, dtype=np.int64) * 7_919 - 3
     index = np.arange(count, dtype=np.int64) ** 3 * 104_729
     report: dict[str, Any] = {
-        "pictures": count,
+        "images": count,
         "batch_sizes": list(BATCH_SIZES),
         "limits": {"mask_share": MOST_MASK_SHARE, "grey_levels": MOST_GREY_LEVELS},
     }
     reference = _in_eights(chain.pixels, "mask", seed, index)
     for opened in artifacts:
-        masks, photographs = _draw(opened, seed, index)
+        masks, photographs = _generate(opened, seed, index)
         again = _in_eights(chain.translate, "image", masks, seed, index)
         apart = np.abs(photographs.astype(np.int16) - again)
         figures = {"mask_share": float(np.mean(masks != reference)), "grey_levels": int(apart.max())}
@@ -101,7 +101,7 @@ def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = N
     return report
 
 
-def _draw(opened: Artifact, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _generate(opened: Artifact, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pairs = [opened.pixels(seed[part], index[part]) for part in _parts(len(seed), BATCH_SIZES)]
     masks, photographs = zip(*pairs, strict=True)
     return np.concatenate(masks), np.concatenate(photographs)

@@ -14,8 +14,8 @@ import numpy as np
 
 from synthmed_tf.exporting import onnx_graph
 
-CALIBRATION_PICTURES = 32
-"""Drawn from (seed, index); no real picture is needed, since Stage-II's inputs are what Stage-I draws."""
+CALIBRATION_IMAGES = 32
+"""Generated from (seed, index); no real image is needed, since Stage-II's inputs are what Stage-I generates."""
 
 _CONVOLUTIONS = ("Conv", "ConvTranspose")
 _CALIBRATION_SEED, _BATCH = 77_003, 4
@@ -89,7 +89,7 @@ def _in_float16(float_file: Path) -> Any:
 
 
 def _in_int8(float_file: Path) -> Any:
-    """Static quantization (QDQ, signed, a scale for each output channel), calibrated on drawn pictures."""
+    """Static quantization (QDQ, signed, a scale for each output channel), calibrated on generated images."""
     import onnx
     from onnxruntime import quantization
     from onnxruntime.quantization.shape_inference import quant_pre_process
@@ -102,7 +102,7 @@ def _in_int8(float_file: Path) -> Any:
         quantization.quantize_static(
             prepared,
             quantized,
-            _Drawn(),
+            _Generated(),
             quant_format=quantization.QuantFormat.QDQ,
             per_channel=True,
             activation_type=quantization.QuantType.QInt8,
@@ -113,12 +113,12 @@ def _in_int8(float_file: Path) -> Any:
 
 
 def _calibration() -> Iterator[dict[str, np.ndarray]]:
-    for start in range(0, CALIBRATION_PICTURES, _BATCH):
+    for start in range(0, CALIBRATION_IMAGES, _BATCH):
         index = np.arange(start, start + _BATCH, dtype=np.int64)
         yield {"seed": np.full_like(index, _CALIBRATION_SEED), "index": index}
 
 
-class _Drawn:
+class _Generated:
     """What ONNX Runtime reads calibration inputs from."""
 
     def __init__(self):

@@ -1,7 +1,7 @@
-"""Draws a set in shards on a cluster, through Apache Beam: any runner (Flink, Spark, Dataflow, or one machine).
+"""Generates a set in shards on a cluster, through Apache Beam: any runner (Flink, Spark, Dataflow, or one machine).
 
-An element is the number of a shard, and inference draws and writes that shard. Pictures never travel between the
-workers, and a shard is what makes the same bytes wherever it is drawn; both would be lost with an element a pair.
+An element is the number of a shard, and inference generates and writes that shard. Images never travel between the
+workers, and a shard is what makes the same bytes wherever it is generated; both would be lost with an element a pair.
 The workers need the artifact and the set's folder under the same paths.
 """
 
@@ -21,7 +21,7 @@ from synthmed_tf.generation.plan import Plan
 
 
 class ShardHandler(ModelHandler[int, int, Artifact]):
-    """Opens the artifact once in each process, and draws the shards that come to it.
+    """Opens the artifact once in each process, and generates the shards that come to it.
 
     Attributes:
         model: the artifact's folder.
@@ -43,13 +43,14 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
     def run_inference(
         self, batch: Sequence[int], model: Artifact, inference_args: Mapping[str, Any] | None = None
     ) -> Iterator[int]:
-        """Draws shards. One that is drawn twice, after a failure or at once by two, has the same files both times.
+        """Generates shards. One that is generated twice, after a failure or at once by two, has the same files both
+        times.
 
         Yields:
             How many pairs each has.
         """
         for shard in batch:
-            shards.draw_shard(model, self.plan, shard, Path(self.out), self.workers)
+            shards.generate_shard(model, self.plan, shard, Path(self.out), self.workers)
             yield len(self.plan.indices(shard))
 
     def get_num_bytes(self, batch: Sequence[int]) -> int:
@@ -59,7 +60,7 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
         return "synthmed"
 
 
-def draw(
+def generate(
     opened: Artifact,
     model: Path,
     plan: Plan,
@@ -69,7 +70,7 @@ def draw(
     repair: bool = False,
     workers: int = stream.WORKERS,
 ) -> int:
-    """Draws what is missing of a set, and writes what stands beside the shards.
+    """Generates what is missing of a set, and writes what stands beside the shards.
 
     Args:
         opened: the artifact.
@@ -78,11 +79,11 @@ def draw(
         out: the set's folder, made where it is missing.
         runner: Beam's name for it, such as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
         options: of the pipeline, as Beam takes them on the command line.
-        repair: whether to read what is there, and to draw again what has changed.
+        repair: whether to read what is there, and to generate again what has changed.
         workers: threads of each process that encode and write.
 
     Returns:
-        How many pairs were drawn.
+        How many pairs were generated.
 
     Raises:
         SynthMedError: the folder holds something else or cannot be written, or the pipeline failed.
@@ -107,9 +108,9 @@ def run(handler: ShardHandler, numbers: Iterable[int], runner: str, options: Seq
     """Runs the pipeline to its end.
 
     Args:
-        handler: draws.
+        handler: generates.
         numbers: of the shards, in any order.
-        runner, options: as of `draw`.
+        runner, options: as of `generate`.
 
     Raises:
         SynthMedError: there is no such runner, or the pipeline failed; what is finished is kept.
@@ -120,7 +121,7 @@ def run(handler: ShardHandler, numbers: Iterable[int], runner: str, options: Seq
                 pipeline
                 | "shards" >> apache_beam.Create(list(numbers))
                 | "spread" >> apache_beam.Reshuffle()
-                | "draw" >> RunInference(handler)
+                | "generate" >> RunInference(handler)
             )
     except Exception as error:  # each runner has its own errors, with the worker's inside
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]

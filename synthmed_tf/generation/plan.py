@@ -15,7 +15,7 @@ PAIRS_A_SHARD = 1000
 
 @dataclass(frozen=True)
 class Plan:
-    """What is drawn, and how it is cut. Small, frozen and picklable, so that it can be sent to other machines.
+    """What is generated, and how it is cut. Small, frozen and picklable, so that it can be sent to other machines.
 
     Attributes:
         model_sha256: of the artifact.
@@ -26,7 +26,7 @@ class Plan:
         format: one of `FORMATS`.
         size: pixels a side.
         runtime: of `artifact.RUNTIMES`; they may differ by one grey level, and more in less precision.
-        batch_size: pairs drawn at once, counted from the shard's first; so may batches of different sizes.
+        batch_size: pairs generated at once, counted from the shard's first; so may batches of different sizes.
         options: of the format, as JSON; most have none.
     """
 

@@ -1,4 +1,4 @@
-"""The card of a synthetic set, `card.json`: what drew it, and, of a set in shards, its plan."""
+"""The card of a synthetic set, `card.json`: what generated it, and, of a set in shards, its plan."""
 
 import json
 from pathlib import Path
@@ -8,6 +8,7 @@ from synthmed_tf import __version__, files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact
 from synthmed_tf.generation.plan import Plan
+from synthmed_tf.old_names import renamed
 
 KIND = "synthetic set"
 FILE = "card.json"
@@ -22,7 +23,7 @@ def make(opened: Artifact, seed: int, plan: Plan | None = None) -> dict[str, Any
         "seed": seed,
         "size": opened.card["size"],
         "synthetic": True,
-        "licence": opened.card["licence"],
+        "license": opened.card["license"],
         "data": opened.card["data"],
         "evaluation": "not evaluated",
         "made_with": f"synthmed_tf {__version__}",
@@ -56,7 +57,7 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
         SynthMedError: the folder holds no set, or a damaged card.
     """
     try:
-        card = json.loads((folder / FILE).read_text(encoding="utf-8"))
+        card = json.loads((folder / FILE).read_text(encoding="utf-8"), object_hook=renamed)
     except (FileNotFoundError, NotADirectoryError):
         card = None
     except (OSError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Pairs as they come from an artifact, encoded while the next ones are drawn."""
+"""Pairs as they come from an artifact, encoded while the next ones are generated."""
 
 import itertools
 import os
@@ -26,22 +26,22 @@ def encoded(
     batch_size: int = 16,
     workers: int = WORKERS,
 ) -> Iterator[Result]:
-    """Draws pairs, and encodes them in threads meanwhile.
+    """Generates pairs, and encodes them in threads meanwhile.
 
-    The pictures in memory are a few batches, however many pairs there are and however slow the disk is.
+    The images in memory are a few batches, however many pairs there are and however slow the disk is.
 
     Args:
         opened: the artifact.
         seed: of the endless set.
         indices: in it.
         encode: called in `workers` threads.
-        batch_size: pairs drawn at once.
+        batch_size: pairs generated at once.
         workers: threads.
 
     Yields:
         What `encode` gave, in the order of the indices.
     """
-    return parallel(encode, _drawn(opened, seed, indices, batch_size), workers, _BATCHES_AHEAD * batch_size)
+    return parallel(encode, _generated(opened, seed, indices, batch_size), workers, _BATCHES_AHEAD * batch_size)
 
 
 def parallel(
@@ -61,8 +61,8 @@ def parallel(
             yield waiting.popleft().result()
 
 
-def _drawn(opened: Artifact, seed: int, indices: Iterable[int], batch_size: int) -> Iterator[Pair]:
+def _generated(opened: Artifact, seed: int, indices: Iterable[int], batch_size: int) -> Iterator[Pair]:
     indices = iter(indices)
     while batch := list(itertools.islice(indices, batch_size)):
-        drawn = opened.pixels(np.full(len(batch), seed, np.int64), np.array(batch, np.int64))
-        yield from map(Pair, batch, *drawn)
+        generated = opened.pixels(np.full(len(batch), seed, np.int64), np.array(batch, np.int64))
+        yield from map(Pair, batch, *generated)

@@ -32,15 +32,15 @@ class Problem:
     Attributes:
         file: its place in the set.
         what: is wrong.
-        cure: what to do.
+        remedy: what to do.
     """
 
     file: str
     what: str
-    cure: str
+    remedy: str
 
     def __str__(self) -> str:
-        return f"{self.file} {self.what}; {self.cure}."
+        return f"{self.file} {self.what}; {self.remedy}."
 
 
 @dataclass(frozen=True)
@@ -79,8 +79,8 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
         if fault is None:
             good += 1
         else:
-            cure = _FILTER if filtered else _AGAIN if fault == manifest.MISSING else _REPAIR
-            problems.append(Problem(file, fault, cure))
+            remedy = _FILTER if filtered else _AGAIN if fault == manifest.MISSING else _REPAIR
+            problems.append(Problem(file, fault, remedy))
     return Verified(good, (*problems, *map(_stranger, sorted(strangers))))
 
 

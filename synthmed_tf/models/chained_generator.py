@@ -14,8 +14,8 @@ from synthmed_tf.models.style_prior import StylePrior
 class Chain(tf.Module):
     """Both generators as one graph.
 
-    Every input has the same first dimension n, and every row depends on that row's inputs alone. A picture is known by
-    its (seed, index), and is the same in whatever batch it is drawn.
+    Every input has the same first dimension n, and every row depends on that row's inputs alone. An image is known by
+    its (seed, index), and is the same in whatever batch it is generated.
 
     Attributes:
         serving_default: seed, index `(n,)` int64 to `mask_bytes`, `image_bytes` `(n,)`, encoded PNG.
@@ -40,8 +40,8 @@ class Chain(tf.Module):
             mask_generator, image_generator: with their averaged weights.
             threshold: coverage in [-1, 1] above which a pixel is vessel.
             fov: `(size, size, 1)` uint8 in {0, 255}.
-            styles: what styles are drawn from; a standard normal distribution where None. Whoever gives a style gives
-                standard normal numbers in any case.
+            styles: what styles are generated from; a standard normal distribution where None. Whoever gives a style
+                gives standard normal numbers in any case.
         """
         super().__init__(name="synthmed")
         self.config = config
@@ -66,15 +66,15 @@ class Chain(tf.Module):
         return {name: getattr(self, name) for name in names}
 
     def _serving_default(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        drawn = self._pixels(seed, index)
+        generated = self._pixels(seed, index)
         return {
-            "mask_bytes": tf.io.encode_png(drawn["mask"]),
-            "image_bytes": tf.io.encode_png(drawn["image"]),
+            "mask_bytes": tf.io.encode_png(generated["mask"]),
+            "image_bytes": tf.io.encode_png(generated["image"]),
         }
 
     def _pixels(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         stage = self.config.stage1
-        latent = latents.draw(seed, index, stage.latent_dim, latents.LATENT, stage.latent)
+        latent = latents.sample(seed, index, stage.latent_dim, latents.LATENT, stage.latent)
         return self._from_latent(latent, self._style(seed, index))
 
     def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
@@ -90,7 +90,7 @@ class Chain(tf.Module):
 
     def _style(self, seed: tf.Tensor, index: tf.Tensor) -> tf.Tensor | None:
         dim = self.config.stage2.style_dim
-        return latents.draw(seed, index, dim, latents.STYLE) if dim else None
+        return latents.sample(seed, index, dim, latents.STYLE) if dim else None
 
     def _photograph(self, vessel: tf.Tensor, style: tf.Tensor | None) -> dict[str, tf.Tensor]:
         condition = tf.where(vessel, 1.0, -1.0)

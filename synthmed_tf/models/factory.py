@@ -25,7 +25,7 @@ def mask_discriminator(config: Config) -> keras.Model:
         model = mask_gan.DCGANDiscriminator(stage.discriminator_filters)
     else:
         model = mask_gan.MaskDiscriminator(config.size, stage.discriminator_filters, stage.max_filters)
-    return _made(model, _picture(config, 1))
+    return _made(model, _image(config, 1))
 
 
 def image_generator(config: Config) -> keras.Model:
@@ -41,24 +41,24 @@ def image_generator(config: Config) -> keras.Model:
         use_fov=stage.use_fov,
     )
     style = tf.zeros((1, stage.style_dim)) if stage.style_dim else None
-    return _made(model, _picture(config, 1 + stage.use_fov), style)
+    return _made(model, _image(config, 1 + stage.use_fov), style)
 
 
 def image_discriminator(config: Config) -> keras.Model:
     """Stage-II's patch discriminator on (condition, photograph)."""
     model = image_gan.PatchDiscriminator(config.stage2.discriminator_filters, config.stage2.norm)
-    return _made(model, _picture(config, 1 + config.stage2.use_fov), _picture(config, 3))
+    return _made(model, _image(config, 1 + config.stage2.use_fov), _image(config, 3))
 
 
 def style_encoder(config: Config) -> keras.Model:
     """Stage-II's encoder: photograph to the moments of its style."""
-    return _made(image_gan.StyleEncoder(config.stage2.style_dim), _picture(config, 3))
+    return _made(image_gan.StyleEncoder(config.stage2.style_dim), _image(config, 3))
 
 
 def segmenter(config: Config) -> keras.Model:
     """The segmenter: photograph to vessel logits `(batch, size, size, 1)`; it takes other sizes too."""
     stage = config.segmenter
-    return _made(Segmenter(stage.filters, stage.levels, stage.norm), _picture(config, 3))
+    return _made(Segmenter(stage.filters, stage.levels, stage.norm), _image(config, 3))
 
 
 def _made(network: keras.Model, *inputs: tf.Tensor | None) -> keras.Model:
@@ -67,5 +67,5 @@ def _made(network: keras.Model, *inputs: tf.Tensor | None) -> keras.Model:
     return network
 
 
-def _picture(config: Config, channels: int) -> tf.Tensor:
+def _image(config: Config, channels: int) -> tf.Tensor:
     return tf.zeros((1, config.size, config.size, channels))

@@ -67,7 +67,7 @@ class ImageGenerator(keras.Model):
         training: bool = False,
         dropout_seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Draws photographs.
+        """Generates photographs.
 
         Args:
             condition: `(batch, size, size, 1 or 2)` in [-1, 1].
@@ -150,7 +150,7 @@ class PatchDiscriminator(keras.Model):
         self.to_logits = _strided(1, 1)
 
     def call(self, condition, photograph, training=False) -> tuple[tf.Tensor, list[tf.Tensor]]:
-        """Judges each patch.
+        """Discriminates each patch.
 
         Args:
             condition: `(batch, size, size, 1 or 2)`; photograph: `(batch, size, size, 3)`; both in [-1, 1].

@@ -1,4 +1,4 @@
-"""Counter-based random numbers: what row (seed, index) draws depends on these two numbers and on nothing else.
+"""Counter-based random numbers: what row (seed, index) generates depends on these two numbers and on nothing else.
 
 Threefry-2x32 with 20 rounds (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011) needs additions,
 rotations and exclusive ors of unsigned 32-bit integers alone. They convert to ONNX and agree bit for bit in every
@@ -6,8 +6,8 @@ runtime. The floating-point values are looked up in a table of quantiles, so the
 on a CPU, has signed 32-bit integers in place of all others, clips constants to them, and shifts an ONNX file's to the
 right by a division in float32; the shifts below are written so that none of this changes anything.
 
-Training draws its latents, augmentation and styles here too, with the image's running number as the index: a run that
-was stopped goes on with the same random numbers, and two replicas draw what one would have drawn.
+Training generates its latents, augmentation and styles here too, with the image's running number as the index: a run
+that was stopped goes on with the same random numbers, and two replicas generate what one would have generated.
 """
 
 import functools
@@ -48,8 +48,10 @@ def threefry_2x32(key: tuple[tf.Tensor, tf.Tensor], counter: tuple[tf.Tensor, tf
     return x0, x1
 
 
-def draw(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int, distribution: Distribution = "normal") -> tf.Tensor:
-    """Draws `dim` independent numbers for each row.
+def sample(
+    seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int, distribution: Distribution = "normal"
+) -> tf.Tensor:
+    """Samples `dim` independent numbers for each row.
 
     Args:
         seed, index: `(batch,)`, int64; any value, negative ones too.
@@ -64,14 +66,14 @@ def draw(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int, distribution:
     return tf.gather(tf.constant(quantiles(distribution)), _levels(seed, index, dim, stream))
 
 
-def draw_unit(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int) -> tf.Tensor:
-    """As `draw`, uniform in (0, 1)."""
-    return (draw(seed, index, dim, stream, "uniform") + 1.0) / 2.0
+def sample_uniform(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int) -> tf.Tensor:
+    """As `sample`, uniform in (0, 1)."""
+    return (sample(seed, index, dim, stream, "uniform") + 1.0) / 2.0
 
 
 @functools.cache
 def quantiles(distribution: Distribution) -> np.ndarray:
-    """The table that `draw` looks up: the middle of each of 65,536 equally probable slices, `(65536,)` float32."""
+    """The table that `sample` looks up: the middle of each of 65,536 equally probable slices, `(65536,)` float32."""
     probability = (np.arange(_LEVELS) + 0.5) / _LEVELS
     if distribution == "uniform":
         return (2.0 * probability - 1.0).astype(np.float32)

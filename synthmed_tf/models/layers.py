@@ -99,7 +99,7 @@ _ONE_CHANNEL_A_GROUP = {"groups": -1} if tfa is None else {}
 
 
 class InstanceNormalization(_Base):
-    """Normalizes each channel of each picture (Ulyanov et al. 2016), with derivatives that are right to any order.
+    """Normalizes each channel of each image (Ulyanov et al. 2016), with derivatives that are right to any order.
 
     Those of Keras and Addons are wrong from the second on, which R1 needs: `tf.nn.moments` holds the mean fixed.
     """
@@ -185,7 +185,7 @@ class Modulation(keras.layers.Layer):
 def upsample(features: tf.Tensor) -> tf.Tensor:
     """Doubles height and width by repeating pixels: `(batch, h, w, c)` to `(batch, 2h, 2w, c)`.
 
-    Followed by a convolution it draws no checkerboard, as transposed convolutions do (Odena et al. 2016).
+    Followed by a convolution it generates no checkerboard, as transposed convolutions do (Odena et al. 2016).
     """
     _, height, width, _ = features.shape
     return tf.raw_ops.ResizeNearestNeighbor(images=features, size=(2 * height, 2 * width))

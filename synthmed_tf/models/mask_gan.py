@@ -1,9 +1,9 @@
 """Stage-I: from a latent to the geometry, a map of how much of each pixel vessels cover.
 
 `DCGANGenerator` and `DCGANDiscriminator` are the paper's pair (after Radford et al. 2016); `MaskGenerator` and
-`MaskDiscriminator` are the recommended one. All of them draw and judge coverage `(batch, size, size, 1)`, float32 in
-[-1, 1]: -1 is background, 1 is vessel, and the edges in between are as soft as a camera's pixels make them. A
-two-valued mask is the coverage above a threshold.
+`MaskDiscriminator` are the recommended one. All of them generate and discriminate coverage `(batch, size, size, 1)`,
+float32 in [-1, 1]: -1 is background, 1 is vessel, and the edges in between are as soft as a camera's pixels make them.
+A two-valued mask is the coverage above a threshold.
 """
 
 import keras
@@ -34,7 +34,7 @@ class DCGANGenerator(keras.Model):
         self.to_coverage = _dcgan_transposed(1)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Draws coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)` in (-1, 1)."""
+        """Generates coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)` in (-1, 1)."""
         x = tf.reshape(self.linear(latent), (-1, self.start, self.start, 8 * self.filters))
         x = tf.nn.relu(self.first_norm(x, training=training))
         for convolution, norm in zip(self.hidden, self.norms, strict=True):
@@ -58,7 +58,7 @@ class DCGANDiscriminator(keras.Model):
         self.to_logit = keras.layers.Dense(1, kernel_initializer=layers.narrow_normal())
 
     def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Judges coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
+        """Discriminates coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
         x = coverage
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2)
@@ -105,7 +105,7 @@ class MaskGenerator(keras.Model):
         self.to_coverage = keras.layers.Conv2D(1, 3, padding="same")
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Draws coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)`."""
+        """Generates coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)`."""
         linear = self.linear(latent)
         x = tf.reshape(linear, (-1, 4, 4, linear.shape[-1] // 16))
         x = tf.nn.leaky_relu(self.first_norm(x, training=training), 0.2)
@@ -132,7 +132,7 @@ class MaskDiscriminator(keras.Model):
         self.to_logit = keras.layers.Dense(1)
 
     def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Judges coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
+        """Discriminates coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
         x = coverage
         for convolution in self.convolutions:
             x = tf.nn.leaky_relu(convolution(x), 0.2)

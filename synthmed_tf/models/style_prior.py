@@ -1,4 +1,4 @@
-"""What styles are drawn from once Stage-II is trained: a normal distribution fitted to the training photographs.
+"""What styles are generated from once Stage-II is trained: a normal distribution fitted to the training photographs.
 
 In training the encoder's styles are pulled towards a standard normal distribution, weakly, and end elsewhere; between
 them the generator has seen no photograph. So, as Stage-I's threshold, the distribution is measured on the training

@@ -1,4 +1,4 @@
-"""SynthMed, the repository: sets that can be found, trusted, loaded and withdrawn. Nothing here trains or draws."""
+"""SynthMed, the repository: sets that can be found, trusted, loaded and withdrawn. Nothing here trains or generates."""
 
 from typing import TYPE_CHECKING, Any
 

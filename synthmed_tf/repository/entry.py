@@ -26,6 +26,7 @@ from typing import Annotated, Any, Literal
 import pydantic
 
 from synthmed_tf.evaluation.verdict import State, Verdict
+from synthmed_tf.old_names import renamed
 
 SCHEMA_VERSION = "1"
 """Rises when a field is removed or means something else; a new field leaves it."""
@@ -46,6 +47,11 @@ Text = Annotated[str, pydantic.StringConstraints(max_length=10_000)]
 class _Model(pydantic.BaseModel):
     # An older client reads what a newer publisher wrote: fields that it does not know are left alone.
     model_config = pydantic.ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
+
+    @pydantic.model_validator(mode="before")
+    @classmethod
+    def _by_present_names(cls, values: Any) -> Any:
+        return renamed(values)
 
 
 class File(_Model):
@@ -92,7 +98,7 @@ class Evaluation(_Model):
 
 
 class Generator(_Model):
-    """The artifact that drew the set, where it is shared.
+    """The artifact that generated the set, where it is shared.
 
     Attributes:
         onnx: path of `generator.onnx`, or None.
@@ -110,12 +116,12 @@ class TrainingData(_Model):
     """What the generator was trained on, as far as it is known; None is not known.
 
     Attributes:
-        name, licence, attribution, url: of the data, as the publisher states them.
-        facts: what the artifact's card says of the data (layout, pictures, patients, fingerprint).
+        name, license, attribution, url: of the data, as the publisher states them.
+        facts: what the artifact's card says of the data (layout, images, patients, fingerprint).
     """
 
     name: Line | None = None
-    licence: Line | None = None
+    license: Line | None = None
     attribution: Text | None = None
     url: Line | None = None
     facts: dict[str, Any] = {}
@@ -126,12 +132,12 @@ class Entry(_Model):
 
     Attributes:
         name, version: `retina-chase` and `1.0.0`.
-        title, description, creators, licence, keywords: of the set, as the publisher states them.
+        title, description, creators, license, keywords: of the set, as the publisher states them.
         published: when, in UTC.
-        organ, modality: what the pictures show, such as `retina` and `fundus photography`.
-        size: of the pictures, pixels a side.
+        organ, modality: what the images show, such as `retina` and `fundus photography`.
+        size: of the images, pixels a side.
         count: pairs.
-        model_sha256, precision, seed: with a pair's index, what it can be drawn again from.
+        model_sha256, precision, seed: with a pair's index, what it can be generated again from.
         first_index, last_index: the range that the pairs' indices lie in; both are in the set.
         formats: that it can be had in; each is a folder.
         training_data: of the generator.
@@ -150,7 +156,7 @@ class Entry(_Model):
     title: Line
     description: Text
     creators: tuple[Line, ...]
-    licence: Line
+    license: Line
     keywords: tuple[Line, ...] = ()
     published: datetime
     organ: Line
@@ -212,7 +218,7 @@ class Row(_Model):
     count: int
     bytes: int
     formats: tuple[str, ...]
-    licence: Line
+    license: Line
     published: datetime
     verdict: State | None
     verdicts: dict[str, State] = {}

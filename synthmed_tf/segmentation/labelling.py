@@ -2,7 +2,7 @@
 
     <out>/images/NAME.jpg     the photograph, byte for byte
     <out>/masks/NAME.png      its vessels, at its own resolution
-    <out>/fov/NAME.png        its field of view; none where that is the whole picture
+    <out>/fov/NAME.png        its field of view; none where that is the whole image
     <out>/segment.jsonl       a line a photograph: size, vessel share, confidence, SHA-256 of photograph and mask
     <out>/preview.png         photographs and masks, the least confident first
 
@@ -23,10 +23,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image, ImageGenerate
 
 from synthmed_tf import files
-from synthmed_tf import images as pictures
+from synthmed_tf import images as image_files
 from synthmed_tf.data.preprocessing import MOST_VESSEL_SHARE, derive_fov, load_sample, load_samples, uncrop
 from synthmed_tf.data.sample import Sample
 from synthmed_tf.data.sources import Pair, Source, find_pairs
@@ -113,7 +113,7 @@ def find_vessels(segmenter: Segmenter, pair: Pair, field_pixels: int, flips: boo
     inside = sample.fov >= 128
     seen = np.where(inside, sample.photograph, 0).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     found = tiled_probabilities(segmenter, seen, tile, flips) * inside[..., 0]
-    fov = derive_fov(pictures.read_image(pair.photograph)) if pair.fov is None else pictures.read_mask(pair.fov)
+    fov = derive_fov(image_files.read_image(pair.photograph)) if pair.fov is None else image_files.read_mask(pair.fov)
     return Vessels(uncrop(found, sample.crop) * fov, fov)
 
 
@@ -244,10 +244,10 @@ def _label(job: _Job, pair: Pair, line: Line | None) -> Line | str:
         share = _plausible_share(pair, vessels)
     except SynthMedError as error:
         return str(error)
-    content = pictures.encode_png(vessels.mask)
+    content = image_files.encode_png(vessels.mask)
     files.write_bytes(mask, content)
     if not vessels.fov.all():
-        files.write_bytes(fov, pictures.encode_png(vessels.fov))
+        files.write_bytes(fov, image_files.encode_png(vessels.fov))
     with open(pair.photograph, "rb") as original, files.replaced_file(image) as copy:
         shutil.copyfileobj(original, copy)
     return {
@@ -287,13 +287,13 @@ def _write_preview(out: Path, facts: list[Line]) -> None:
     pairs = {pair.name: pair for pair in find_pairs(out).pairs}
     samples = load_samples([pairs[line["name"]] for line in shown], _SHOWN_SIDE)
     cells = [_cell(sample, line["confidence"]) for sample, line in zip(samples, shown, strict=True)]
-    sheet = pictures.grid(np.stack(cells), _SHOWN_COLUMNS)
-    files.write_bytes(out / "preview.png", pictures.encode_png(sheet))
+    sheet = image_files.grid(np.stack(cells), _SHOWN_COLUMNS)
+    files.write_bytes(out / "preview.png", image_files.encode_png(sheet))
 
 
 def _cell(sample: Sample, confidence: float) -> np.ndarray:
     """`(side, 2 side, 3)`, uint8."""
     marked = sample.photograph // 2 + np.array([0, 127, 127], np.uint8)
     cell = Image.fromarray(np.hstack([sample.photograph, np.where(sample.mask >= 128, marked, sample.photograph)]))
-    ImageDraw.Draw(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")
+    ImageGenerate.Generate(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")
     return np.asarray(cell)

@@ -1,6 +1,6 @@
-"""Draws the rows of several requests as one batch.
+"""Generates the rows of several requests as one batch.
 
-One thread draws. While it does, requests queue up; when it is free it takes as many of one signature as fit into a
+One thread generates. While it does, requests queue up; when it is free it takes as many of one signature as fit into a
 batch. So a lone request never waits for company, and nothing needs tuning. Batches are not padded: the graph takes any
 number of rows without being traced again.
 """
@@ -42,7 +42,7 @@ class Batcher:
         """Starts the thread.
 
         Args:
-            run: draws a batch: signature and inputs, each `(n, ...)`, to outputs, each `(n, ...)`.
+            run: generates a batch: signature and inputs, each `(n, ...)`, to outputs, each `(n, ...)`.
             limits: `rows` a batch, `queue` rows that wait, `batching`.
             observe: called with the rows of each batch.
         """
@@ -59,7 +59,7 @@ class Batcher:
         """Rows in the queue."""
         return self._waiting
 
-    def draw(self, signature: str, inputs: Arrays, deadline: float) -> Arrays:
+    def generate(self, signature: str, inputs: Arrays, deadline: float) -> Arrays:
         """Waits for the outputs of one request.
 
         Args:
@@ -140,7 +140,7 @@ class Batcher:
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].answer.set_exception(error)
-            else:  # one bad row must not cost the others their pictures
+            else:  # one bad row must not cost the others their images
                 for job in jobs:
                     self._answer([job])
             return

@@ -1,4 +1,4 @@
-"""Draws pairs on a server, `synthmed serve` or TensorFlow Serving, over REST or gRPC."""
+"""Generates pairs on a server, `synthmed serve` or TensorFlow Serving, over REST or gRPC."""
 
 import time
 from collections.abc import Iterator
@@ -22,7 +22,7 @@ class Client:
     """A connection to a model on a server, which is checked to be one of ours.
 
     A request is sent again where that can help (the server is busy, starting or out of reach), and never where it
-    cannot; a picture is the same however often it is asked for.
+    cannot; an image is the same however often it is asked for.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Client:
             raise
 
     def png(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
-        """Draws pairs as files.
+        """Generates pairs as files.
 
         Args:
             seed, index: `(n,)` integers; an index is 0 or more.
@@ -75,15 +75,15 @@ class Client:
         photographs: list[bytes] = []
         for start in range(0, len(seed), self._batch_size):
             part = slice(start, start + self._batch_size)
-            drawn = self._ask(
+            generated = self._ask(
                 lambda p=part: self._transport.predict(seed[p], index[p]), f"after {start} of {len(seed)} pairs"
             )
-            masks += drawn[0]
-            photographs += drawn[1]
+            masks += generated[0]
+            photographs += generated[1]
         return masks, photographs
 
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Draws pairs as arrays: masks `(n, size, size, 1)` and photographs `(n, size, size, 3)`, uint8.
+        """Generates pairs as arrays: masks `(n, size, size, 1)` and photographs `(n, size, size, 3)`, uint8.
 
         Raises:
             SynthMedError: as for `png`.

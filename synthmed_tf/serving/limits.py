@@ -11,12 +11,12 @@ class Limits:
     """Of `synthmed serve`.
 
     Attributes:
-        rows: pairs a request, and a batch that is drawn at once.
-        queue: pairs that wait to be drawn; a request beyond is UNAVAILABLE.
+        rows: pairs a request, and a batch that is generated at once.
+        queue: pairs that wait to be generated; a request beyond is UNAVAILABLE.
         requests: that are worked on at once; one beyond is RESOURCE_EXHAUSTED.
         body_bytes: of a request.
         seconds: a request may take, from its first byte to its answer.
-        batching: whether rows of several requests are drawn as one batch.
+        batching: whether rows of several requests are generated as one batch.
     """
 
     rows: int = BATCH_SIZES[-1]

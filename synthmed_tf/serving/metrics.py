@@ -41,10 +41,10 @@ class Metrics:
             registry=self._registry,
         )
         self._batches = Histogram(
-            "synthmed_serving_batch_rows", "Rows drawn at once.", buckets=BATCH_SIZES, registry=self._registry
+            "synthmed_serving_batch_rows", "Rows generated at once.", buckets=BATCH_SIZES, registry=self._registry
         )
-        self._rows = Counter("synthmed_serving_rows", "Rows drawn.", registry=self._registry)
-        queue = Gauge("synthmed_serving_queue_rows", "Rows that wait to be drawn.", registry=self._registry)
+        self._rows = Counter("synthmed_serving_rows", "Rows generated.", registry=self._registry)
+        queue = Gauge("synthmed_serving_queue_rows", "Rows that wait to be generated.", registry=self._registry)
         queue.set_function(waiting)
 
     def batch(self, rows: int) -> None:

@@ -46,7 +46,7 @@ class Model:
             raise SynthMedError(f"{place} cannot be opened ({first}); export the run again.") from error
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Draws a batch.
+        """Generates a batch.
 
         Raises:
             Refused: the graph does not take the inputs.

@@ -62,7 +62,7 @@ class Service:
     def predict(
         self, spec: model_pb2.ModelSpec, inputs: Arrays, output_filter: Iterable[str], deadline: float
     ) -> Arrays:
-        """Draws.
+        """Generates.
 
         Args:
             spec: model and signature.
@@ -78,7 +78,7 @@ class Service:
         check_inputs({name: (array.dtype, array.shape) for name, array in inputs.items()}, signature, self.limits.rows)
         if "index" in inputs and (inputs["index"] < 0).any():
             raise invalid(f"Input index holds {int(inputs['index'].min())}; an index is 0 or more.")
-        outputs = self._batcher.draw(spec.signature_name or DEFAULT_SIGNATURE, inputs, deadline)
+        outputs = self._batcher.generate(spec.signature_name or DEFAULT_SIGNATURE, inputs, deadline)
         return {name: outputs[name] for name in names}
 
     def resolved(self, signature_name: str = "") -> model_pb2.ModelSpec:
@@ -141,7 +141,7 @@ class Service:
 def check_inputs(
     given: Mapping[str, tuple[object, tuple[int, ...]]], signature: meta_graph_pb2.SignatureDef, most_rows: int
 ) -> None:
-    """Names, types and shapes, before anything is decoded or drawn.
+    """Names, types and shapes, before anything is decoded or generated.
 
     Raises:
         Refused: the first thing that is wrong.

@@ -24,7 +24,7 @@ LONGEST_MESSAGE = 1024
 
 
 class Refused(Exception):
-    """A request that is not answered with pictures.
+    """A request that is not answered with images.
 
     Attributes:
         code: a gRPC code's name, a key of `HTTP_STATUS`.

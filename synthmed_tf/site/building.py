@@ -31,7 +31,7 @@ def build(
     Args:
         repository: its folder on this machine.
         out: the site's folder; an older site there is replaced.
-        onnxruntime_web: folder of the npm package, to draw in the browser; None for pages that do not.
+        onnxruntime_web: folder of the npm package, to generate in the browser; None for pages that do not.
         progress: called with (done, total), in versions.
         borrowed: whether the repository's files may be links to another disk: for a site that goes before they do.
 

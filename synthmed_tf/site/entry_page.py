@@ -1,4 +1,4 @@
-"""The page of a version: its pictures, verdicts, provenance and files; or its tombstone."""
+"""The page of a version: its images, verdicts, provenance and files; or its tombstone."""
 
 from dataclasses import dataclass
 
@@ -11,7 +11,7 @@ from synthmed_tf.site.rendering import Pages
 
 REPORT = "report/report.json"
 MOST_GENERATOR_BYTES = 1_000_000_000
-"""Beyond this a browser, which has 4 GB for it and its tensors, is not asked to draw."""
+"""Beyond this a browser, which has 4 GB for it and its tensors, is not asked to generate."""
 
 _ROLES = {
     "preview": "Previews",
@@ -48,7 +48,7 @@ class Files:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Whether pairs can be drawn in the browser.
+    """Whether pairs can be generated in the browser.
 
     Attributes:
         file: the generator; None where they cannot.
@@ -63,7 +63,7 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
     """Writes the page of a version in circulation.
 
     Args:
-        content: the repository; pictures that are shown are verified.
+        content: the repository; images that are shown are verified.
         entry: the version.
         versions: all of its name.
         pages: to write it with.
@@ -71,19 +71,19 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
     """
     for path in (entry.thumbnail, *(path for pair in entry.previews for path in (pair.photograph, pair.mask))):
         content.verified(entry, path)
-    draws = drawing(entry, bool(runtime_bytes))
+    generates = drawing(entry, bool(runtime_bytes))
     evaluation = entry.evaluation
     pages.write(
         _path(entry),
         "entry",
-        "draw" if draws.file else "view",
+        "generate" if generates.file else "view",
         entry=entry,
         files=f"../../../repository/targets/{entry.name}/{entry.version}/",
         badge=words.badge(evaluation and evaluation.verdict),
         headline=words.shown(headline(evaluation.verdict, evaluation.verdicts)) if evaluation else "",
         questions=QUESTIONS,
         has_report=has_report(entry),
-        drawing=draws,
+        drawing=generates,
         runtime_bytes=runtime_bytes,
         groups=groups(entry),
         total=sum(file.size for file in entry.files),
@@ -104,18 +104,20 @@ def write_tombstone(tombstone: Tombstone, versions: list[Row], pages: Pages) -> 
     pages.write(_path(tombstone), "tombstone", "read", tombstone=tombstone, versions=_newest_first(versions))
 
 
-def drawing(entry: Entry, can_draw: bool) -> Drawing:
-    """Whether pairs of this version can be drawn in the browser, and if not, why."""
+def drawing(entry: Entry, can_generate: bool) -> Drawing:
+    """Whether pairs of this version can be generated in the browser, and if not, why."""
     if entry.generator is None:
         return Drawing(None, "The publisher does not share the generator of this set.")
     if entry.generator.onnx is None:
         return Drawing(None, "The generator is shared as a SavedModel alone; a browser needs its ONNX file.")
-    if not can_draw:
+    if not can_generate:
         return Drawing(None, "These pages were built without ONNX Runtime Web; see synthmed site --onnxruntime-web.")
     file = announced_file(entry, entry.generator.onnx)
     if file.size > MOST_GENERATOR_BYTES:
         most = words.size(MOST_GENERATOR_BYTES)
-        return Drawing(None, f"The generator has {words.size(file.size)}; up to {most} can be drawn with in a browser.")
+        return Drawing(
+            None, f"The generator has {words.size(file.size)}; up to {most} can be generated with in a browser."
+        )
     return Drawing(file)
 
 

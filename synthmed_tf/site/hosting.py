@@ -19,7 +19,7 @@ HEADERS = {
     "frame-ancestors 'none'",
     "x-content-type-options": "nosniff",
     "referrer-policy": "no-referrer",
-    # With these two a page may share memory among threads, so that it draws with more than one.
+    # With these two a page may share memory among threads, so that it generates with more than one.
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-embedder-policy": "require-corp",
     "cross-origin-resource-policy": "same-origin",

@@ -56,9 +56,9 @@ class Card:
     def facts(self) -> list[str]:
         """A line each."""
         row = self.row
-        pictures = f"{words.number(row.size)} \N{MULTIPLICATION SIGN} {words.number(row.size)} px"
+        images = f"{words.number(row.size)} \N{MULTIPLICATION SIGN} {words.number(row.size)} px"
         return [
-            f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {pictures}",
+            f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {images}",
             words.shown(f"{row.organ}, {row.modality}"),
         ]
 
@@ -86,7 +86,7 @@ class Card:
             "size": row.size,
             "organ": words.shown(row.organ),
             "modality": words.shown(row.modality),
-            "licence": words.shown(row.licence),
+            "license": words.shown(row.license),
             "date": words.day(row.published),
             "generator": int(row.generator),
             "formats": " ".join(map(words.shown, row.formats)),
@@ -142,7 +142,7 @@ def _listing_path(page: int) -> str:
 def _choices(listed: list[Card]) -> dict[str, list[str]]:
     """What each filter offers, the most frequent where there are too many."""
     found = {}
-    for field in ("organ", "modality", "licence"):
+    for field in ("organ", "modality", "license"):
         counts = Counter(words.shown(getattr(card.row, field)) for card in listed)
         found[field] = sorted(value for value, _ in counts.most_common(_MOST_CHOICES))
     return found

@@ -16,12 +16,12 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 _READ_ONLY = "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'"
 _SCRIPTED = f"{_READ_ONLY}; script-src 'self'; connect-src 'self'"
-_PICTURES = _SCRIPTED.replace("img-src 'self'", "img-src 'self' blob:")
+_IMAGES = _SCRIPTED.replace("img-src 'self'", "img-src 'self' blob:")
 POLICIES = {
     "read": _READ_ONLY,
     "search": _SCRIPTED,
-    "view": _PICTURES,
-    "draw": _PICTURES.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; worker-src 'self'",
+    "view": _IMAGES,
+    "generate": _IMAGES.replace("script-src 'self'", "script-src 'self' 'wasm-unsafe-eval'") + "; worker-src 'self'",
 }
 """The Content-Security-Policy of a page by what it does."""
 

@@ -1,4 +1,4 @@
-"""ONNX Runtime Web, which draws in the browser: from a local npm install, at the version that was tried."""
+"""ONNX Runtime Web, which generates in the browser: from a local npm install, at the version that was tried."""
 
 import json
 import os

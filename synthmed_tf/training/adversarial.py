@@ -8,10 +8,10 @@ import tensorflow as tf
 from synthmed_tf.models import layers
 from synthmed_tf.training import ema, losses
 from synthmed_tf.training.optimizers import make_optimizer
-from synthmed_tf.training.stages import AdversarialStage, Batch, Judgement
+from synthmed_tf.training.stages import AdversarialStage, Batch, DiscriminatorOutput
 from synthmed_tf.training.step import TrainingStep, Update
 
-Drawing = tuple[dict[str, tf.Tensor], tf.GradientTape]
+Recorded = tuple[dict[str, tf.Tensor], tf.GradientTape]
 Gradients = list[tf.Tensor]
 Metrics = dict[str, tf.Tensor]
 
@@ -19,8 +19,8 @@ Metrics = dict[str, tf.Tensor]
 class AdversarialStep(TrainingStep):
     """Updates a stage's discriminator and generator, then the averaged generator.
 
-    Where updates are simultaneous, each example is judged once and both gradients come from that. Where they alternate,
-    the discriminator learns first, and the generator once or more from what it says then.
+    Where updates are simultaneous, each example is discriminated once and both gradients come from that. Where they
+    alternate, the discriminator learns first, and the generator once or more from what it says then.
 
     Attributes:
         generator_update, discriminator_update: the optimizers.
@@ -67,36 +67,36 @@ class AdversarialStep(TrainingStep):
 
     def _update_both(self, batch: Batch, step: tf.Tensor) -> Metrics:
         def gradients_of(part: Batch) -> tuple[Gradients, Gradients, Metrics]:
-            drawing = self._draw(part, 0)
-            with tf.GradientTape() as learning, self._judging(drawing) as tape:
-                real, fake = self.stage.judge_real(part), self.stage.judge_drawn(part, drawing[0])
+            recorded = self._generate(part, 0)
+            with tf.GradientTape() as learning, self._discriminating(recorded) as tape:
+                real, fake = self.stage.discriminate_real(part), self.stage.discriminate_generated(part, recorded[0])
                 discriminator_loss, metrics = self._discriminator_loss(part, real, fake, step)
-                generator_loss, generator_metrics = self._generator_loss(part, drawing[0], fake, real)
+                generator_loss, generator_metrics = self._generator_loss(part, recorded[0], fake, real)
             learned = learning.gradient(discriminator_loss, self.discriminator_update.variables)
-            return learned, self._through_drawing(generator_loss, tape, drawing), metrics | generator_metrics
+            return learned, self._through_generator(generator_loss, tape, recorded), metrics | generator_metrics
 
-        learned, drawn_better, metrics = self.over_parts(batch, gradients_of)
+        learned, generator_gradients, metrics = self.over_parts(batch, gradients_of)
         self.discriminator_update.apply(learned)
-        self.generator_update.apply(drawn_better)
+        self.generator_update.apply(generator_gradients)
         return metrics
 
     def _update_in_turn(self, batch: Batch, step: tf.Tensor) -> Metrics:
-        """The discriminator and the first update of the generator share one drawing, unless the batch comes in parts:
-        then each part is drawn again, so that only one drawing at a time takes memory."""
+        """The discriminator and the first update of the generator share one output, unless the batch comes in parts:
+        then each part is generated again, so that only one output at a time takes memory."""
         config = self.stage.config
         metrics: Metrics = {}
         for update in range(config.generator_updates):
-            shared = self._draw(batch, update) if config.accumulate == 1 else None
+            shared = self._generate(batch, update) if config.accumulate == 1 else None
             if update == 0:
                 metrics |= self._update_discriminator(batch, shared, step)
             metrics |= self._update_generator(batch, shared, update)
         return metrics
 
-    def _update_discriminator(self, batch: Batch, shared: Drawing | None, step: tf.Tensor) -> Metrics:
+    def _update_discriminator(self, batch: Batch, shared: Recorded | None, step: tf.Tensor) -> Metrics:
         def gradients_of(part: Batch) -> tuple[Gradients, Metrics]:
-            drawn, _ = shared or self._draw(part, 0)
+            generated, _ = shared or self._generate(part, 0)
             with tf.GradientTape() as tape:
-                real, fake = self.stage.judge_real(part), self.stage.judge_drawn(part, drawn)
+                real, fake = self.stage.discriminate_real(part), self.stage.discriminate_generated(part, generated)
                 loss, metrics = self._discriminator_loss(part, real, fake, step)
             return tape.gradient(loss, self.discriminator_update.variables), metrics
 
@@ -104,40 +104,40 @@ class AdversarialStep(TrainingStep):
         self.discriminator_update.apply(gradients)
         return metrics
 
-    def _update_generator(self, batch: Batch, shared: Drawing | None, update: int) -> Metrics:
+    def _update_generator(self, batch: Batch, shared: Recorded | None, update: int) -> Metrics:
         def gradients_of(part: Batch) -> tuple[Gradients, Metrics]:
-            drawing = shared or self._draw(part, update)
-            with self._judging(drawing) as tape:
-                real = self.stage.judge_real(part) if self.stage.compares_features else None
-                fake = self.stage.judge_drawn(part, drawing[0])
-                loss, metrics = self._generator_loss(part, drawing[0], fake, real)
-            return self._through_drawing(loss, tape, drawing), metrics
+            recorded = shared or self._generate(part, update)
+            with self._discriminating(recorded) as tape:
+                real = self.stage.discriminate_real(part) if self.stage.compares_features else None
+                fake = self.stage.discriminate_generated(part, recorded[0])
+                loss, metrics = self._generator_loss(part, recorded[0], fake, real)
+            return self._through_generator(loss, tape, recorded), metrics
 
         gradients, metrics = self.over_parts(batch, gradients_of)
         self.generator_update.apply(gradients)
         return metrics
 
-    def _draw(self, batch: Batch, update: int) -> Drawing:
+    def _generate(self, batch: Batch, update: int) -> Recorded:
         with tf.GradientTape() as tape:
-            drawn = self.stage.draw(batch, update)
-        return drawn, tape
+            generated = self.stage.generate(batch, update)
+        return generated, tape
 
     @contextlib.contextmanager
-    def _judging(self, drawing: Drawing) -> Iterator[tf.GradientTape]:
-        """A tape that begins at what was drawn."""
+    def _discriminating(self, recorded: Recorded) -> Iterator[tf.GradientTape]:
+        """A tape that begins at what was generated."""
         with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(list(drawing[0].values()))
+            tape.watch(list(recorded[0].values()))
             yield tape
 
-    def _through_drawing(self, loss: tf.Tensor, tape: tf.GradientTape, drawing: Drawing) -> Gradients:
-        """The gradient comes in two parts, loss to drawing and drawing to weights, so that the drawing is made once."""
-        drawn, drawing_tape = drawing
-        pictures = list(drawn.values())
-        at_drawn = tape.gradient(loss, pictures, unconnected_gradients="zero")
-        return drawing_tape.gradient(pictures, self.generator_update.variables, output_gradients=at_drawn)
+    def _through_generator(self, loss: tf.Tensor, tape: tf.GradientTape, recorded: Recorded) -> Gradients:
+        """The gradient comes in two parts, loss to output and output to weights, so that the generator runs once."""
+        generated, generator_tape = recorded
+        images = list(generated.values())
+        at_generated = tape.gradient(loss, images, unconnected_gradients="zero")
+        return generator_tape.gradient(images, self.generator_update.variables, output_gradients=at_generated)
 
     def _discriminator_loss(
-        self, batch: Batch, real: Judgement, fake: Judgement, step: tf.Tensor
+        self, batch: Batch, real: DiscriminatorOutput, fake: DiscriminatorOutput, step: tf.Tensor
     ) -> tuple[tf.Tensor, Metrics]:
         terms = {"adversarial": losses.discriminator_loss(real[0], fake[0])}
         if self.stage.config.r1_gamma:
@@ -146,9 +146,9 @@ class AdversarialStep(TrainingStep):
         return self.discriminator_update.scaled(metrics["discriminator/loss"]), metrics
 
     def _generator_loss(
-        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+        self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
     ) -> tuple[tf.Tensor, Metrics]:
-        metrics = self.share_of_mean("generator", self.stage.generator_terms(batch, drawn, fake, real))
+        metrics = self.share_of_mean("generator", self.stage.generator_terms(batch, generated, fake, real))
         return self.generator_update.scaled(metrics["generator/loss"]), metrics
 
     def _lazy_r1(self, batch: Batch, step: tf.Tensor) -> tf.Tensor:

@@ -56,52 +56,52 @@ ALARMS = (
 )
 
 
-def diversity(real: np.ndarray, drawn: np.ndarray) -> float:
-    """How much drawn masks differ among themselves, as a share of how much real ones do.
+def diversity(real: np.ndarray, generated: np.ndarray) -> float:
+    """How much generated masks differ among themselves, as a share of how much real ones do.
 
     Masks are averaged over 16 x 16 cells; what counts is the mean absolute difference of all pairs of a set.
 
     Args:
-        real, drawn: `(n, size, size, 1)` in [0, 1], n at least 2; may differ.
+        real, generated: `(n, size, size, 1)` in [0, 1], n at least 2; may differ.
 
     Returns:
-        About 1 for a healthy generator, 0 for one that draws a single mask.
+        About 1 for a healthy generator, 0 for one that generates a single mask.
     """
-    return _mean_difference(drawn) / max(_mean_difference(real), 1e-6)
+    return _mean_difference(generated) / max(_mean_difference(real), 1e-6)
 
 
-def augmentation_leak(real: np.ndarray, augmented: np.ndarray, drawn: np.ndarray) -> float:
-    """How far drawn masks spread as augmented real ones do, where real ones do not.
+def augmentation_leak(real: np.ndarray, augmented: np.ndarray, generated: np.ndarray) -> float:
+    """How far generated masks spread as augmented real ones do, where real ones do not.
 
     Each mask has seven moments of where its vessels lie (up to the third power of x and y); the mean squared distance
     of a moment from the real masks' mean is `real` for real masks, and so on. The figure is
-    (drawn - real) / (augmented - real) of the moment that augmentation changes most: it shows shifts, zooms,
+    (generated - real) / (augmented - real) of the moment that augmentation changes most: it shows shifts, zooms,
     rotations and flips that real masks do not have.
 
     Args:
         real: what the discriminator is given before its augmentation, `(n, size, size, 1)` in [0, 1].
         augmented: what it sees of them.
-        drawn: generated masks, not augmented.
+        generated: generated masks, not augmented.
 
     Returns:
-        0: none; 1: drawn masks spread as augmented ones do. 0 where augmentation changes nothing that shows.
+        0: none; 1: generated masks spread as augmented ones do. 0 where augmentation changes nothing that shows.
     """
     centre = _moments(real).mean(axis=0)
-    spreads = [np.mean(np.square(_moments(masks) - centre), axis=0) for masks in (real, augmented, drawn)]
-    of_real, of_augmented, of_drawn = spreads
+    spreads = [np.mean(np.square(_moments(masks) - centre), axis=0) for masks in (real, augmented, generated)]
+    of_real, of_augmented, of_generated = spreads
     ratio = of_augmented / np.maximum(of_real, 1e-12)
     most = int(np.argmax(ratio))
     if ratio[most] < _VISIBLE:
         return 0.0
-    leak = (of_drawn[most] - of_real[most]) / (of_augmented[most] - of_real[most])
+    leak = (of_generated[most] - of_real[most]) / (of_augmented[most] - of_real[most])
     return float(max(leak, 0.0))
 
 
 def augmented_masks(masks: np.ndarray, ranges: augmentation.Ranges, seed: int) -> np.ndarray:
     """Masks `(n, size, size, 1)` in [0, 1] as Stage-I's discriminator sees them."""
     index = tf.range(len(masks), dtype=tf.int64)
-    unit = latents.draw_unit(
-        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augmentation.DRAWS, latents.AUGMENT_REAL
+    unit = latents.sample_uniform(
+        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augmentation.GENERATES, latents.AUGMENT_REAL
     )
     return augmentation.apply(tf.constant(masks, tf.float32), augmentation.transforms(unit, ranges)).numpy()
 

@@ -7,7 +7,7 @@ _LARGEST = 2**31 - 1
 
 
 def keep_freed_memory() -> bool:
-    """Lets glibc keep what is freed: otherwise each large tensor is mapped from the kernel anew, page by page.
+    """Lets glibc keep what is freed: otherwise each large tensor is mapped from the kernel again, page by page.
 
     A training step on a CPU takes 5 to 20 % less time. To be called before the first large tensor is made.
 

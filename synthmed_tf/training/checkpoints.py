@@ -64,7 +64,7 @@ class Checkpoints:
         if damage:
             raise SynthMedError(
                 f"No checkpoint in {self._source} can be read: {'; '.join(damage)}; restore one from a copy, or remove "
-                "that folder to begin this stage anew."
+                "that folder to begin this stage again."
             )
         return 0
 

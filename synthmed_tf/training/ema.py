@@ -1,4 +1,4 @@
-"""Averaged weights: what a GAN's generator is drawn with after training (Yazici et al. 2019)."""
+"""Averaged weights: what a GAN's generator is generated with after training (Yazici et al. 2019)."""
 
 import keras
 import tensorflow as tf

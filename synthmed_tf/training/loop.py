@@ -1,4 +1,4 @@
-"""The outer loop of a stage: resume, train, log, judge, draw, save; the inner step knows nothing of it."""
+"""The outer loop of a stage: resume, train, log, validate, generate, save; the inner step knows nothing of it."""
 
 import math
 import time
@@ -22,7 +22,7 @@ from synthmed_tf.training.progress import MetricsLog, StepProgress
 from synthmed_tf.training.step import TrainingStep
 from synthmed_tf.training.strategy import agreed
 from synthmed_tf.training.training_errors import explained
-from synthmed_tf.training.validation import VALIDATION, Judge
+from synthmed_tf.training.validation import VALIDATION, Validator
 
 _WINDOW = 200
 _DISCRIMINATOR_TERM = "discriminator/adversarial"
@@ -56,7 +56,7 @@ class StageLoop:
         self.folder, self.restore_from, self.say = folder, restore_from, say
         variables = {"global_step": step.global_step} | step.state()
         self.checkpoints = Checkpoints(variables, folder, restore_from, say)
-        self.judge = Judge(self.stage, config, dataset)
+        self.validator = Validator(self.stage, config, dataset)
         self.total = self.stage.config.total_steps(len(dataset.pairs))
 
     def run(self) -> None:
@@ -86,7 +86,7 @@ class StageLoop:
         with SignalFlag(self.strategy) as flag:
             try:
                 if done == 0:
-                    self._draw(0, log)
+                    self._generate(0, log)
                 while done < self.total and not self._ended_by_itself(log, done):
                     done = self._advance(done, batches, log, progress)
                     signal_number = flag.read()
@@ -110,7 +110,7 @@ class StageLoop:
         figures = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
         figures |= self.step.figures() | {"images_per_second": speed}
         if self._due(done, self.config.validate_every):
-            figures |= {name: agreed(self.strategy, value) for name, value in self.judge.figures().items()}
+            figures |= {name: agreed(self.strategy, value) for name, value in self.validator.figures().items()}
         recent = log.values(_DISCRIMINATOR_TERM, after=done - _WINDOW)
         if _DISCRIMINATOR_TERM in figures and done >= _WINDOW:
             figures[DISCRIMINATOR] = float(np.mean([*recent, figures[_DISCRIMINATOR_TERM]]))
@@ -119,8 +119,8 @@ class StageLoop:
         log.scalars(done, figures)
         self._warn(done, figures, log)
         progress.update(done, speed)
-        if self._due(done, self.config.picture_every):
-            self._draw(done, log)
+        if self._due(done, self.config.image_every):
+            self._generate(done, log)
         return done
 
     def _due(self, done: int, every: int) -> bool:
@@ -129,18 +129,18 @@ class StageLoop:
     def _until_next(self, done: int) -> int:
         """Steps until something is due, or the end, so that it falls on the same steps in every run."""
         config = self.config
-        stops = [every - done % every for every in (config.picture_every, config.save_every, config.validate_every)]
+        stops = [every - done % every for every in (config.image_every, config.save_every, config.validate_every)]
         return min(*stops, self.total - done)
 
     def _ended_by_itself(self, log: MetricsLog, done: int) -> bool:
-        """Whether the last `patience` judgements were none better than one before them."""
+        """Whether the last `patience` validations were none better than one before them."""
         measures, patience = log.values(VALIDATION), self.stage.config.patience
         since = len(measures) - 1 - int(np.argmin(measures)) if measures else 0
         if not patience or since < patience:
             return False
         if log.once("ended"):
             self.say(
-                f"{self.stage.name}: ended by itself at step {done}: the last {since} judgements were no better than "
+                f"{self.stage.name}: ended by itself at step {done}: the last {since} validations were no better than "
                 f"{min(measures):.4f}"
             )
         return True
@@ -174,9 +174,9 @@ class StageLoop:
         except SynthMedError:
             return False
 
-    def _draw(self, done: int, log: MetricsLog) -> None:
+    def _generate(self, done: int, log: MetricsLog) -> None:
         pixels = snapshots.sample_grid(self.stage, self.config, self.dataset)
-        log.picture(done, f"{self.stage.name}/samples", images.encode_png(pixels), pixels)
+        log.image(done, f"{self.stage.name}/samples", images.encode_png(pixels), pixels)
 
     def _distributed_batches(self, done: int) -> tf.distribute.DistributedDataset:
         stage, config = self.stage.config, self.config

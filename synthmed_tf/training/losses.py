@@ -1,4 +1,4 @@
-"""Losses as pure functions: logits or pictures in, one float32 value per example out; examples are never averaged.
+"""Losses as pure functions: logits or images in, one float32 value per example out; examples are never averaged.
 
 The trainer takes the only mean over the batch and makes the only division by replicas.
 """
@@ -93,11 +93,11 @@ def kl_to_standard_normal(mean: tf.Tensor, log_variance: tf.Tensor) -> tf.Tensor
 
 
 def diversity_loss(real: tf.Tensor, fake: tf.Tensor, cells: int = 16) -> tf.Tensor:
-    """How far drawn pictures are from differing among themselves as much as real ones do.
+    """How far generated images are from differing among themselves as much as real ones do.
 
-    Each even example and the next are a pair; a pair's distance is the mean absolute difference of its two pictures,
+    Each even example and the next are a pair; a pair's distance is the mean absolute difference of its two images,
     averaged over `cells` x `cells` cells (where a structure lies counts, not each pixel). The loss is the squared
-    relative difference of the drawn pair's distance from the real pair's, and is least where they agree on average.
+    relative difference of the generated pair's distance from the real pair's, and is least where they agree on average.
     After the distance terms of mode-seeking GANs (Mao et al. 2019), with the real distance as the goal.
 
     Args:
@@ -111,10 +111,10 @@ def diversity_loss(real: tf.Tensor, fake: tf.Tensor, cells: int = 16) -> tf.Tens
     return tf.repeat(tf.square(ratio - 1.0), 2)
 
 
-def _pair_distance(pictures: tf.Tensor, cells: int) -> tf.Tensor:
+def _pair_distance(images: tf.Tensor, cells: int) -> tf.Tensor:
     """Distances of examples 0 and 1, 2 and 3, ...: `(batch / 2,)` float32."""
-    side = pictures.shape[1] // cells
-    coarse = tf.nn.avg_pool2d(tf.cast(pictures, tf.float32), side, side, "VALID")
+    side = images.shape[1] // cells
+    coarse = tf.nn.avg_pool2d(tf.cast(images, tf.float32), side, side, "VALID")
     return mean_per_example(tf.abs(coarse[0::2] - coarse[1::2]))
 
 

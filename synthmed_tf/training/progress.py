@@ -17,7 +17,7 @@ _PLAIN_INTERVAL_SECONDS = 10.0
 
 
 class MetricsLog:
-    """Writes scalars, warnings and pictures of a stage.
+    """Writes scalars, warnings and images of a stage.
 
     What stands for steps that a resumed run takes again is dropped, so that each step stands once.
     """
@@ -54,7 +54,7 @@ class MetricsLog:
         """A figure in the lines of later steps than `after`, in their order."""
         return [line[name] for line in self._lines if name in line and line["step"] > after]
 
-    def picture(self, step: int, name: str, png: bytes, pixels: np.ndarray) -> None:
+    def image(self, step: int, name: str, png: bytes, pixels: np.ndarray) -> None:
         """Keeps a grid `(height, width, channels)` uint8, in TensorBoard and as `samples/<step>.png`."""
         files.write_bytes(self._samples / f"{step:08d}.png", png)
         with self._writer.as_default(step):

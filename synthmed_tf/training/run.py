@@ -29,7 +29,7 @@ STAGES = ("stage1", "stage2", "segmenter")
 GANS = STAGES[:2]
 
 # What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
-_MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "picture_every", "validate_every", "data.cache_limit_mb"}
+_MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "image_every", "validate_every", "data.cache_limit_mb"}
 _MAY_CHANGE |= {f"{stage}.{name}" for stage in STAGES for name in ("steps", "epochs", "patience")}
 
 
@@ -203,7 +203,7 @@ def _check_same_data(run: Path, dataset: Dataset) -> None:
     if digest != dataset.facts["sha256"]:
         raise SynthMedError(
             f"{run} was begun on other data ({source}, {pairs} pairs; now {dataset.facts['source']}, "
-            f"{dataset.facts['pairs']} pairs); go on with the same pictures, or choose another --run."
+            f"{dataset.facts['pairs']} pairs); go on with the same images, or choose another --run."
         )
 
 

@@ -1,4 +1,4 @@
-"""What a run is doing: the state of each stage, read from the run's files, and printed with the newest picture.
+"""What a run is doing: the state of each stage, read from the run's files, and printed with the newest image.
 
 Nothing here imports TensorFlow, and nothing is written. A file that is damaged becomes a sentence of the state.
 """
@@ -48,8 +48,8 @@ class StageState:
         validation: the last measure on the validation patients, and its step.
         best: the step and the measure of the best snapshot.
         warnings: the step and the message of each alarm that rang.
-        written: when figures, snapshot or pictures were last written, seconds since 1970.
-        picture: the newest of `samples/`.
+        written: when figures, snapshot or images were last written, seconds since 1970.
+        image: the newest of `samples/`.
     """
 
     name: str
@@ -65,7 +65,7 @@ class StageState:
     best: tuple[int, float] | None = None
     warnings: tuple[tuple[int, str], ...] = ()
     written: float = 0.0
-    picture: Path | None = None
+    image: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ class RunState:
     remarks: tuple[str, ...]
 
     @property
-    def picture(self) -> Path | None:
-        """The newest picture of the stage that was written last."""
-        drawn = [stage for stage in self.stages if stage.picture is not None]
-        return max(drawn, key=lambda stage: stage.written).picture if drawn else None
+    def image(self) -> Path | None:
+        """The newest image of the stage that was written last."""
+        generated = [stage for stage in self.stages if stage.image is not None]
+        return max(generated, key=lambda stage: stage.written).image if generated else None
 
 
 def describe(run: Path) -> RunState:
@@ -115,7 +115,7 @@ def describe(run: Path) -> RunState:
 
 
 def render(state: RunState, console: Console, now: float | None = None) -> None:
-    """Prints a state and the newest picture: on a terminal with colours in half blocks, else as the file's path.
+    """Prints a state and the newest image: on a terminal with colours in half blocks, else as the file's path.
 
     Args:
         state: what `describe` gave.
@@ -127,28 +127,28 @@ def render(state: RunState, console: Console, now: float | None = None) -> None:
     for stage in state.stages:
         lines += _stage_lines(stage, now)
     lines += [f"  {sentence}" for sentence in state.remarks]
-    if state.picture is not None:
-        lines.append(f"  newest picture: {state.picture}")
+    if state.image is not None:
+        lines.append(f"  newest image: {state.image}")
     say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     say("\n".join(lines))
-    if state.picture is not None and console.is_terminal and console.color_system is not None:
+    if state.image is not None and console.is_terminal and console.color_system is not None:
         try:
-            say(half_blocks(state.picture, console.width), end="")
+            say(half_blocks(state.image, console.width), end="")
         except SynthMedError as error:
             say(f"  {error}")
 
 
-def half_blocks(picture: Path, columns: int) -> Text:
-    """A picture as text; each character shows two pixels, the upper one in front of the lower one.
+def half_blocks(image: Path, columns: int) -> Text:
+    """An image as text; each character shows two pixels, the upper one in front of the lower one.
 
     Args:
-        picture: the file.
-        columns: characters a line; a narrower picture is not enlarged.
+        image: the file.
+        columns: characters a line; a narrower image is not enlarged.
 
     Raises:
-        SynthMedError: the file is no picture.
+        SynthMedError: the file is no image.
     """
-    pixels = images.read_image(picture)
+    pixels = images.read_image(image)
     columns = min(columns, pixels.shape[1])
     lines = max(1, round(pixels.shape[0] * columns / pixels.shape[1] / 2))
     small = Image.fromarray(pixels).resize((columns, 2 * lines), Image.Resampling.BOX)
@@ -227,8 +227,8 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
     lines = reader.json_lines(folder / "metrics.jsonl", {"step": int})
     saved, best = (reader.json_object(folder / name / "snapshot.json") for name in ("snapshot", "best"))
     rang = reader.json_lines(folder / "warnings.jsonl", {"step": int, "message": str})
-    pictures = sorted(folder.glob("samples/*.png"))
-    files = (folder / "metrics.jsonl", folder / "snapshot" / "snapshot.json", *pictures[-1:])
+    samples = sorted(folder.glob("samples/*.png"))
+    files = (folder / "metrics.jsonl", folder / "snapshot" / "snapshot.json", *samples[-1:])
     times = [file.stat().st_mtime for file in files if file.exists()]
     options = getattr(config, folder.name, None)
     total = options.total_steps(pairs) if options and (options.steps or isinstance(pairs, int)) else None
@@ -253,7 +253,7 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
         best=next(iter(_series([best], "measure")), None),
         warnings=tuple((line["step"], line["message"]) for line in rang),
         written=max(times, default=0.0),
-        picture=pictures[-1] if pictures else None,
+        image=samples[-1] if samples else None,
     )
 
 
@@ -283,9 +283,9 @@ def _stage_lines(stage: StageState, now: float) -> list[str]:
     lines = [f"  {stage.name}: {', '.join(facts)}; last written {_duration(now - stage.written)} ago"]
     if stage.losses:
         lines.append("    losses: " + ", ".join(f"{name} {value:.4g}" for name, value in stage.losses))
-    for name, judged in (("best", stage.best), ("last judged", stage.validation)):
-        if judged:
-            lines.append(f"    {name}: step {judged[0]}, measure {judged[1]:.4g}")
+    for name, validated in (("best", stage.best), ("last validated", stage.validation)):
+        if validated:
+            lines.append(f"    {name}: step {validated[0]}, measure {validated[1]:.4g}")
     return lines + [f"    warning at step {step}: {message}" for step, message in stage.warnings]
 
 

@@ -18,10 +18,10 @@ def mask_latents(config: Config, start: int, count: int) -> tf.Tensor:
     """Stage-I's latents of the run's seed, `(count, latent_dim)`."""
     index = tf.range(start, start + count, dtype=tf.int64)
     stage = config.stage1
-    return latents.draw(_seeds(config, count), index, stage.latent_dim, latents.LATENT, stage.latent)
+    return latents.sample(_seeds(config, count), index, stage.latent_dim, latents.LATENT, stage.latent)
 
 
-def draw_coverage(stage: MaskStage, config: Config, start: int, count: int) -> np.ndarray:
+def generate_coverage(stage: MaskStage, config: Config, start: int, count: int) -> np.ndarray:
     """Coverage maps of the averaged generator, `(count, size, size, 1)` float32 in [-1, 1]."""
     starts = range(start, start + count, _BATCH)
     end = start + count
@@ -48,7 +48,7 @@ def fit_styles(stage: ImageStage, config: Config, pairs: np.ndarray) -> StylePri
     return style_prior.fit(means, log_variances)
 
 
-def draw_photographs(
+def generate_photographs(
     stage: ImageStage, config: Config, pairs: np.ndarray, first_style: int, prior: StylePrior | None
 ) -> np.ndarray:
     """Photographs of the masks of real pairs by the averaged generator.
@@ -56,22 +56,22 @@ def draw_photographs(
     Args:
         pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them.
         first_style: the index of the first pair's style.
-        prior: what styles are drawn from; a standard normal distribution where None.
+        prior: what styles are generated from; a standard normal distribution where None.
 
     Returns:
         `(n, size, size, 3)` uint8.
     """
-    drawn = []
+    generated = []
     for start in range(0, len(pairs), _BATCH):
         part = pairs[start : start + _BATCH]
         masks, fov = (tf.constant(part[..., channel] / 255.0, tf.float32) for channel in (COVERAGE, FOV))
         style, dim = None, config.stage2.style_dim
         if dim:
             index = tf.range(len(part), dtype=tf.int64) + first_style + start
-            style = latents.draw(_seeds(config, len(part)), index, dim, latents.STYLE)
+            style = latents.sample(_seeds(config, len(part)), index, dim, latents.STYLE)
             style = style if prior is None else prior.style(style)
-        drawn.append(stage.generator_ema(condition(masks, fov if config.stage2.use_fov else None), style).numpy())
-    return np.round((np.concatenate(drawn) + 1.0) * 127.5).astype(np.uint8)
+        generated.append(stage.generator_ema(condition(masks, fov if config.stage2.use_fov else None), style).numpy())
+    return np.round((np.concatenate(generated) + 1.0) * 127.5).astype(np.uint8)
 
 
 def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:

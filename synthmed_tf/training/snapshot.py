@@ -3,7 +3,7 @@
 The latest is in `<stage>/snapshot`, the best by the measure on the validation patients in `<stage>/best`:
 
     <stage>/snapshot/weights.npz     arrays in the order of the network's weights
-    <stage>/snapshot/fov.png         the field of view that pictures are drawn for
+    <stage>/snapshot/fov.png         the field of view that images are generated for
     <stage>/snapshot/snapshot.json   configuration, step, threshold, styles, training data
 
 It does not depend on the stack: a run of one TensorFlow can be exported by the other.
@@ -20,6 +20,7 @@ from synthmed_tf import files, images
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models.style_prior import StylePrior
+from synthmed_tf.old_names import renamed
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,8 @@ class Snapshot:
         fov: `(size, size, 1)`, uint8 in {0, 255}.
         threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
-        measure: by the validation patients, less is better; None where it was not judged.
-        styles: what Stage-II's styles are drawn from; None for a standard normal distribution.
+        measure: by the validation patients, less is better; None where it was not validated.
+        styles: what Stage-II's styles are generated from; None for a standard normal distribution.
     """
 
     stage: str
@@ -107,7 +108,7 @@ def restore(model: Any, snapshot: Snapshot, folder: Path) -> None:
 
 
 def _read(folder: Path) -> Snapshot:
-    facts = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"))
+    facts = json.loads((folder / "snapshot.json").read_text(encoding="utf-8"), object_hook=renamed)
     with np.load(folder / "weights.npz") as archive:
         weights = [archive[name] for name in archive.files]
     config = config_from_json(json.dumps(facts["config"]), "snapshot.json")

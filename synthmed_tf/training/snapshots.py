@@ -1,4 +1,4 @@
-"""What a run does between steps besides training: pictures to look at, the threshold, the snapshot."""
+"""What a run does between steps besides training: images to look at, the threshold, the snapshot."""
 
 from functools import singledispatch
 
@@ -9,7 +9,13 @@ from synthmed_tf import images
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
-from synthmed_tf.training.sampling import draw_coverage, draw_photographs, find_vessels, fit_styles, mask_latents
+from synthmed_tf.training.sampling import (
+    find_vessels,
+    fit_styles,
+    generate_coverage,
+    generate_photographs,
+    mask_latents,
+)
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.snapshot import Snapshot
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
@@ -32,20 +38,20 @@ def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> 
 
 
 def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
-    """The threshold at which drawn vessels cover as much of the field of view as those of the training masks.
+    """The threshold at which generated vessels cover as much of the field of view as those of the training masks.
 
     Returns:
-        The quantile of 256 drawn coverage maps, in [-1, 1]; 0 where the configuration does not calibrate.
+        The quantile of 256 generated coverage maps, in [-1, 1]; 0 where the configuration does not calibrate.
     """
     if not config.stage1.calibrate:
         return 0.0
     inside = dataset.fov[..., 0] >= 128
-    drawn = draw_coverage(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
-    return float(np.quantile(drawn, 1.0 - dataset.vessel_share))
+    generated = generate_coverage(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
+    return float(np.quantile(generated, 1.0 - dataset.vessel_share))
 
 
 def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batch: int = 64) -> None:
-    """Measures the batch statistics of the averaged generator anew: those of the trained weights do not fit it."""
+    """Measures the batch statistics of the averaged generator again: those of the trained weights do not fit it."""
     if not stage.generator_ema.non_trainable_variables or not config.stage1.ema_half_life:
         return
     strategy = tf.distribute.get_strategy()
@@ -60,17 +66,18 @@ def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batc
 
 @singledispatch
 def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
-    """A picture of what the stage makes now, uint8.
+    """An image of what the stage makes now, uint8.
 
-    Stage-I: 16 coverage maps. Stage-II: masks, the real photographs, and two drawn ones (of two styles). The segmenter:
-    photographs, their masks, and what it finds. Both with pairs of the validation patients where there are some.
+    Stage-I: 16 coverage maps. Stage-II: masks, the real photographs, and two generated ones (of two styles). The
+    segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients where there are
+        some.
     """
-    raise TypeError(f"There is no picture of this stage. Received: {stage}")
+    raise TypeError(f"There is no image of this stage. Received: {stage}")
 
 
 @sample_grid.register
 def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
-    inside = (draw_coverage(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
+    inside = (generate_coverage(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
     return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
 
 
@@ -79,7 +86,7 @@ def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
     pairs = _shown_pairs(dataset)
     rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., PHOTOGRAPH]]
     prior = fit_styles(stage, config, dataset.pairs)
-    rows += [draw_photographs(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
+    rows += [generate_photographs(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 

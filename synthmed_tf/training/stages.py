@@ -1,4 +1,4 @@
-"""What differs between the two stages: their networks, what they draw in a step, and the terms of their losses.
+"""What differs between the two stages: their networks, what they generate in a step, and the terms of their losses.
 
 A batch is a dict: `photograph` `(batch, size, size, 3)` float32 in [-1, 1]; `coverage`, the share of each pixel that
 vessels cover, and `fov`, `(batch, size, size, 1)` float32 in [0, 1] both; `index` `(batch,)` int64, the running number
@@ -19,7 +19,7 @@ from synthmed_tf.training import losses
 
 Batch = dict[str, tf.Tensor]
 Terms = dict[str, tf.Tensor]
-Judgement = tuple[tf.Tensor, list[tf.Tensor]]
+DiscriminatorOutput = tuple[tf.Tensor, list[tf.Tensor]]
 """What the discriminator says of a batch: logits, and the features that a loss may compare."""
 
 
@@ -43,17 +43,17 @@ class AdversarialStage(Stage, Protocol):
     def trained_with_generator(self) -> list:
         """The variables that the generator's loss trains."""
 
-    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+    def generate(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
         """What the generator makes of a batch; differentiable. `update` counts the generator's updates in a step."""
 
-    def judge_real(self, batch: Batch) -> Judgement:
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         """The discriminator on real examples."""
 
-    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
-        """The discriminator on what was drawn; differentiable in it."""
+    def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
+        """The discriminator on what was generated; differentiable in it."""
 
     def generator_terms(
-        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+        self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
     ) -> Terms:
         """The generator's losses; `real` is given where it `compares_features`."""
 
@@ -72,7 +72,7 @@ class MaskStage:
 
         Args:
             config: the run's configuration.
-            fov: `(size, size, 1)` float32 in {0, 1}, the field of view that all masks are drawn for.
+            fov: `(size, size, 1)` float32 in {0, 1}, the field of view that all masks are generated for.
         """
         self.config, self.seed = config.stage1, config.seed
         self.fov = tf.constant(fov, tf.float32)
@@ -87,23 +87,23 @@ class MaskStage:
     def trained_with_generator(self) -> list:
         return self.generator.trainable_variables
 
-    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+    def generate(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
         stream = latents.TRAIN_LATENT + update * latents.STREAMS_PER_UPDATE
         latent = self._numbers(batch, self.config.latent_dim, stream, self.config.latent)
         return {"coverage": self.generator(latent, training=True)}
 
-    def judge_real(self, batch: Batch) -> Judgement:
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._seen(self._real(batch), batch, latents.AUGMENT_REAL), training=True), []
 
-    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
-        return self.discriminator(self._seen(drawn["coverage"], batch, latents.AUGMENT_FAKE), training=True), []
+    def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
+        return self.discriminator(self._seen(generated["coverage"], batch, latents.AUGMENT_FAKE), training=True), []
 
     def generator_terms(
-        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+        self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
     ) -> Terms:
         terms = {"adversarial": losses.generator_loss(fake[0])}
         if self.config.diversity_weight:
-            pairs = (self._inside(masks) for masks in (self._real(batch), drawn["coverage"]))
+            pairs = (self._inside(masks) for masks in (self._real(batch), generated["coverage"]))
             terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*pairs)
         return terms
 
@@ -124,7 +124,7 @@ class MaskStage:
         inside = self._inside(coverage)
         if self.ranges == augmentation.Ranges():
             return inside
-        unit = (self._numbers(batch, augmentation.DRAWS, stream, "uniform") + 1.0) / 2.0
+        unit = (self._numbers(batch, augmentation.GENERATES, stream, "uniform") + 1.0) / 2.0
         apply = augmentation.apply if self.ranges.rotation else augmentation.apply_upright
         return apply(inside, augmentation.transforms(unit, self.ranges), outside=-1.0)
 
@@ -136,8 +136,8 @@ class ImageStage:
     """Stage-II: photographs from masks.
 
     With a style, half of the examples take it from the photograph itself (through the encoder) and are compared with
-    that photograph; the other half draw it and are judged by the discriminator, and by whether the encoder reads the
-    same style back (BicycleGAN, Zhu et al. 2017).
+    that photograph; the other half generate it and are evaluated by the discriminator, and by whether the encoder reads
+    the same style back (BicycleGAN, Zhu et al. 2017).
     """
 
     name = "stage2"
@@ -156,10 +156,10 @@ class ImageStage:
     def trained_with_generator(self) -> list:
         return self.generator.trainable_variables + (self.encoder.trainable_variables if self.encoder else [])
 
-    def draw(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+    def generate(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
         offset = update * latents.STREAMS_PER_UPDATE
         dropout_seed = tf.stack([tf.cast(batch["index"][0], tf.int32), self.seed + offset])
-        drawn: dict[str, tf.Tensor] = {}
+        generated: dict[str, tf.Tensor] = {}
         style = None
         if self.encoder is not None:
             mean, log_variance = self.encoder(batch["photograph"])
@@ -167,30 +167,30 @@ class ImageStage:
             prior = _numbers(self.seed, batch, self.config.style_dim, latents.TRAIN_STYLE + offset)
             posterior = mean + jitter * tf.exp(log_variance / 2.0)
             style = tf.where(_is_paired(batch)[:, None], posterior, prior)
-            drawn = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
+            generated = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
         photograph = self.generator(self._condition(batch), style, training=True, dropout_seed=dropout_seed)
-        return drawn | {"photograph": photograph}
+        return generated | {"photograph": photograph}
 
-    def judge_real(self, batch: Batch) -> Judgement:
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._condition(batch), batch["photograph"], training=True)
 
-    def judge_drawn(self, batch: Batch, drawn: dict[str, tf.Tensor]) -> Judgement:
-        return self.discriminator(self._condition(batch), drawn["photograph"], training=True)
+    def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
+        return self.discriminator(self._condition(batch), generated["photograph"], training=True)
 
     def generator_terms(
-        self, batch: Batch, drawn: dict[str, tf.Tensor], fake: Judgement, real: Judgement | None
+        self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
     ) -> Terms:
         config = self.config
         terms = {"adversarial": config.adversarial_weight * losses.generator_loss(fake[0])}
         paired, unpaired = self._shares(batch)
-        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], drawn["photograph"])
+        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], generated["photograph"])
         if self.compares_features:
             terms["features"] = config.feature_weight * paired * losses.feature_matching_loss(real[1], fake[1])
         if self.encoder is not None:
-            divergence = losses.kl_to_standard_normal(drawn["style_mean"], drawn["style_log_variance"])
+            divergence = losses.kl_to_standard_normal(generated["style_mean"], generated["style_log_variance"])
             terms["kl"] = config.kl_weight * divergence
-            read_back, _ = self.encoder(drawn["photograph"])
-            terms["style"] = config.style_weight * unpaired * losses.l1_loss(drawn["style"], read_back)
+            read_back, _ = self.encoder(generated["photograph"])
+            terms["style"] = config.style_weight * unpaired * losses.l1_loss(generated["style"], read_back)
         return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
@@ -230,4 +230,4 @@ def _numbers(
     seed: int, batch: Batch, dim: int, stream: int, distribution: latents.Distribution = "normal"
 ) -> tf.Tensor:
     index = batch["index"]
-    return latents.draw(tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, dim, stream, distribution)
+    return latents.sample(tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, dim, stream, distribution)

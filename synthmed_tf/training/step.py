@@ -48,7 +48,7 @@ class TrainingStep:
 
         Args:
             batches: an iterator over distributed batches.
-            steps: scalar int32 tensor (a Python number would compile anew for each value).
+            steps: scalar int32 tensor (a Python number would compile again for each value).
 
         Returns:
             The terms of each step taken, over the whole batch: `(steps taken, terms)` float32, in the order of `names`.

@@ -1,6 +1,7 @@
 """How good a stage is now: by pairs of patients that it does not learn from, and by the figures of the alarms.
 
-The measure is less where the stage is better: for the GANs how far drawn pictures are from real ones by their patches,
+The measure is less where the stage is better: for the GANs how far generated images are from real ones by their
+    patches,
 masks also by how whole they are (`distance.patch_distance`, `distance.mask_distance`), for the segmenter 1 - F1.
 """
 
@@ -15,7 +16,7 @@ from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
 from synthmed_tf.metrics import sliced_wasserstein
 from synthmed_tf.training import alarms
-from synthmed_tf.training.sampling import draw_coverage, draw_photographs, find_vessels, fit_styles
+from synthmed_tf.training.sampling import find_vessels, fit_styles, generate_coverage, generate_photographs
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
@@ -25,8 +26,8 @@ _MASKS = 64
 _PHOTOGRAPHS = 16
 
 
-class Judge:
-    """Judges a stage again and again, always by the same pictures and latents."""
+class Validator:
+    """Validates a stage at each step that is due, always by the same images and latents."""
 
     def __init__(self, stage: Stage, config: Config, dataset: Dataset):
         self.stage, self.config, self.dataset = stage, config, dataset
@@ -42,16 +43,16 @@ class Judge:
     @_figures.register
     def _of_masks(self, stage: MaskStage) -> dict[str, float]:
         inside = (self.dataset.fov >= 128).astype(np.float32)
-        drawn = (draw_coverage(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
+        generated = (generate_coverage(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
         real = self._real_masks()
         augmented = alarms.augmented_masks(real, stage.ranges, self.config.seed)
-        figures = {alarms.DIVERSITY: alarms.diversity(real, drawn)}
+        figures = {alarms.DIVERSITY: alarms.diversity(real, generated)}
         if stage.ranges != augmentation.Ranges():
-            figures[alarms.LEAK] = alarms.augmentation_leak(real, augmented, drawn)
+            figures[alarms.LEAK] = alarms.augmentation_leak(real, augmented, generated)
         if self.dataset.validation is not None:
             unseen = (self.dataset.validation[..., COVERAGE] >= 128) & (inside > 0)
             figures[VALIDATION] = sliced_wasserstein.mask_distance(
-                _two_valued(unseen), _two_valued(self._vessels(drawn))
+                _two_valued(unseen), _two_valued(self._vessels(generated))
             )
         return figures
 
@@ -68,9 +69,9 @@ class Judge:
             return {}
         pairs = self.dataset.validation[:_PHOTOGRAPHS]
         prior = fit_styles(stage, self.config, self.dataset.pairs)
-        drawn = [draw_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
+        generated = [generate_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
         fov = pairs[..., FOV] >= 128
-        return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(drawn))}
+        return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(generated))}
 
     @_figures.register
     def _of_segmenter(self, stage: SegmenterStage) -> dict[str, float]:

@@ -195,18 +195,18 @@ def test_the_whole_path(tmp_path, monkeypatch):
     assert other.exit_code == 2
     assert "run was begun with stage1.r1_gamma = " in other.output and "and now it is 3.5" in other.output
 
-    said = _done("export", "--run=run", "--out=model", "--licence=CC0")
+    said = _done("export", "--run=run", "--out=model", "--license=CC0")
     assert "savedmodel: 0.0e+00 of the mask pixels and at most " in said
     assert "onnx: " in said and said.endswith("the artifact is in model\n")
 
     said = _done("generate", "--model=model", "-n", 5, "--seed=2", "--from-index=3", "--out=set")
-    assert said.startswith("5 pairs in set (5 drawn now)")
-    assert "(0 drawn now)" in _done("generate", "--model=model", "-n", 5, "--seed=2", "--from-index=3", "--out=set")
+    assert said.startswith("5 pairs in set (5 generated now)")
+    assert "(0 generated now)" in _done("generate", "--model=model", "-n", 5, "--seed=2", "--from-index=3", "--out=set")
     opened = artifact.open_artifact("model", "onnx")
     masks, _ = opened.pixels(np.full(5, 2), np.arange(3, 8))
     for index, mask in zip(range(3, 8), masks, strict=True):
         np.testing.assert_array_equal(images.read_image(f"set/masks/{index:08d}.png")[..., :1], mask)
-    assert opened.card["config"]["stage1"]["steps"] == 2 and opened.card["licence"] == "CC0"
+    assert opened.card["config"]["stage1"]["steps"] == 2 and opened.card["license"] == "CC0"
     assert opened.card["data"]["stage1"]["source"] == "phantom"
 
 
@@ -222,7 +222,7 @@ def test_a_terminated_export_leaves_nothing_behind(tiny_run, tmp_path):
     assert os.listdir(tmp_path) == []
 
 
-def test_drawn_phantoms_can_be_checked(tmp_path):
+def test_generated_phantoms_can_be_checked(tmp_path):
     said = _done("data", "phantom", "--out", tmp_path, "-n", 3, "--size", 128)
     assert said == f"3 pairs of 128x128 pixels in {tmp_path}\n"
     said = _done("data", "check", tmp_path)

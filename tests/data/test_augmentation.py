@@ -8,40 +8,40 @@ from synthmed_tf.data import augmentation
 HALF = np.full((1, 6), 0.5, np.float32)
 
 
-def _one(images, ranges, **draws):
+def _one(images, ranges, **generates):
     names = ("flip_horizontal", "flip_vertical", "rotation", "zoom", "shift_x", "shift_y")
     unit = HALF.copy()
-    for name, value in draws.items():
+    for name, value in generates.items():
         unit[0, names.index(name)] = value
     return augmentation.apply(
         tf.constant(images, tf.float32), augmentation.transforms(tf.constant(unit), ranges)
     ).numpy()
 
 
-def _picture(size=8, channels=2):
+def _image(size=8, channels=2):
     return np.random.default_rng(0).random((1, size, size, channels)).astype(np.float32)
 
 
 def test_no_range_is_the_identity():
-    x = _picture()
+    x = _image()
     np.testing.assert_allclose(_one(x, augmentation.Ranges()), x, atol=1e-5)
 
 
 def test_flips_are_exact():
-    x = _picture()
+    x = _image()
     ranges = augmentation.Ranges(flip_horizontal=True, flip_vertical=True)
     np.testing.assert_allclose(_one(x, ranges, flip_horizontal=0.2, flip_vertical=0.7), x[:, :, ::-1], atol=1e-5)
     np.testing.assert_allclose(_one(x, ranges, flip_horizontal=0.7, flip_vertical=0.2), x[:, ::-1], atol=1e-5)
 
 
 def test_a_quarter_turn_is_exact():
-    x = _picture()
+    x = _image()
     turned = _one(x, augmentation.Ranges(rotation=90.0), rotation=1.0)
     np.testing.assert_allclose(turned, np.rot90(x, k=1, axes=(1, 2)), atol=1e-5)
 
 
 def test_a_shift_by_whole_pixels_is_exact_and_fills_the_border():
-    x = _picture()
+    x = _image()
     unit = HALF + np.array([[0, 0, 0, 0, 0.25, 0]], np.float32)
     shifted = augmentation.apply(x, augmentation.transforms(unit, augmentation.Ranges(shift=0.5)), outside=-1.0)
     np.testing.assert_allclose(shifted[:, :, :6], x[:, :, 2:], atol=1e-5)
@@ -55,7 +55,7 @@ def test_zoom_in_magnifies_about_the_centre():
 
 
 def test_each_example_has_its_own_transform():
-    x = np.repeat(_picture(), 2, axis=0)
+    x = np.repeat(_image(), 2, axis=0)
     unit = np.repeat(HALF, 2, axis=0)
     unit[1, 0] = 0.1
     flipped = augmentation.apply(
@@ -90,7 +90,7 @@ def test_upright_transforms_and_their_gradient_are_the_same_by_products():
     assert float(tf.reduce_max(tf.abs(found[0][0] - masks))) > 1
 
 
-def test_draws_stay_within_their_ranges():
+def test_generates_stay_within_their_ranges():
     unit = tf.random.uniform((2000, 6))
     matrices = augmentation.transforms(unit, augmentation.Ranges(True, True, 20.0, 0.15, 0.1, 0.03)).numpy()
     scale = np.sqrt(np.abs(np.linalg.det(matrices[:, :, :2])))

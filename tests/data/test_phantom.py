@@ -5,17 +5,24 @@ import pytest
 from PIL import Image
 from scipy.ndimage import gaussian_filter, label
 
-from synthmed_tf.data.phantom import draw_eye, draw_phantom, draw_phantoms, rasterise, resolved, write_phantoms
+from synthmed_tf.data.phantom import (
+    generate_eye,
+    generate_phantom,
+    generate_phantoms,
+    rasterise,
+    resolved,
+    write_phantoms,
+)
 from synthmed_tf.data.phantom_tree import Vessel, murray_angles
 from synthmed_tf.data.sample import Crop
 from synthmed_tf.errors import SynthMedError
 
-TREES = [draw_eye(11, index)[1] for index in range(6)]
+TREES = [generate_eye(11, index)[1] for index in range(6)]
 
 
 @pytest.fixture(scope="module")
 def phantoms():
-    return draw_phantoms(256, 20, 5)
+    return generate_phantoms(256, 20, 5)
 
 
 def branchings(vessels):
@@ -37,7 +44,7 @@ def contrast(photograph, where, excluded, fov):
 
 
 def test_sample_has_the_promised_arrays():
-    sample = draw_phantom(64, 3, 12)
+    sample = generate_phantom(64, 3, 12)
     assert (sample.name, sample.patient, sample.crop) == ("phantom_00012", "0012", Crop(0, 0, 64, 64, 64))
     assert [(a.shape, a.dtype) for a in (sample.photograph, sample.mask, sample.fov)] == [
         ((64, 64, 3), np.uint8),
@@ -49,11 +56,11 @@ def test_sample_has_the_promised_arrays():
 
 def test_field_is_the_disc_that_fills_the_square():
     row, column = np.mgrid[:48, :48] - 23.5
-    np.testing.assert_array_equal(draw_phantom(48, 0, 0).fov[..., 0] > 0, np.hypot(row, column) <= 24)
+    np.testing.assert_array_equal(generate_phantom(48, 0, 0).fov[..., 0] > 0, np.hypot(row, column) <= 24)
 
 
 def test_same_arguments_give_the_same_bytes_in_any_number_of_threads():
-    alone, together = draw_phantoms(64, 4, 2), draw_phantoms(64, 4, 2, workers=3)
+    alone, together = generate_phantoms(64, 4, 2), generate_phantoms(64, 4, 2, workers=3)
     for a, b in zip(alone, together, strict=True):
         assert a.name == b.name
         assert a.photograph.tobytes() == b.photograph.tobytes()
@@ -62,19 +69,19 @@ def test_same_arguments_give_the_same_bytes_in_any_number_of_threads():
 
 @pytest.mark.parametrize("seed, index", [(0, 1), (1, 0)])
 def test_another_index_or_seed_gives_another_eye(seed, index):
-    first, other = draw_phantom(64, 0, 0), draw_phantom(64, seed, index)
+    first, other = generate_phantom(64, 0, 0), generate_phantom(64, seed, index)
     overlap = (vessel_pixels(first) & vessel_pixels(other)).sum() / vessel_pixels(first).sum()
     assert overlap < 0.5
 
 
 def test_left_and_right_eyes_both_occur():
-    discs = [draw_eye(0, index)[0].disc[0] for index in range(20)]
+    discs = [generate_eye(0, index)[0].disc[0] for index in range(20)]
     assert 3 <= sum(x < 0.5 for x in discs) <= 17
 
 
 @pytest.mark.parametrize("size, highest", [(64, 0.125), (256, 0.11)])
 def test_share_of_vessels_in_the_field(size, highest, phantoms):
-    samples = phantoms if size == 256 else draw_phantoms(size, 20, 5)
+    samples = phantoms if size == 256 else generate_phantoms(size, 20, 5)
     shares = [vessel_pixels(s).sum() / (s.fov > 0).sum() for s in samples]
     assert min(shares) > 0.07
     assert max(shares) < highest
@@ -95,14 +102,14 @@ def test_angles_of_equal_children_are_murrays():
     assert minor == major
 
 
-def test_drawn_angles_follow_murrays_optimum():
+def test_generated_angles_follow_murrays_optimum():
     differences = []
     for vessels in TREES:
         for parent, (one, other) in branchings(vessels):
             if parent.parent >= 0:
                 bearings = [math.atan2(*(v.points[1] - v.points[0])[::-1]) for v in (one, other)]
-                drawn = abs((bearings[0] - bearings[1] + math.pi) % (2 * math.pi) - math.pi)
-                differences.append(drawn - sum(murray_angles(parent.radii[-1], one.radii[0], other.radii[0])))
+                generated = abs((bearings[0] - bearings[1] + math.pi) % (2 * math.pi) - math.pi)
+                differences.append(generated - sum(murray_angles(parent.radii[-1], one.radii[0], other.radii[0])))
     assert abs(np.median(differences)) < 0.05
     assert np.abs(differences).max() < 0.5
 
@@ -121,7 +128,7 @@ def test_each_vessel_begins_where_its_parent_ends(vessels):
 
 def test_roots_lie_on_the_disc_and_vessels_avoid_the_fovea():
     for index in range(6):
-        eye, vessels = draw_eye(11, index)
+        eye, vessels = generate_eye(11, index)
         for vessel in vessels:
             away = np.linalg.norm(vessel.points - eye.fovea, axis=1)
             assert away.min() > eye.fovea_radius - 0.006
@@ -141,7 +148,7 @@ def test_mask_is_one_connected_tree_through_the_disc(phantoms):
         sizes = np.bincount(parts.ravel())
         sizes[0] = 0
         assert sizes.max() > 0.9 * sizes.sum()
-        eye = draw_eye(5, index)[0]
+        eye = generate_eye(5, index)[0]
         row, column = np.mgrid[:256, :256] / 256
         on_disc = np.hypot(column - eye.disc[0], row - eye.disc[1]) < eye.disc_radius
         assert (parts[on_disc] == sizes.argmax()).any()
@@ -149,7 +156,7 @@ def test_mask_is_one_connected_tree_through_the_disc(phantoms):
 
 @pytest.mark.parametrize("size", [32, 65, 256])
 def test_outside_the_field_all_is_zero(size):
-    sample = draw_phantom(size, 1, 1)
+    sample = generate_phantom(size, 1, 1)
     outside = sample.fov[..., 0] == 0
     assert not sample.photograph[outside].any()
     assert not sample.mask[outside].any()
@@ -159,13 +166,13 @@ def test_outside_the_field_all_is_zero(size):
 def test_geometry_agrees_across_sizes(phantoms):
     for index in range(8):
         large = phantoms[index].mask.reshape(128, 2, 128, 2).mean((1, 3))
-        small = draw_phantom(128, 5, index).mask[..., 0]
+        small = generate_phantom(128, 5, index).mask[..., 0]
         assert np.corrcoef(large.ravel(), small.ravel())[0, 1] > 0.88
-    huge = draw_phantom(512, 5, 0).mask.reshape(256, 2, 256, 2).mean((1, 3))
+    huge = generate_phantom(512, 5, 0).mask.reshape(256, 2, 256, 2).mean((1, 3))
     assert np.corrcoef(huge.ravel(), phantoms[0].mask.ravel())[0, 1] > 0.98
 
 
-def test_small_pictures_hold_the_widest_vessels_with_their_parents():
+def test_small_images_hold_the_widest_vessels_with_their_parents():
     for vessels in TREES:
         few = resolved(vessels, 64)
         kept = {id(v) for v in few}
@@ -175,7 +182,7 @@ def test_small_pictures_hold_the_widest_vessels_with_their_parents():
 
 
 def test_mask_is_the_coverage_of_the_painted_geometry():
-    sample, vessels = draw_phantom(256, 11, 0), TREES[0]
+    sample, vessels = generate_phantom(256, 11, 0), TREES[0]
     expected = np.clip(rasterise(vessels, 256)[0] + 0.5, 0, 1) * (sample.fov[..., 0] > 0)
     np.testing.assert_array_equal(sample.mask[..., 0], np.rint(expected * 255))
 
@@ -203,7 +210,7 @@ def test_vessels_are_darker_than_what_lies_about_them(phantoms):
 
 def test_arteries_are_brighter_than_veins(phantoms):
     for index in range(8):
-        sample, vessels = phantoms[index], draw_eye(5, index)[1]
+        sample, vessels = phantoms[index], generate_eye(5, index)[1]
         inside = {kind: rasterise([v for v in vessels if v.kind == kind], 256)[0] >= 0.5 for kind in ("artery", "vein")}
         fov, every = sample.fov[..., 0] > 0, vessel_pixels(sample)
         artery = contrast(sample.photograph, inside["artery"] & ~inside["vein"] & fov, every, fov)
@@ -214,21 +221,21 @@ def test_arteries_are_brighter_than_veins(phantoms):
 @pytest.mark.parametrize("size", [31, 1025, 64.0, "64", True])
 def test_bad_size_is_a_sentence(size):
     with pytest.raises(SynthMedError, match=r"size must be a whole number from 32 to 1024\. Received: size="):
-        draw_phantom(size, 0, 0)
+        generate_phantom(size, 0, 0)
 
 
 @pytest.mark.parametrize("seed, index, name", [(-1, 0, "seed"), (0, -1, "index")])
 def test_negative_seed_or_index_is_a_sentence(seed, index, name):
     with pytest.raises(SynthMedError, match=f"{name} must be a whole number of 0 or more. Received: {name}=-1."):
-        draw_phantom(64, seed, index)
+        generate_phantom(64, seed, index)
 
 
-def test_written_folder_holds_the_drawn_pixels(tmp_path):
+def test_written_folder_holds_the_generated_pixels(tmp_path):
     write_phantoms(tmp_path / "set", 64, 3, 9)
     assert sorted(p.relative_to(tmp_path / "set").as_posix() for p in tmp_path.rglob("*.png")) == [
         f"{part}/phantom_0000{index}.png" for part in ("fov", "images", "masks") for index in range(3)
     ]
-    sample = draw_phantom(64, 9, 2)
+    sample = generate_phantom(64, 9, 2)
     read = {
         part: np.asarray(Image.open(tmp_path / "set" / part / "phantom_00002.png"))
         for part in ("images", "masks", "fov")

@@ -27,7 +27,7 @@ def disc(height, width, row, column, radius):
 
 
 def one_pixel_line(side, angle, offset):
-    """A line through the whole picture, one pixel a row or column, `offset` pixels from the centre."""
+    """A line through the whole image, one pixel a row or column, `offset` pixels from the centre."""
     along = np.arange(side) - (side - 1) / 2
     cosine, sine = np.cos(angle), np.sin(angle)
     line = np.zeros((side, side), bool)

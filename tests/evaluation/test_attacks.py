@@ -79,7 +79,7 @@ def test_the_training_set_itself_is_far_too_near():
     assert near["mask"].shown and near["mask"].closeness.p == 0.001
 
 
-def test_of_each_unseen_patient_one_picture_counts_for_the_copying_test():
+def test_of_each_unseen_patient_one_image_counts_for_the_copying_test():
     member = np.array([True, True, False, False, False])
     patients = np.array(["a", "b", "c", "c", "d"])
     among = np.array([[5.0, 6.0], [0.1, 0.1], [7.0, 8.0]])

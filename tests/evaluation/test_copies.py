@@ -154,7 +154,7 @@ def test_masks_of_other_shapes_are_refused(real):
 
 def test_the_coarse_likeness_is_the_highest_correlation_over_the_places(real):
     found, _ = copy_candidates.likeness(real[:2], copy_candidates.posed(real[2:4], [Transform()]))
-    one, other = (picture.reshape(32, 4, 32, 4).mean((1, 3)) for picture in copy_candidates.reduced(real[[0, 3]]))
+    one, other = (image.reshape(32, 4, 32, 4).mean((1, 3)) for image in copy_candidates.reduced(real[[0, 3]]))
     expected = np.full(9, -1.0)
     for down, right in np.ndindex(17, 17):
         moved = np.pad(other, 8)[down : down + 32, right : right + 32]
@@ -206,18 +206,18 @@ def test_a_limit_needs_scores():
 
 
 def test_a_transform_turns_clockwise_and_flips():
-    picture = np.random.default_rng(0).random((9, 9))
-    np.testing.assert_allclose(Transform(rotation=90).warp(picture), np.rot90(picture, -1), atol=1e-9)
-    np.testing.assert_allclose(Transform((True, False)).warp(picture), picture[:, ::-1], atol=1e-9)
-    np.testing.assert_allclose(Transform((False, True)).warp(picture), picture[::-1], atol=1e-9)
+    image = np.random.default_rng(0).random((9, 9))
+    np.testing.assert_allclose(Transform(rotation=90).warp(image), np.rot90(image, -1), atol=1e-9)
+    np.testing.assert_allclose(Transform((True, False)).warp(image), image[:, ::-1], atol=1e-9)
+    np.testing.assert_allclose(Transform((False, True)).warp(image), image[::-1], atol=1e-9)
 
 
-def test_points_go_where_the_picture_goes():
+def test_points_go_where_the_image_goes():
     transform = Transform((True, False), 20, 1.2, 0.1, -0.05)
-    picture = np.zeros((200, 200))
-    picture[60:63, 110:113] = 1
-    rows, columns = np.indices(picture.shape)
-    warped = transform.warp(picture)
+    image = np.zeros((200, 200))
+    image[60:63, 110:113] = 1
+    rows, columns = np.indices(image.shape)
+    warped = transform.warp(image)
     centre = np.array([np.sum(warped * columns), np.sum(warped * rows)]) / warped.sum()
     expected = transform.forward(np.array([[(2 * 111 + 1) / 200 - 1, (2 * 61 + 1) / 200 - 1]]))
     np.testing.assert_allclose((2 * centre + 1) / 200 - 1, expected[0], atol=1e-3)
@@ -302,7 +302,7 @@ def test_a_copied_tile_is_found_among_others(photographs):
     match = photograph_likeness(flattened(mixed, field), flattened(one, field), Transform())
     assert match.tiles[1, 1] > 0.9
     assert np.nanmax(np.delete(match.tiles.ravel(), 4)) < 0.5
-    drawn, real = (detail(picture[..., 1].astype(np.float32), field)[field] for picture in (mixed, one))
+    drawn, real = (detail(image[..., 1].astype(np.float32), field)[field] for image in (mixed, one))
     assert match.whole == pytest.approx(np.corrcoef(drawn, real)[0, 1], abs=1e-5)
 
 

@@ -1,4 +1,4 @@
-"""Ratios of variety, repeated pictures and unusual rows against values worked out by hand and planted effects."""
+"""Ratios of variety, repeated images and unusual rows against values worked out by hand and planted effects."""
 
 import math
 
@@ -72,30 +72,30 @@ def test_couples_are_counted_within_a_quarter_of_the_nearest_patients():
     synthetic = np.array([[0.0], [0.9], [1.8], [30.0], [40.0]])
     found = repeats.find_repeats(real, synthetic, "aabc")
     assert found.radius == pytest.approx(0.975)
-    assert (found.couples, found.repeated, found.pictures) == (2, 0.6, 5.0)
+    assert (found.couples, found.repeated, found.images) == (2, 0.6, 5.0)
 
 
-def test_the_number_of_pictures_that_were_drawn_evenly(rng):
-    real, pictures = rng.normal(size=(12, 10)), rng.normal(size=(150, 10))
+def test_the_number_of_images_that_were_drawn_evenly(rng):
+    real, images = rng.normal(size=(12, 10)), rng.normal(size=(150, 10))
     covered = []
     for _ in range(40):
-        found = repeats.find_repeats(real, pictures[rng.integers(0, 150, 200)], range(12))
+        found = repeats.find_repeats(real, images[rng.integers(0, 150, 200)], range(12))
         covered.append(found.low <= 150 <= found.high)
     assert np.mean(covered) >= 0.85
-    assert found.pictures == pytest.approx(150, rel=0.3)
+    assert found.images == pytest.approx(150, rel=0.3)
 
 
-def test_a_single_picture_that_comes_up_often_counts(rng):
+def test_a_single_image_that_comes_up_often_counts(rng):
     rows = rng.normal(size=(200, 10))
     rows[:20] = rows[0]
     found = repeats.find_repeats(rng.normal(size=(12, 10)), rows, range(12))
     assert (found.couples, found.repeated) == (190, 0.1)
-    assert found.pictures == pytest.approx(199 * 100 / 190)
+    assert found.images == pytest.approx(199 * 100 / 190)
 
 
-def test_without_couples_only_the_least_number_of_pictures_is_known(rng):
+def test_without_couples_only_the_least_number_of_images_is_known(rng):
     found = repeats.find_repeats(rng.normal(size=(12, 10)), rng.normal(size=(200, 10)), range(12))
-    assert (found.couples, found.pictures, found.high) == (0, math.inf, math.inf)
+    assert (found.couples, found.images, found.high) == (0, math.inf, math.inf)
     # a Poisson count of 0 has the upper bound -log(0.025)
     assert found.low == pytest.approx(199 * 100 / -math.log(0.025), rel=1e-9)
 

@@ -106,13 +106,13 @@ def test_broken_vessels_fail_by_their_components(eyes, tmp_path):
     assert "components (separate pieces)" in verdict.sentence
 
 
-def test_ten_pictures_fifty_times_fail_by_their_number(eyes):
+def test_ten_images_fifty_times_fail_by_their_number(eyes):
     verdict = eyes.diversity(REAL, np.repeat(OTHERS[:10], 50))
     assert verdict.state is State.FAIL
     assert "100% of the 500" in verdict.sentence and "drawn from 10 different ones (10 to 10)" in verdict.sentence
 
 
-def test_ten_pictures_fifty_times_fail_against_eight_patients(eyes):
+def test_ten_images_fifty_times_fail_against_eight_patients(eyes):
     assert eyes.diversity(REAL[:8], np.repeat(OTHERS[:10], 50)).state is State.FAIL
 
 

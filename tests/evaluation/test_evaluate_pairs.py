@@ -44,7 +44,7 @@ def _block(count=3, size=4):
     return Block(photographs, rng.random((count, size, size)) < 0.5, fields)
 
 
-def test_a_set_on_the_disk_has_the_pictures_of_its_files(drawn):
+def test_a_set_on_the_disk_has_the_images_of_its_files(drawn):
     pairs = SetPairs(drawn)
     assert (len(pairs), pairs.size, pairs.names[0]) == (9, 32, "00000003")
     block = pairs.read([8, 0])
@@ -70,7 +70,7 @@ def test_a_set_without_a_manifest_is_refused(folder):
     assert "manifest.jsonl" in _refusal(folder) and "No such file" in _refusal(folder)
 
 
-def test_a_set_of_one_picture_is_refused(folder):
+def test_a_set_of_one_image_is_refused(folder):
     first = (folder / "manifest.jsonl").read_text().splitlines()[0]
     (folder / "manifest.jsonl").write_text(first + "\n")
     assert "1 pair" in _refusal(folder)
@@ -80,13 +80,13 @@ def test_a_folder_that_is_no_set_is_refused(tmp_path):
     assert "not a synthetic set" in _refusal(tmp_path)
 
 
-def test_a_set_of_another_format_is_refused_with_the_cure(folder):
+def test_a_set_of_another_format_is_refused_with_the_remedy(folder):
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(card | {"plan": {"format": "tfrecord"}}))
     assert _refusal(folder).endswith("is a set of tfrecord, and plain pairs are judged; draw it with --format png.")
 
 
-def test_a_picture_of_another_size_is_named(folder):
+def test_a_image_of_another_size_is_named(folder):
     images.write_png(folder / "masks" / "00000005.png", np.zeros((16, 16), np.uint8))
     pairs = SetPairs(folder)
     with pytest.raises(SynthMedError, match=r"00000005.png has 16x16 pixels, not 32x32"):

@@ -133,9 +133,9 @@ def test_a_shuffled_mask_is_that_of_another_patient():
     assert all(pairs.patients[i] != pairs.patients[j] for i, j in enumerate(whose))
 
 
-def test_masks_cannot_be_shuffled_where_one_patient_has_most_pictures(eyes, tmp_path):
+def test_masks_cannot_be_shuffled_where_one_patient_has_most_images(eyes, tmp_path):
     case = Case(**eyes | {"train": _eyes(0, 5, 32, each=3)}, cache=Cache(tmp_path))
-    assert "phantom_00000 has 3 of 5 pictures" in training_arms.arms_of(case)[1][SHUFFLED]
+    assert "phantom_00000 has 3 of 5 images" in training_arms.arms_of(case)[1][SHUFFLED]
 
 
 def test_redrawn_pairs_are_stage_two_on_real_masks(tiny_artifact, eyes, tmp_path):

@@ -99,7 +99,7 @@ def test_photographs_alone_are_refused(drawn, eyes, tmp_path):
     assert "photographs alone" in _refusal(_job(drawn, eyes, tmp_path, real=tmp_path / "alone"))
 
 
-def test_a_set_without_a_manifest_and_one_of_one_picture_are_refused(drawn, eyes, tmp_path):
+def test_a_set_without_a_manifest_and_one_of_one_image_are_refused(drawn, eyes, tmp_path):
     broken = shutil.copytree(drawn, tmp_path / "set")
     first = (broken / "manifest.jsonl").read_text().splitlines()[0]
     (broken / "manifest.jsonl").write_text(first + "\n")
@@ -108,7 +108,7 @@ def test_a_set_without_a_manifest_and_one_of_one_picture_are_refused(drawn, eyes
     assert "manifest.jsonl" in _refusal(_job(broken, eyes, tmp_path))
 
 
-def test_a_picture_of_another_size_or_a_damaged_one_is_named(drawn, eyes, tmp_path):
+def test_a_image_of_another_size_or_a_damaged_one_is_named(drawn, eyes, tmp_path):
     broken = shutil.copytree(drawn, tmp_path / "set")
     images.write_png(broken / "masks" / "00000007.png", np.zeros((64, 64), np.uint8))
     assert "00000007.png has 64x64 pixels, not 32x32" in _refusal(_job(broken, eyes, tmp_path))

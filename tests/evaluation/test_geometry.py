@@ -332,11 +332,11 @@ def test_figures_do_not_depend_on_the_direction(degrees):
 
 
 @pytest.mark.parametrize("side", [400, 777, 1024])
-def test_figures_do_not_depend_on_the_size_of_the_picture(side):
+def test_figures_do_not_depend_on_the_size_of_the_image(side):
     _assert_near(geometry.measure(*_tree(side)), geometry.measure(*_tree(512)))
 
 
-def test_thin_vessels_do_not_break_where_the_picture_shrinks():
+def test_thin_vessels_do_not_break_where_the_image_shrinks():
     line = _near([(100, 60), (900, 1000)], 2, 1100)
     found = geometry.measure(line, np.ones_like(line), 200)
     assert found.components == found.largest_share == 1

@@ -1,4 +1,4 @@
-"""Distances between sets against values by hand, and that copies are told from honest pictures."""
+"""Distances between sets against values by hand, and that copies are told from honest images."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_the_comparison_of_equal_sets_is_that_of_the_whole_sets():
 
 
 def _data(rng, copied):
-    """20 patients in train and 8 in holdout with two pictures each, and 200 synthetic ones."""
+    """20 patients in train and 8 in holdout with two images each, and 200 synthetic ones."""
     centres = np.repeat(rng.normal(size=(28, 6)), 2, axis=0) + 0.3 * rng.normal(size=(56, 6))
     patients = np.repeat(np.arange(28), 2)
     honest = rng.normal(size=(200, 6)) * np.sqrt(1.09)
@@ -53,13 +53,13 @@ def _data(rng, copied):
     return nearest_neighbours.vector_distances(synthetic, centres), patients < 20, patients
 
 
-def test_at_equal_sizes_honest_pictures_have_a_share_of_one_half_and_copies_stand_out():
+def test_at_equal_sizes_honest_images_have_a_share_of_one_half_and_copies_stand_out():
     rng = np.random.default_rng(1)
     honest = [nearest_neighbours.compare(*_data(rng, copied=False), rng, draws=5, permutations=40) for _ in range(20)]
     assert np.mean([one.share for one in honest]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([one.p for one in honest]) == pytest.approx(0.5, abs=0.2)
     copies = nearest_neighbours.compare(*_data(rng, copied=True), rng, permutations=199)
-    # 8 of 20 patients are drawn: 16 of 40 pictures' copies have theirs there; the others choose by chance
+    # 8 of 20 patients are drawn: 16 of 40 images' copies have theirs there; the others choose by chance
     assert copies.p == 1 / 200 and copies.share > copies.null_high
     assert copies.share == pytest.approx(0.4 + 0.6 / 2, abs=0.1)
 
@@ -71,36 +71,36 @@ def test_subsamples_are_of_whole_patients():
     found = nearest_neighbours.compare(
         distances, in_train, patients, np.random.default_rng(0), draws=600, permutations=1
     )
-    # patient 0 comes in one draw of three, always with both pictures; else all is equal
+    # patient 0 comes in one draw of three, always with both images; else all is equal
     assert found.share == pytest.approx(1 / 3 + 2 / 3 / 2, abs=0.03)
     assert found.nndr_train == pytest.approx(0.4 / 3 + 2 / 3, abs=0.04)
 
 
 def test_z_by_hand():
-    # one of six pairs has the synthetic picture further: 3 > 2
+    # one of six pairs has the synthetic image further: 3 > 2
     found = nearest_neighbours.copying_z(np.array([1.0, 3]), np.array([2.0, 4, 5]))
     assert found == pytest.approx((1 - 3 + 0.5) / np.sqrt(3))
     tied = nearest_neighbours.copying_z(np.array([2.0]), np.array([2.0]))
     assert tied == pytest.approx((0.5 - 0.5 + 0.5) / np.sqrt(3 / 12))
 
 
-def test_copies_have_z_far_below_zero_and_honest_pictures_about_zero():
+def test_copies_have_z_far_below_zero_and_honest_images_about_zero():
     rng = np.random.default_rng(0)
     train = rng.normal(size=(60, 4))
 
-    def to_train(pictures):
-        return nearest_neighbours.closest(nearest_neighbours.vector_distances(pictures, train))
+    def to_train(images):
+        return nearest_neighbours.closest(nearest_neighbours.vector_distances(images, train))
 
     honest = [nearest_neighbours.copying_z(*map(to_train, rng.normal(size=(2, 50, 4)))) for _ in range(300)]
     assert np.mean(honest) == pytest.approx(0, abs=0.15) and np.std(honest) == pytest.approx(1, abs=0.12)
     copies = train[rng.integers(0, 60, 50)] + 0.05 * rng.normal(size=(50, 4))
-    # every copy is nearer than every other picture: U = 0
+    # every copy is nearer than every other image: U = 0
     far = to_train(rng.normal(size=(50, 4)) + 9)
     assert nearest_neighbours.copying_z(to_train(copies), far) == pytest.approx((0.5 - 1250) / np.sqrt(2500 * 101 / 12))
     assert nearest_neighbours.copying_z(to_train(copies), to_train(rng.normal(size=(50, 4)))) < -6
 
 
-def test_cells_are_weighted_by_their_holdout_pictures_and_small_ones_left_out():
+def test_cells_are_weighted_by_their_holdout_images_and_small_ones_left_out():
     rng = np.random.default_rng(0)
     synthetic, holdout = rng.random(100), rng.random(150)
     ours, theirs = np.repeat([0, 1, 2], [60, 30, 10]), np.repeat([0, 1, 2], [40, 80, 30])

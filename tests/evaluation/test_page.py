@@ -11,7 +11,7 @@ import pytest
 from helpers.reports import made_case, made_outcomes
 
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import page, pictures, report
+from synthmed_tf.evaluation import page, page_images, report
 from synthmed_tf.evaluation.context import Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs
 from synthmed_tf.evaluation.transforms import Transform
@@ -19,7 +19,7 @@ from synthmed_tf.evaluation.verdict import QUESTIONS
 from synthmed_tf.evaluation.views import parts
 
 VOID = {"meta", "img", "br", "link", "input", "use", "path", "rect"}
-PICTURE = "data:image/png;base64,"
+IMAGE = "data:image/png;base64,"
 
 
 class Parsed(HTMLParser):
@@ -70,8 +70,8 @@ def outcomes(case):
     return made_outcomes(case)
 
 
-def rendered(case, outcomes, real_pictures: bool = True) -> str:
-    return page.render(report.make(case, outcomes, real_pictures), outcomes, case)
+def rendered(case, outcomes, real_images: bool = True) -> str:
+    return page.render(report.make(case, outcomes, real_images), outcomes, case)
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_the_page_stands_alone(whole, read):
     for _, attributes in read.tags:
         for name, value in attributes.items():
             if name in ("src", "srcset", "poster", "data"):
-                assert value.startswith(PICTURE)
+                assert value.startswith(IMAGE)
             if name in ("href", "xlink:href"):
                 assert value.startswith("#")
             assert not name.startswith("on")
@@ -188,50 +188,50 @@ def test_the_nearest_pair_is_drawn_as_it_was_found(case, whole, outcomes):
     near = outcomes["privacy"].arrays["nearest"][0]
     block = case.train.read([1])
     moved = Transform((True, False), 5.0, 1.02, 0.01, 0.0).warp(block.masks[0])
-    mask, _ = pictures.aligned(case, near)
+    mask, _ = page_images.aligned(case, near)
     np.testing.assert_array_equal(mask, moved)
-    both = pictures.overlay(case.synthetic.read([5]).masks[0], moved)
-    assert pictures.data_uri(moved) in whole and pictures.data_uri(both) in whole
+    both = page_images.overlay(case.synthetic.read([5]).masks[0], moved)
+    assert page_images.data_uri(moved) in whole and page_images.data_uri(both) in whole
 
 
-def real_pictures(case, outcomes) -> set[str]:
-    """Every real picture that a page could show, as it would be in it."""
+def real_images(case, outcomes) -> set[str]:
+    """Every real image that a page could show, as it would be in it."""
     found = set()
     for pairs in (case.train, case.holdout):
         block = pairs.all()
-        found |= {pictures.data_uri(picture) for picture in (*block.photographs, *block.masks)}
+        found |= {page_images.data_uri(image) for image in (*block.photographs, *block.masks)}
     for near in outcomes["privacy"].arrays["nearest"]:
-        mask, photograph = pictures.aligned(case, near)
+        mask, photograph = page_images.aligned(case, near)
         synthetic = case.synthetic.read([near["row"]]).masks[0]
-        found |= {pictures.data_uri(picture) for picture in (mask, photograph, pictures.overlay(synthetic, mask))}
+        found |= {page_images.data_uri(image) for image in (mask, photograph, page_images.overlay(synthetic, mask))}
     return found
 
 
-def test_no_real_picture_is_left_where_none_may_be(case, outcomes, whole):
-    without = rendered(case, outcomes, real_pictures=False)
-    real = real_pictures(case, outcomes)
+def test_no_real_image_is_left_where_none_may_be(case, outcomes, whole):
+    without = rendered(case, outcomes, real_images=False)
+    real = real_images(case, outcomes)
     shown = {attributes["src"] for attributes in Parsed(whole).all("img")}
     left = {attributes["src"] for attributes in Parsed(without).all("img")}
     assert len(real & shown) == 1 + 1 + 10
     assert not real & left
     block = case.synthetic.all()
-    drawn = {pictures.data_uri(picture) for picture in (*block.photographs, *block.masks)}
+    drawn = {page_images.data_uri(image) for image in (*block.photographs, *block.masks)}
     assert left and left <= drawn
     assert "Real photographs and masks are left out of this page" in Parsed(without).text
 
 
-def test_a_copy_is_a_real_picture_too(case, outcomes):
-    without = rendered(case, outcomes, real_pictures=False)
+def test_a_copy_is_a_real_image_too(case, outcomes):
+    without = rendered(case, outcomes, real_images=False)
     copy = case.synthetic.read([5])
-    assert pictures.data_uri(copy.photographs[0]) not in without
-    assert pictures.data_uri(copy.masks[0]) not in without
+    assert page_images.data_uri(copy.photographs[0]) not in without
+    assert page_images.data_uri(copy.masks[0]) not in without
     assert "the pair is left out: it copies a real one" in Parsed(without).text
 
 
-def test_what_was_not_searched_for_copies_is_left_out_with_the_real_pictures(case, outcomes):
+def test_what_was_not_searched_for_copies_is_left_out_with_the_real_images(case, outcomes):
     some = {name: outcomes[name] for name in ("compared", "fidelity")}
-    assert PICTURE in rendered(case, some)
-    assert PICTURE not in rendered(case, some, real_pictures=False)
+    assert IMAGE in rendered(case, some)
+    assert IMAGE not in rendered(case, some, real_images=False)
 
 
 def test_a_quick_look_says_so(case, outcomes, read):
@@ -265,11 +265,11 @@ def test_names_of_files_are_text(case, outcomes):
     assert f"photograph of pair {bad}5" in {attributes["alt"] for attributes in found.all("img")}
 
 
-def test_large_pictures_are_made_smaller_and_small_ones_kept():
+def test_large_images_are_made_smaller_and_small_ones_kept():
     small, large = np.zeros((64, 64, 3), np.uint8), np.zeros((512, 512, 3), np.uint8)
     sizes = []
-    for picture in (small, large):
-        data = pictures.base64.b64decode(pictures.data_uri(picture).removeprefix(PICTURE))
+    for image in (small, large):
+        data = page_images.base64.b64decode(page_images.data_uri(image).removeprefix(IMAGE))
         sizes.append((int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")))
     assert sizes == [(64, 64), (160, 160)]
 
@@ -278,19 +278,19 @@ def test_an_overlay_tells_three_kinds_apart():
     synthetic = np.array([[True, True], [False, False]])
     real = np.array([[True, False], [True, False]])
     expected = [[(0, 0, 0), (0, 90, 181)], [(230, 159, 0), (255, 255, 255)]]
-    np.testing.assert_array_equal(pictures.overlay(synthetic, real), expected)
+    np.testing.assert_array_equal(page_images.overlay(synthetic, real), expected)
 
 
 def test_typical_pairs_are_near_the_median_and_worst_ones_at_the_end():
     score = np.array([0.9, 0.1, 0.5, math.nan, 0.4, 0.6, 0.2])
-    typical, worst = pictures.typical_and_worst(score, "low", 2)
+    typical, worst = page_images.typical_and_worst(score, "low", 2)
     assert worst.tolist() == [1, 6] and typical.tolist() == [4, 2]
-    typical, worst = pictures.typical_and_worst(score, "high", 2)
+    typical, worst = page_images.typical_and_worst(score, "high", 2)
     assert worst.tolist() == [0, 5] and sorted(typical.tolist()) == [2, 4]
 
 
 def test_no_pair_is_both_typical_and_worst():
-    typical, worst = pictures.typical_and_worst(np.array([0.3, 0.2]), "low", 4)
+    typical, worst = page_images.typical_and_worst(np.array([0.3, 0.2]), "low", 4)
     assert (typical.tolist(), worst.tolist()) == ([], [1, 0])
 
 

@@ -18,7 +18,7 @@ def part(svg: str, name: str) -> ElementTree.Element:
 
 
 def points(svg: str, name: str) -> np.ndarray:
-    """`(n, 2)`: the points of a part's line, in the picture's units (down)."""
+    """`(n, 2)`: the points of a part's line, in the image's units (down)."""
     numbers = re.findall(r"-?[\d.]+", part(svg, name).find("path").get("d"))
     return np.array(numbers, float).reshape(-1, 2)
 
@@ -69,7 +69,7 @@ def test_a_distribution_shows_shares_of_each_kind():
     np.testing.assert_allclose(heights[0] / heights[1], 0.75 / 0.5, atol=1e-3)
 
 
-def test_a_figure_that_no_picture_has_gives_an_empty_plot():
+def test_a_figure_that_no_image_has_gives_an_empty_plot():
     svg = plots.distributions(np.full(3, np.nan), np.full(2, np.nan), "loops")
     assert part(svg, "real").tag == part(svg, "synthetic").tag == "g"
 

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def case(real, folder):
-    """Ten pairs in train, four in the holdout, and five drawn anew beside a mirrored copy of the fifth in train."""
+    """Ten pairs in train, four in the holdout, and five drawn again beside a mirrored copy of the fifth in train."""
     copy = evaluating.picked(real, [COPIED])
     copy = type(copy)(copy.photographs[:, :, ::-1], copy.masks[:, :, ::-1], copy.fields[:, :, ::-1])
     synthetic = evaluating.joined(evaluating.drawn(SIDE, range(5), seed=9), copy)

@@ -72,7 +72,7 @@ def test_the_schema_wants_what_was_compared_and_no_other_section(case, outcomes,
 def test_nan_and_infinity_are_null(written):
     sections = load(written)["sections"]
     assert sections["utility"]["results"][0]["dice_sd"] is None
-    assert sections["distribution"]["detectors"][0]["repeats"]["pictures"] is None
+    assert sections["distribution"]["detectors"][0]["repeats"]["images"] is None
     assert sections["utility"]["results"][0]["dice"] == 0.7213
 
 
@@ -84,9 +84,9 @@ def test_the_verdict_is_the_worst_and_verdicts_are_in_the_order_of_the_questions
 
 
 def test_a_question_that_was_not_asked_is_named(case, outcomes):
-    made = report.make(case, {name: outcomes[name] for name in ("compared", "distribution")}, real_pictures=False)
+    made = report.make(case, {name: outcomes[name] for name in ("compared", "distribution")}, real_images=False)
     assert made.not_asked == ("utility", "fidelity", "geometry", "copies", "membership")
-    assert made.verdict is State.PASS and not made.real_pictures
+    assert made.verdict is State.PASS and not made.real_images
 
 
 def test_a_report_is_read_as_it_was_made(case, outcomes, written):

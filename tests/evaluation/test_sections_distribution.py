@@ -30,7 +30,7 @@ def _pairs(photographs, prefix, patients=None):
 
 
 def _case(tmp_path, n, m, patients=None):
-    """A case of so many pairs, whose pictures are not looked at."""
+    """A case of so many pairs, whose images are not looked at."""
     sets = (_pairs(np.zeros((count, 2, 2, 3), np.uint8), "p", who) for count, who in ((m, None), (n, patients)))
     return Case(*sets, None, Cache(tmp_path), QUICK)
 
@@ -142,5 +142,5 @@ def test_the_facts_of_a_set_are_those_of_its_card(tiny_artifact, tmp_path):
     synthesis.generate(opened, synthesis.Job(3, seed=4), tmp_path / "set")
     train = _pairs(np.zeros((2, 32, 32, 3), np.uint8), "r")
     figures = compared.judge(Case(SetPairs(tmp_path / "set"), train, None, Cache(tmp_path))).figures
-    assert (figures.seed, figures.licence, figures.model_sha256) == (4, "CC BY 4.0", opened.model_sha256)
+    assert (figures.seed, figures.license, figures.model_sha256) == (4, "CC BY 4.0", opened.model_sha256)
     assert figures.data["stage1"]["patients"] == 3

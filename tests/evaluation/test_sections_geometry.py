@@ -34,7 +34,7 @@ def _bars(widths, side=64):
 
 
 def _case(tmp_path, real, synthetic, holdout=None):
-    """A case whose pairs are as many as these rows; their pictures are not looked at."""
+    """A case whose pairs are as many as these rows; their images are not looked at."""
     parts = [
         _pairs(np.zeros((len(rows), 2, 2), bool), prefix) if rows is not None else None
         for rows, prefix in ((synthetic, "s"), (real, "r"), (holdout, "h"))

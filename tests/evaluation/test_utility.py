@@ -66,7 +66,7 @@ def test_the_papers_f1_fits_a_macro_f1():
     assert macro == pytest.approx(0.895, abs=1e-3)
 
 
-def test_the_mean_of_a_patient_is_over_the_pictures():
+def test_the_mean_of_a_patient_is_over_the_images():
     found = comparison.per_patient(np.array([1.0, 2.0, 4.0, 6.0]), ["b", "a", "a", "b"])
     np.testing.assert_array_equal(found, [3.5, 3.0])
     with pytest.raises(ValueError, match=r"Received: \(2,\) and 3"):

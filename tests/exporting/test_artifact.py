@@ -1,4 +1,4 @@
-"""The artifact: one picture in every runtime, without Keras and without this package."""
+"""The artifact: one image in every runtime, without Keras and without this package."""
 
 import hashlib
 import json
@@ -28,37 +28,37 @@ import numpy as np
 seed, index = np.array({seed!r}, np.int64), np.array({index!r}, np.int64)
 {code}
 assert not any(module for name, module in sys.modules.items() if name.split(".")[0] in {blocked!r})
-np.savez("drawn.npz", mask=mask, image=image)
+np.savez("generated.npz", mask=mask, image=image)
 """
 
 
-def _draw_isolated(code, blocked, folder):
+def _generate_isolated(code, blocked, folder):
     script = _ISOLATED.format(code=code, blocked=blocked, seed=SEED.tolist(), index=INDEX.tolist())
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    return np.load(folder / "drawn.npz")
+    return np.load(folder / "generated.npz")
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact):
+def generated(tiny_artifact):
     return artifact.open_artifact(tiny_artifact).pixels(SEED, INDEX)
 
 
-def _same(masks, photographs, drawn):
-    np.testing.assert_array_equal(masks, drawn[0])
-    np.testing.assert_allclose(photographs.astype(int), drawn[1], atol=1)
+def _same(masks, photographs, generated):
+    np.testing.assert_array_equal(masks, generated[0])
+    np.testing.assert_allclose(photographs.astype(int), generated[1], atol=1)
 
 
-def test_the_runtimes_draw_one_picture_in_any_batch(tiny_artifact, tiny_chain, drawn):
+def test_the_runtimes_generate_one_image_in_any_batch(tiny_artifact, tiny_chain, generated):
     pair = tiny_chain.pixels(tf.constant(SEED), tf.constant(INDEX))
-    _same(pair["mask"].numpy(), pair["image"].numpy(), drawn)
+    _same(pair["mask"].numpy(), pair["image"].numpy(), generated)
     for runtime in ("savedmodel", "onnx"):
         opened = artifact.open_artifact(tiny_artifact, runtime)
         assert opened.runtime == runtime
         for rows in ([0], [3, 2, 1, 0], [1, 1]):
             masks, photographs = opened.pixels(SEED[rows], INDEX[rows])
             assert masks.dtype == photographs.dtype == np.uint8
-            _same(masks, photographs, [pictures[rows] for pictures in drawn])
+            _same(masks, photographs, [shown[rows] for shown in generated])
 
 
 def test_signatures_have_the_names_types_and_shapes_that_clients_rely_on(tiny_artifact):
@@ -83,14 +83,14 @@ def test_signatures_have_the_names_types_and_shapes_that_clients_rely_on(tiny_ar
     assert found == expected
 
 
-def test_all_signatures_of_the_savedmodel_agree(tiny_artifact, drawn):
+def test_all_signatures_of_the_savedmodel_agree(tiny_artifact, generated):
     loaded = tf.saved_model.load(str(tiny_artifact / artifact.SAVEDMODEL))
     encoded = loaded.signatures["serving_default"](seed=tf.constant(SEED), index=tf.constant(INDEX))
-    for name, pictures in zip(("mask_bytes", "image_bytes"), drawn, strict=True):
+    for name, shown in zip(("mask_bytes", "image_bytes"), generated, strict=True):
         decoded = np.stack([images.decode_png(data) for data in encoded[name].numpy()])
-        np.testing.assert_array_equal(decoded, pictures)
-    translated = artifact.open_artifact(tiny_artifact, "savedmodel").translate(drawn[0], SEED, INDEX)
-    np.testing.assert_allclose(translated.astype(int), drawn[1], atol=1)
+        np.testing.assert_array_equal(decoded, shown)
+    translated = artifact.open_artifact(tiny_artifact, "savedmodel").translate(generated[0], SEED, INDEX)
+    np.testing.assert_allclose(translated.astype(int), generated[1], atol=1)
     pair = loaded.signatures["from_latent"](latent=tf.zeros((2, 6)), style=tf.constant([[1.0, 0, 0], [-1.0, 0, 0]]))
     np.testing.assert_array_equal(*pair["mask"].numpy())
     assert np.abs(np.subtract(*pair["image"].numpy().astype(int))).mean() > 1
@@ -107,30 +107,30 @@ def test_onnx_file_is_valid_and_describes_itself(tiny_artifact):
     facts = {entry.key: entry.value for entry in model.metadata_props}
     card = json.loads((tiny_artifact / "card.json").read_text())
     assert facts["model_sha256"] == card["model_sha256"]
-    assert (facts["name"], facts["licence"], facts["synthetic"]) == ("model", "CC BY 4.0", "yes")
+    assert (facts["name"], facts["license"], facts["synthetic"]) == ("model", "CC BY 4.0", "yes")
     assert json.loads(facts["training_data"]) == card["data"]
     assert model.doc_string and model.domain == "synthmed"
 
 
-def test_tensorflow_alone_opens_the_savedmodel(tiny_artifact, drawn, tmp_path):
+def test_tensorflow_alone_opens_the_savedmodel(tiny_artifact, generated, tmp_path):
     code = f"""
 import tensorflow as tf
 pixels = tf.saved_model.load({str(tiny_artifact / artifact.SAVEDMODEL)!r}).signatures["pixels"]
-drawn = pixels(seed=tf.constant(seed), index=tf.constant(index))
-mask, image = drawn["mask"].numpy(), drawn["image"].numpy()
+generated = pixels(seed=tf.constant(seed), index=tf.constant(index))
+mask, image = generated["mask"].numpy(), generated["image"].numpy()
 """
-    pair = _draw_isolated(code, ("keras", "synthmed_tf", "tensorflow_addons"), tmp_path)
-    _same(pair["mask"], pair["image"], drawn)
+    pair = _generate_isolated(code, ("keras", "synthmed_tf", "tensorflow_addons"), tmp_path)
+    _same(pair["mask"], pair["image"], generated)
 
 
-def test_onnxruntime_alone_opens_the_onnx_file(tiny_artifact, drawn, tmp_path):
+def test_onnxruntime_alone_opens_the_onnx_file(tiny_artifact, generated, tmp_path):
     code = f"""
 import onnxruntime
 session = onnxruntime.InferenceSession({str(tiny_artifact / artifact.ONNX)!r}, providers=["CPUExecutionProvider"])
 mask, image = session.run(["mask", "image"], dict(seed=seed, index=index))
 """
-    pair = _draw_isolated(code, ("tensorflow", "keras", "onnx", "synthmed_tf"), tmp_path)
-    _same(pair["mask"], pair["image"], drawn)
+    pair = _generate_isolated(code, ("tensorflow", "keras", "onnx", "synthmed_tf"), tmp_path)
+    _same(pair["mask"], pair["image"], generated)
 
 
 def test_saved_model_cli_lists_the_signatures(tiny_artifact):
@@ -172,7 +172,7 @@ def test_what_is_no_artifact(tmp_path):
     [
         (b"", "copy/card.json is damaged (Expecting value"),
         (b"\xff\xfe", "copy/card.json is damaged ("),
-        (b'{"kind": "generator", "size": 3}', "copy/card.json is damaged (model_sha256, licence, data missing)"),
+        (b'{"kind": "generator", "size": 3}', "copy/card.json is damaged (model_sha256, license, data missing)"),
         (b"[]", "copy is not an artifact: its card.json is of another kind; name an artifact's folder."),
         (b'{"kind": "synthetic set", "size": 3}', "copy is not an artifact: its card.json is of another kind"),
     ],

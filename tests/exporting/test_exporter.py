@@ -46,7 +46,7 @@ def test_the_card_lists_every_file_with_its_hash(tiny_artifact):
 def test_the_card_tells_what_the_model_is(tiny_run, tiny_artifact):
     card = _read(tiny_artifact / "card.json")
     masks = snapshot.load(tiny_run / "stage1" / "snapshot")
-    facts = {"kind": "generator", "name": "model", "size": 32, "latent_dim": 6, "style_dim": 3, "licence": "CC BY 4.0"}
+    facts = {"kind": "generator", "name": "model", "size": 32, "latent_dim": 6, "style_dim": 3, "license": "CC BY 4.0"}
     facts |= {"threshold": masks.threshold, "data": {"stage1": FACTS, "stage2": FACTS}, "synthetic": True}
     facts |= {"steps": {"stage1": 7, "stage2": 7}, "config": masks.config.model_dump(mode="json")}
     assert {name: card[name] for name in facts} == facts
@@ -61,12 +61,12 @@ def test_the_parity_report_has_figures_within_its_limits(tiny_artifact):
     report = _read(tiny_artifact / "parity.json")
     assert report == _read(tiny_artifact / "card.json")["parity"]
     assert report["limits"] == {"mask_share": 1e-5, "grey_levels": 1}
-    assert report["batch_sizes"] == [1, 3, 8] and report["pictures"] * 32 * 32 >= 1_000_000
+    assert report["batch_sizes"] == [1, 3, 8] and report["images"] * 32 * 32 >= 1_000_000
     for runtime in ("savedmodel", "onnx"):
         assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
 
 
-def test_the_identity_changes_with_all_that_decides_the_pictures(tiny_run):
+def test_the_identity_changes_with_all_that_decides_the_images(tiny_run):
     masks, photographs = (snapshot.load(tiny_run / stage / "snapshot") for stage in ("stage1", "stage2"))
 
     def changed(made, **facts):
@@ -88,12 +88,12 @@ def test_the_identity_changes_with_all_that_decides_the_pictures(tiny_run):
 
 
 @pytest.mark.parametrize("fault", ["mask", "photograph", "batch"])
-def test_parity_refuses_a_runtime_that_draws_something_else(tiny_artifact, tiny_chain, fault):
+def test_parity_refuses_a_runtime_that_generates_something_else(tiny_artifact, tiny_chain, fault):
     class Other(artifact.SavedModelArtifact):
         """Differs in a mask pixel of each batch, of each batch of 3, or by 2 grey levels in one place."""
 
         def pixels(self, seed, index):
-            masks, photographs = (pictures.copy() for pictures in super().pixels(seed, index))
+            masks, photographs = (images.copy() for images in super().pixels(seed, index))
             if fault == "mask" or (fault == "batch" and len(seed) == 3):
                 masks[0, 16, 16] = 255 - masks[0, 16, 16]
             if fault == "photograph" and seed[0] == -3:
@@ -102,7 +102,7 @@ def test_parity_refuses_a_runtime_that_draws_something_else(tiny_artifact, tiny_
 
     with pytest.raises(SynthMedError) as caught:
         parity.compare(tiny_chain, [Other(tiny_artifact / artifact.SAVEDMODEL, artifact.read_card(tiny_artifact))])
-    # 977 pictures in batches of 1, 3, 8, 1, 3, 8, ...: 246 batches, 82 of them of 3 pictures.
+    # 977 images in batches of 1, 3, 8, 1, 3, 8, ...: 246 batches, 82 of them of 3 images.
     share = {"mask": 246 / (977 * 1024), "batch": 82 / (977 * 1024)}.get(fault)
     if share is None:
         expected = "A photograph of the savedmodel differs from Keras by 2 grey levels, more than 1"
@@ -152,9 +152,9 @@ def test_the_papers_networks_export_too(tmp_path):
     assert list(from_latent.structured_input_signature[1]) == ["latent"]
 
 
-def test_parity_draws_a_million_pixels_in_batches_of_several_sizes(tiny_chain):
+def test_parity_generates_a_million_pixels_in_batches_of_several_sizes(tiny_chain):
     assert list(parity._parts(7, (1, 3))) == [slice(0, 1), slice(1, 4), slice(4, 5), slice(5, 7)]
-    assert parity.compare(tiny_chain, [])["pictures"] == 977
+    assert parity.compare(tiny_chain, [])["images"] == 977
 
 
 @pytest.mark.parametrize(("formats", "found"), [(["onnxx"], "There is no format 'onnxx'"), ([], "No format is given")])
@@ -178,7 +178,7 @@ def test_stages_that_do_not_belong_together(run_copy, tmp_path):
         snapshot.Snapshot(**(vars(read) | {"config": other, "fov": np.zeros((64, 64, 1), np.uint8)})),
         run_copy / "stage2" / "snapshot",
     )
-    message = f"In {run_copy} stage1 draws 32 pixels and stage2 64; train both at one size."
+    message = f"In {run_copy} stage1 generates 32 pixels and stage2 64; train both at one size."
     assert _refusal(run_copy, tmp_path / "out") == message
     shutil.rmtree(run_copy / "stage2")
     shutil.copytree(run_copy / "stage1", run_copy / "stage2")

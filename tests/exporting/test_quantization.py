@@ -84,7 +84,7 @@ def test_float16_weights_are_the_rounded_ones(model):
         np.testing.assert_array_equal(numpy_helper.to_array(tensor), expected)
 
 
-def test_the_latent_file_has_no_integer_arithmetic_and_draws_the_same(model):
+def test_the_latent_file_has_no_integer_arithmetic_and_generates_the_same(model):
     graph = onnx.load(str(model / artifact.ONNX_LATENT)).graph
     assert [value.name for value in graph.input] == ["latent", "style"]
     assert not {node.op_type for node in graph.node} & {"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
@@ -133,7 +133,7 @@ def test_each_limit_of_a_smaller_file(figures, said):
         parity._check("onnx-int8", whole | figures, limits)
 
 
-def test_contrast_is_what_was_drawn():
+def test_contrast_is_what_was_generated():
     masks = np.zeros((2, 64, 64, 1), np.uint8)
     masks[:, :, 32:33] = 255
     light = np.linspace(100, 160, 64)[:, None] * np.ones(64)

@@ -1,4 +1,4 @@
-"""ONNX Runtime Web draws the pictures of TensorFlow: in Node.js, and in headless Chromium."""
+"""ONNX Runtime Web generates the images of TensorFlow: in Node.js, and in headless Chromium."""
 
 import os
 import shutil
@@ -32,27 +32,27 @@ def chromium():
         pytest.skip("no Chromium; CHROMIUM names its program")
 
 
-def _assert_same(pictures, reference):
-    assert len(np.unique(pictures["image"].reshape(64, -1), axis=0)) == 64
-    figures = runtimes.compared(pictures, reference)
+def _assert_same(images, reference):
+    assert len(np.unique(images["image"].reshape(64, -1), axis=0)) == 64
+    figures = runtimes.compared(images, reference)
     assert figures["mask_share"] <= parity.MOST_MASK_SHARE and figures["grey_levels"] <= parity.MOST_GREY_LEVELS
 
 
 def test_wasm_in_node(tiny_artifact, reference):
-    pictures, facts = runtimes.draw("node", tiny_artifact, batch=24)
-    _assert_same(pictures, reference)
+    images, facts = runtimes.generate("node", tiny_artifact, batch=24)
+    _assert_same(images, reference)
     assert len(facts["seconds"]) == 3 and facts["versions"]["onnxruntime-web"] == "1.30.0"
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["chromium", "chromium-webgpu"])
 def test_chromium(chromium, tiny_artifact, reference, runtime):
-    pictures, facts = runtimes.draw(runtime, tiny_artifact, batch=32)
-    _assert_same(pictures, reference)
+    images, facts = runtimes.generate(runtime, tiny_artifact, batch=32)
+    _assert_same(images, reference)
     assert facts["isolated"] and "Chrom" in facts["versions"]["chromium"]
 
 
 @pytest.mark.slow
 def test_the_latent_file_in_webgpu(chromium, tiny_run, reference, tmp_path):
     exporter.export(tiny_run, tmp_path / "model", ("onnx-latent",))
-    _assert_same(runtimes.draw("chromium-webgpu-latent", tmp_path / "model", batch=32)[0], reference)
+    _assert_same(runtimes.generate("chromium-webgpu-latent", tmp_path / "model", batch=32)[0], reference)

@@ -15,11 +15,11 @@ from synthmed_tf.generation import beam
 
 @pytest.fixture(scope="module")
 def single(tiny_artifact, tmp_path_factory):
-    """A plan, and its set as one process draws it."""
+    """A plan, and its set as one process generates it."""
     out = tmp_path_factory.mktemp("single") / "set"
     opened = artifact.open_artifact(tiny_artifact, "savedmodel")
     plan = shards.make_plan(opened, 3, 100, 11, 4, "webdataset", 3)
-    shard_job.draw(opened, plan, out)
+    shard_job.generate(opened, plan, out)
     return plan, out
 
 
@@ -27,16 +27,16 @@ def _files(folder):
     return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def test_beam_draws_the_same_set_and_then_nothing(tiny_artifact, single, tmp_path):
+def test_beam_generates_the_same_set_and_then_nothing(tiny_artifact, single, tmp_path):
     plan, alone = single
     opened = artifact.open_artifact(tiny_artifact, plan.runtime)
     out = tmp_path / "set"
-    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == 11
+    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == 11
     assert _files(out) == _files(alone)
     (out / "pairs-00002.tar").write_bytes(b"damaged")
-    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == len(plan.indices(2))
+    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == len(plan.indices(2))
     assert _files(out) == _files(alone)
-    assert beam.draw(opened, tiny_artifact, plan, out, "DirectRunner") == 0
+    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == 0
 
 
 def test_shards_do_not_depend_on_their_order(tiny_artifact, single, tmp_path):

@@ -62,7 +62,7 @@ def segmentation(files):
     return _read(files[1])
 
 
-def test_pixels_are_those_drawn(photograph, segmentation):
+def test_pixels_are_those_generated(photograph, segmentation):
     mask, pixels = _pair()
     np.testing.assert_array_equal(photograph.pixel_array, pixels)
     np.testing.assert_array_equal(segmentation.pixel_array, mask[..., 0] // 255)
@@ -181,21 +181,21 @@ def test_facts_that_are_missing_or_wrong_are_named(given, said):
     assert said in str(caught.value)
 
 
-def test_a_set_is_the_same_in_whatever_order_it_is_drawn(tiny_artifact, tmp_path):
+def test_a_set_is_the_same_in_whatever_order_it_is_generated(tiny_artifact, tmp_path):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
     plan = shards.make_plan(opened, 5, 10, 5, 2, "dicom", 4)
     plan = dataclasses.replace(plan, options=FACTS.model_dump_json())
-    shard_job.draw(opened, plan, tmp_path / "a")
+    shard_job.generate(opened, plan, tmp_path / "a")
     for shard in (1, 0):
-        shard_job.draw(opened, plan, tmp_path / "b", [shard])
+        shard_job.generate(opened, plan, tmp_path / "b", [shard])
     a, b = (
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for root in (tmp_path / "a", tmp_path / "b")
     )
     assert a == b
     masks, photographs = opened.pixels(np.full(4, 5), np.arange(10, 14))
-    for folder, drawn in zip(FOLDERS, (photographs[2], masks[2, ..., 0] // 255), strict=True):
-        np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "a" / folder / "00000012.dcm").pixel_array, drawn)
+    for folder, generated in zip(FOLDERS, (photographs[2], masks[2, ..., 0] // 255), strict=True):
+        np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "a" / folder / "00000012.dcm").pixel_array, generated)
         assert len(list((tmp_path / "a" / folder).iterdir())) == 5
     line = next(line for line in shards.read_record(plan, 1, tmp_path / "a") if "file" in line)
     assert line["sha256"] == hashlib.sha256((tmp_path / "a" / line["file"]).read_bytes()).hexdigest()
@@ -204,7 +204,7 @@ def test_a_set_is_the_same_in_whatever_order_it_is_drawn(tiny_artifact, tmp_path
 def test_a_plan_without_facts_is_refused(tiny_artifact, tmp_path):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
     with pytest.raises(SynthMedError, match="laterality is missing"):
-        shard_job.draw(opened, shards.make_plan(opened, 0, 0, 1, 1, "dicom"), tmp_path / "set")
+        shard_job.generate(opened, shards.make_plan(opened, 0, 0, 1, 1, "dicom"), tmp_path / "set")
     assert list((tmp_path / "set").rglob("*.dcm")) == []
 
 

@@ -1,4 +1,4 @@
-"""Sets in shards: the same bytes whoever draws them, opened by the readers that they are written for."""
+"""Sets in shards: the same bytes whoever generates them, opened by the readers that they are written for."""
 
 import dataclasses
 import json
@@ -29,8 +29,8 @@ def opened(tiny_artifact):
 
 
 @pytest.fixture(scope="module")
-def drawn(opened):
-    """Masks and photographs of the plan, as the artifact draws them."""
+def generated(opened):
+    """Masks and photographs of the plan, as the artifact generates them."""
     return opened.pixels(np.full(COUNT, 4), np.arange(FIRST, FIRST + COUNT))
 
 
@@ -39,7 +39,7 @@ def sets(opened, tmp_path_factory):
     """A set of three shards in each format. Not to be changed."""
     folder = tmp_path_factory.mktemp("shards")
     for name in FORMATS:
-        outcome = shard_job.draw(opened, _plan(opened, name), folder / name)
+        outcome = shard_job.generate(opened, _plan(opened, name), folder / name)
         assert outcome == shard_job.Outcome(COUNT, (), ())
     return folder
 
@@ -53,18 +53,18 @@ def _contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _close(picture, expected):
-    assert np.abs(np.asarray(picture).astype(int) - expected.astype(int)).max() <= 1
+def _close(image, expected):
+    assert np.abs(np.asarray(image).astype(int) - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_shards_drawn_in_any_order_by_several_are_the_same_bytes(opened, sets, tmp_path, name):
+def test_shards_generated_in_any_order_by_several_are_the_same_bytes(opened, sets, tmp_path, name):
     plan, out = _plan(opened, name), tmp_path / "set"
-    assert shard_job.draw(opened, plan, out, only=[2], workers=1) == shard_job.Outcome(4, (0, 1), ())
-    shards.draw_shard(opened, plan, 0, out, workers=3)
-    assert shard_job.draw(opened, plan, out).drawn == len(plan.indices(1))
+    assert shard_job.generate(opened, plan, out, only=[2], workers=1) == shard_job.Outcome(4, (0, 1), ())
+    shards.generate_shard(opened, plan, 0, out, workers=3)
+    assert shard_job.generate(opened, plan, out).generated == len(plan.indices(1))
     assert _contents(out) == _contents(sets / name)
-    assert shard_job.draw(opened, plan, out).drawn == 0
+    assert shard_job.generate(opened, plan, out).generated == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -85,30 +85,30 @@ def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, n
     assert found[".drawing/left"] == "is left of a job"
     assert found["shards/00002-of-00003.jsonl"] == "is damaged"
     (out / "stray.txt").unlink()
-    assert shard_job.draw(opened, plan, out, repair=True).drawn == len(plan.indices(0)) + len(plan.indices(2))
+    assert shard_job.generate(opened, plan, out, repair=True).generated == len(plan.indices(0)) + len(plan.indices(2))
     assert verify(out).problems == () and _contents(out) == _contents(sets / name)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "dicom"])  # which writes no PNG
 def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, monkeypatch):
     plan, out = _plan(opened, name), tmp_path / "set"
-    shard_job.draw(opened, plan, out, only=[0])
+    shard_job.generate(opened, plan, out, only=[0])
     before = _contents(out)
     whole = images.encode_png
     calls = []
 
-    def full(picture):
+    def full(image):
         calls.append(1)
         if len(calls) > 3:
             raise OSError(28, "No space left on device")
-        return whole(picture)
+        return whole(image)
 
     monkeypatch.setattr(images, "encode_png", full)
     with pytest.raises(SynthMedError, match=r"cannot be written \(No space left on device\); free space"):
-        shard_job.draw(opened, plan, out)
+        shard_job.generate(opened, plan, out)
     assert _contents(out) == before
     monkeypatch.undo()
-    shard_job.draw(opened, plan, out)
+    shard_job.generate(opened, plan, out)
     assert _contents(out) == _contents(sets / name)
 
 
@@ -137,23 +137,23 @@ model, name, options, out = sys.argv[1:]
 opened = open_artifact(model, "onnx")
 plan = dataclasses.replace(shards.make_plan(opened, 4, 0, 40, 1, name), options=options)
 try:
-    shard_job.draw(opened, plan, Path(out))
+    shard_job.generate(opened, plan, Path(out))
 except SynthMedError as error:
     print("SynthMedError:", error)
 """
 
 
-def test_a_shard_that_another_draws_is_left_to_it(opened, tmp_path):
+def test_a_shard_that_another_generates_is_left_to_it(opened, tmp_path):
     plan, out = _plan(opened, "webdataset"), tmp_path / "set"
     others = []
 
     def look(done, total):
         if done == 1 and not others:
-            others.append(shard_job.draw(opened, plan, out))
-            with pytest.raises(SynthMedError, match=r"Shard 0 of .* is being drawn by pid"):
-                shard_job.draw(opened, plan, out, only=[0])
+            others.append(shard_job.generate(opened, plan, out))
+            with pytest.raises(SynthMedError, match=r"Shard 0 of .* is being generated by pid"):
+                shard_job.generate(opened, plan, out, only=[0])
 
-    assert shard_job.draw(opened, plan, out, progress=look).drawn == len(plan.indices(0))
+    assert shard_job.generate(opened, plan, out, progress=look).generated == len(plan.indices(0))
     assert others == [shard_job.Outcome(COUNT - len(plan.indices(0)), (0,), (0,))]
     assert verify(out).problems == ()
 
@@ -182,14 +182,14 @@ def test_numbers_out_of_range(opened, change, said):
 def test_another_set_in_the_folder_is_refused(opened, sets, tmp_path):
     before = _contents(sets / "png")
     with pytest.raises(SynthMedError, match="holds a set with format png, not tfrecord; choose another --out"):
-        shard_job.draw(opened, _plan(opened, "tfrecord"), sets / "png")
+        shard_job.generate(opened, _plan(opened, "tfrecord"), sets / "png")
     with pytest.raises(SynthMedError, match="holds a set with shards 3, not 2"):
-        shard_job.draw(opened, _plan(opened, "png", 2), sets / "png")
+        shard_job.generate(opened, _plan(opened, "png", 2), sets / "png")
     with pytest.raises(SynthMedError, match="There is no shard 3"):
-        shard_job.draw(opened, _plan(opened, "png"), sets / "png", only=[3])
+        shard_job.generate(opened, _plan(opened, "png"), sets / "png", only=[3])
     (tmp_path / "notes.txt").write_text("text")
     with pytest.raises(SynthMedError, match="is not a synthetic set"):
-        shard_job.draw(opened, _plan(opened, "png"), tmp_path)
+        shard_job.generate(opened, _plan(opened, "png"), tmp_path)
     assert _contents(sets / "png") == before and len(_contents(tmp_path)) == 1
 
 
@@ -204,52 +204,52 @@ def test_the_commands(tiny_artifact, tmp_path):
     assert "write it as 0:1000" in run.invoke(main, [*command[:3], "--index-range=7", command[-1]]).output
 
 
-def test_nnunet_has_the_layout_of_its_raw_data(sets, drawn):
+def test_nnunet_has_the_layout_of_its_raw_data(sets, generated):
     facts = json.loads((sets / "nnunet" / "dataset.json").read_text())
     assert facts["numTraining"] == COUNT and facts["labels"] == {"background": 0, "vessel": 1}
     for row in range(COUNT):
         case = f"pair_{FIRST + row:08d}"
         label = images.decode_png((sets / "nnunet" / "labelsTr" / f"{case}.png").read_bytes())
-        np.testing.assert_array_equal(label, drawn[0][row] // 255)
-        _close(images.decode_png((sets / "nnunet" / "imagesTr" / f"{case}_0000.png").read_bytes()), drawn[1][row])
+        np.testing.assert_array_equal(label, generated[0][row] // 255)
+        _close(images.decode_png((sets / "nnunet" / "imagesTr" / f"{case}_0000.png").read_bytes()), generated[1][row])
 
 
-def test_tensorflow_datasets_reads_the_records(sets, drawn):
+def test_tensorflow_datasets_reads_the_records(sets, generated):
     tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
     builder = tfds.builder_from_directory(sets / "tfrecord")
     assert builder.info.splits["train"].num_examples == COUNT
     examples = sorted(tfds.as_numpy(builder.as_dataset(split="train")), key=lambda example: example["index"])
     assert [int(example["index"]) for example in examples] == list(range(FIRST, FIRST + COUNT))
     for row, example in enumerate(examples):
-        np.testing.assert_array_equal(example["mask"], drawn[0][row])
-        _close(example["image"], drawn[1][row])
+        np.testing.assert_array_equal(example["mask"], generated[0][row])
+        _close(example["image"], generated[1][row])
         assert example["seed"] == 4
 
 
-def test_datasets_reads_the_image_folder(sets, drawn, tmp_path):
+def test_datasets_reads_the_image_folder(sets, generated, tmp_path):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     folder = str(sets / "imagefolder")
     rows = datasets.load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=str(tmp_path))
     assert rows["index"][:] == list(range(FIRST, FIRST + COUNT))
     for row, example in enumerate(rows):
-        np.testing.assert_array_equal(np.asarray(example["mask"])[..., None], drawn[0][row])
-        _close(example["image"], drawn[1][row])
+        np.testing.assert_array_equal(np.asarray(example["mask"])[..., None], generated[0][row])
+        _close(example["image"], generated[1][row])
 
 
-def test_webdataset_reads_the_tars(sets, drawn):
+def test_webdataset_reads_the_tars(sets, generated):
     webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
     tars = [str(path) for path in sorted((sets / "webdataset").glob("*.tar"))]
     read = webdataset.WebDataset(tars, shardshuffle=False).to_tuple("image.png", "mask.png", "json")
     for row, (photograph, mask, facts) in enumerate(read):
         assert json.loads(facts)["index"] == FIRST + row
-        np.testing.assert_array_equal(images.decode_png(mask), drawn[0][row])
-        _close(images.decode_png(photograph), drawn[1][row])
+        np.testing.assert_array_equal(images.decode_png(mask), generated[0][row])
+        _close(images.decode_png(photograph), generated[1][row])
     assert row == COUNT - 1
 
 
-def test_tensorflow_alone_opens_tfrecords(sets, drawn):
+def test_tensorflow_alone_opens_tfrecords(sets, generated):
     tf = pytest.importorskip("tensorflow")
-    masks, photographs = drawn
+    masks, photographs = generated
     indices = []
     for file in sorted((sets / "tfrecord").glob("*.tfrecord-*")):
         for record in tf.data.TFRecordDataset(str(file)):

@@ -9,12 +9,12 @@ from synthmed_tf.generation import stream
 
 
 class Drawer:
-    """Draws a pair's index into its corner; counts the pairs that were drawn."""
+    """Generates a pair's index into its corner; counts the pairs that were generated."""
 
-    drawn = 0
+    generated = 0
 
     def pixels(self, seed, index):
-        self.drawn += len(index)
+        self.generated += len(index)
         masks = np.zeros((len(index), 2, 2, 1), np.uint8)
         photographs = np.zeros((len(index), 2, 2, 3), np.uint8)
         photographs[:, 0, 0, 0], photographs[:, 0, 0, 1] = index, seed
@@ -35,17 +35,17 @@ def test_pairs_come_in_order_whatever_the_batch():
 def test_no_more_than_a_few_batches_wait_for_the_disk():
     drawer = Drawer()
     for taken, _ in enumerate(stream.encoded(drawer, 1, range(200), _corner, batch_size=2, workers=2), start=1):
-        assert drawer.drawn - taken <= 4 * 2 + 2
-    assert drawer.drawn == taken == 200
+        assert drawer.generated - taken <= 4 * 2 + 2
+    assert drawer.generated == taken == 200
 
 
 def test_encoding_overlaps_with_drawing():
-    """The second batch is drawn while the first is still being encoded; otherwise this would wait for ever."""
+    """The second batch is generated while the first is still being encoded; otherwise this would wait for ever."""
     second = threading.Event()
 
     class Second(Drawer):
         def pixels(self, seed, index):
-            if self.drawn:
+            if self.generated:
                 second.set()
             return super().pixels(seed, index)
 

@@ -5,7 +5,7 @@ import json
 from datetime import datetime, timezone
 from pathlib import Path
 
-from helpers.evaluating import drawn as phantoms
+from helpers.evaluating import generated as phantoms
 from helpers.reports import made_outcomes
 from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.cache import Cache
@@ -51,7 +51,7 @@ def write_report(judged: Path, folder: Path, states=(), **changes) -> Path:
     block = phantoms(64, range(len(TRAIN) + len(HOLDOUT)))
     parts = [ArrayPairs(_rows(block, rows), names, names) for rows, names in _sides()]
     case = Case(SetPairs(judged), *parts, Cache(folder / "cache"), QUICK)
-    written = report.make(case, made_outcomes(case), real_pictures=False)
+    written = report.make(case, made_outcomes(case), real_images=False)
     states = {"copies": State.PASS} | dict(states)
     verdicts = [
         answer.model_copy(update={"state": states.get(answer.question, answer.state)}) for answer in written.verdicts

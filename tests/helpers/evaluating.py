@@ -4,15 +4,15 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf.data.phantom import draw_phantom
+from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation.cache import Cache
 from synthmed_tf.evaluation.context import Case, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
 
 
-def drawn(size: int, indices, seed: int = 3) -> Block:
+def generated(size: int, indices, seed: int = 3) -> Block:
     """Phantom pairs."""
-    samples = [draw_phantom(size, seed, index) for index in indices]
+    samples = [generate_phantom(size, seed, index) for index in indices]
     return Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),

@@ -1,4 +1,4 @@
-"""Small repositories with real entries for tests: sets of random pictures, published as they would be."""
+"""Small repositories with real entries for tests: sets of random images, published as they would be."""
 
 import json
 import shutil
@@ -24,13 +24,13 @@ MODEL = "ab" * 32
 SIZE, COUNT, SEED = 32, 3, 7
 
 
-def drawn_set(folder: Path, count: int = COUNT, size: int = SIZE, seed: int = SEED, model: str = MODEL) -> Path:
-    """Writes a set as `synthmed generate` leaves one; the pictures are random, indices 0 to count - 1."""
+def generated_set(folder: Path, count: int = COUNT, size: int = SIZE, seed: int = SEED, model: str = MODEL) -> Path:
+    """Writes a set as `synthmed generate` leaves one; the images are random, indices 0 to count - 1."""
     facts = {"source": "eyes", "layout": "plain", "pairs": 5, "patients": 3, "size": size, "sha256": "cd" * 32}
     card = {"kind": set_card.KIND, "model_sha256": model, "precision": "float32", "seed": seed, "size": size}
     card |= {
         "synthetic": True,
-        "licence": "CC BY 4.0",
+        "license": "CC BY 4.0",
         "data": {"stage1": facts, "stage2": facts},
         "evaluation": "not evaluated",
         "made_with": "a test",
@@ -56,7 +56,7 @@ def pair(index: int, size: int = SIZE, seed: int = SEED) -> tuple[np.ndarray, np
 
 
 def artifact(folder: Path) -> Path:
-    """Writes an artifact with the files of a real one, which draws nothing."""
+    """Writes an artifact with the files of a real one, which generates nothing."""
     value = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["n"]) for name in ("seed", "mask")]
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Identity", ["seed"], ["mask"])], "nothing", *([v] for v in value)
@@ -69,7 +69,7 @@ def artifact(folder: Path) -> Path:
     (saved / "variables" / "variables.index").write_bytes(bytes(48))
     (saved / "variables" / "variables.data-00000-of-00001").write_bytes(bytes(range(1, 200)))
     (folder / "parity.json").write_text("{}")
-    card = {"kind": "generator", "name": "nothing", "model_sha256": MODEL, "size": SIZE, "licence": "CC BY 4.0"}
+    card = {"kind": "generator", "name": "nothing", "model_sha256": MODEL, "size": SIZE, "license": "CC BY 4.0"}
     card |= {
         "evaluation": "not evaluated",
         "created": "2026-11-25",
@@ -83,7 +83,7 @@ def artifact(folder: Path) -> Path:
 
 
 def black_png(side: int) -> bytes:
-    """A small PNG file that unpacks to a black picture of `side` pixels a side."""
+    """A small PNG file that unpacks to a black image of `side` pixels a side."""
     head = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
     rows = zlib.compressobj(9)
     packed = b"".join(rows.compress(bytes(side + 1)) for _ in range(side)) + rows.flush()
@@ -94,16 +94,16 @@ def black_png(side: int) -> bytes:
     )
 
 
-def request(drawn: Path, name: str = "phantom", version: str = "1.0.0", **fields) -> building.Request:
+def request(generated: Path, name: str = "phantom", version: str = "1.0.0", **fields) -> building.Request:
     """What is published of a set."""
-    said = {"title": "Phantoms", "licence": "CC-BY-4.0", "creators": ("A. Tester",), "published": PUBLISHED}
-    return building.Request(set=drawn, name=name, version=version, **(said | fields))
+    said = {"title": "Phantoms", "license": "CC-BY-4.0", "creators": ("A. Tester",), "published": PUBLISHED}
+    return building.Request(set=generated, name=name, version=version, **(said | fields))
 
 
 def make(folder: Path, *versions: str, **fields) -> Path:
-    """A folder with the repository `repo`, its `keys`, and the set `drawn` published as each of `name@version`."""
+    """A folder with the repository `repo`, its `keys`, and the set `generated` published as each of `name@version`."""
     new_repository.init(folder / "repo", folder / "keys", "A repository")
-    drawn_set(folder / "drawn")
+    generated_set(folder / "generated")
     for version in versions:
         publish(folder, version, **fields)
     return folder / "repo"
@@ -112,7 +112,7 @@ def make(folder: Path, *versions: str, **fields) -> Path:
 def publish(folder: Path, name_and_version: str, **fields) -> None:
     """Publishes the set again, as another version."""
     name, version = name_and_version.split("@")
-    publishing.publish(folder / "repo", folder / "keys", request(folder / "drawn", name, version, **fields))
+    publishing.publish(folder / "repo", folder / "keys", request(folder / "generated", name, version, **fields))
 
 
 def copied(made: Path, folder: Path) -> Path:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from helpers.evaluating import drawn, make_case, picked
+from helpers.evaluating import generated, make_case, picked
 from synthmed_tf.evaluation import features
 from synthmed_tf.evaluation.context import QUICK, Case, Outcome
 from synthmed_tf.evaluation.sections import compared, dispersion, distribution, fidelity, geometry, privacy, utility
@@ -17,7 +17,7 @@ SIZE, SYNTHETIC, TRAIN, HOLDOUT = 64, 12, 4, 3
 
 def made_case(folder) -> Case:
     """12 synthetic pairs, 4 real ones and 3 of unseen patients."""
-    block = drawn(SIZE, range(SYNTHETIC + TRAIN + HOLDOUT))
+    block = generated(SIZE, range(SYNTHETIC + TRAIN + HOLDOUT))
     ends = np.cumsum([SYNTHETIC, TRAIN, HOLDOUT])
     parts = [picked(block, slice(start, stop)) for start, stop in zip([0, *ends[:-1]], ends, strict=True)]
     return make_case(folder, *parts, QUICK)
@@ -78,7 +78,7 @@ def _utility() -> Outcome:
         least_p=0.25,
     )
     figures = utility.Utility(
-        steps=200, seeds=1, arms=arms, left_out={"redrawn": "no artifact"}, results=results, compared=[row]
+        steps=200, seeds=1, arms=arms, left_out={"regenerated": "no artifact"}, results=results, compared=[row]
     )
     dice = {"holdout": {"real": np.array([[0.70, 0.72, 0.74]]), "synthetic": np.array([[0.60, 0.65, 0.70]])}}
     return Outcome(figures, (answer("utility", State.FAIL),), arrays={"dice": dice})
@@ -148,7 +148,7 @@ def _distribution() -> Outcome:
                 count=4,
             ),
             vendi=distribution.Variety(ratio=0.873, low=0.7, high=1.1, real=3.1, synthetic=2.7, count=4),
-            repeats=distribution.Repeated(couples=0, repeated=0.0, pictures=math.inf, low=40.0, high=math.inf),
+            repeats=distribution.Repeated(couples=0, repeated=0.0, images=math.inf, low=40.0, high=math.inf),
             frechet=distribution.Frechet(value=28.8, note="Not a verdict: singular."),
         )
         for name in ("geometry", "appearance", "handcrafted")

@@ -65,7 +65,7 @@ class Reader:
 
 def row(name: str, version: str, **changed) -> Row:
     facts = {"title": "A set", "organ": "retina", "modality": "fundus photography", "size": 32, "count": 1, "bytes": 9}
-    facts |= {"formats": ("imagefolder",), "licence": "CC0-1.0", "published": PUBLISHED, "verdict": None}
+    facts |= {"formats": ("imagefolder",), "license": "CC0-1.0", "published": PUBLISHED, "verdict": None}
     return Row(name=name, version=version, **(facts | changed))
 
 

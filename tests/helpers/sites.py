@@ -1,9 +1,9 @@
-"""A repository for the tests of its pages, published as a user would: drawn sets, and one that means harm."""
+"""A repository for the tests of its pages, published as a user would: generated sets, and one that means harm."""
 
 from datetime import datetime, timezone
 from pathlib import Path
 
-from helpers.evaluating import drawn, pairs, picked
+from helpers.evaluating import generated, pairs, picked
 from helpers.reports import made_outcomes
 from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.cache import Cache
@@ -21,7 +21,7 @@ HOSTILE = {
     "title": f"{SCRIPT} \u202egnp.exe & \u0645\u0631\u062d\u0628\u0627",
     "description": f"</p>{SCRIPT}<img src=x onerror=\"document.title='owned'\">\n\n" + "long" * 2000,
     "creators": ("<i>Mallory</i>", '"><svg onload="document.title=\'owned\'">'),
-    "licence": "javascript:document.title='owned'",
+    "license": "javascript:document.title='owned'",
     "keywords": ("<b>bold</b>",),
     "organ": "<u>organ</u>",
     "data_name": "{{ 7 * 7 }}",
@@ -37,22 +37,22 @@ def make(folder: Path, artifact: Path) -> Path:
 
     Args:
         folder: for `repo`, `keys` and what was published.
-        artifact: that draws the sets.
+        artifact: that generates the sets.
     """
-    repository, keys, pictures = folder / "repo", folder / "keys", folder / "set"
+    repository, keys, images = folder / "repo", folder / "keys", folder / "set"
     new_repository.init(repository, keys, TITLE)
-    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(COUNT, SEED), pictures)
-    judged = write_report(pictures, folder / "report")
+    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(COUNT, SEED), images)
+    judged = write_report(images, folder / "report")
 
     def publish(name: str, version: str, day: int, **said) -> None:
-        facts = {"title": f"Title of {name}", "licence": "CC-BY-4.0", "creators": ("Ada L.", "Grace H.")} | said
+        facts = {"title": f"Title of {name}", "license": "CC-BY-4.0", "creators": ("Ada L.", "Grace H.")} | said
         published = datetime(2026, 11, day, 12, tzinfo=timezone.utc)
-        publishing.publish(repository, keys, building.Request(pictures, name, version, published=published, **facts))
+        publishing.publish(repository, keys, building.Request(images, name, version, published=published, **facts))
 
     publish("eyes", "0.9.0", 1)
     publish("eyes", "1.0.0", 2, artifact=artifact, formats=("imagefolder",))
     publish("eyes", "1.1.0", 9, artifact=artifact, report=judged, description="Twelve pairs.\n\nMasks are binary.")
-    publish("plain", "1.0.0", 4, licence="CC0-1.0", modality="angiography", keywords=("rare-word",))
+    publish("plain", "1.0.0", 4, license="CC0-1.0", modality="angiography", keywords=("rare-word",))
     publish("gone", "1.0.0", 5)
     publish("hostile", "1.0.0", 6, **HOSTILE)
     publishing.withdraw(repository, keys, "eyes@0.9.0", REASON)
@@ -62,10 +62,10 @@ def make(folder: Path, artifact: Path) -> Path:
 
 def write_report(judged: Path, folder: Path) -> Path:
     """A report on a set, with made-up figures: no copy, CANNOT TELL to membership, FAIL to utility."""
-    block = drawn(64, range(7))
+    block = generated(64, range(7))
     sides = pairs(picked(block, slice(0, 4)), "train"), pairs(picked(block, slice(4, 7)), "holdout")
     case = Case(SetPairs(judged), *sides, Cache(folder / "cache"), QUICK)
-    made = report.make(case, made_outcomes(case), real_pictures=False)
+    made = report.make(case, made_outcomes(case), real_images=False)
     answers = tuple(
         answer.model_copy(update={"state": State.PASS}) if answer.question == "copies" else answer
         for answer in made.verdicts

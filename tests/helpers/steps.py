@@ -1,4 +1,4 @@
-"""A few steps of a stage on random pictures, small enough for every combination of options."""
+"""A few steps of a stage on random images, small enough for every combination of options."""
 
 import keras
 import numpy as np

@@ -37,7 +37,7 @@ def make_run(folder: Path, preset: str, *overrides: str, seed: int = 0) -> Path:
 
 
 def random_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
-    """Kernels wide enough that latent, mask and style all show in the picture."""
+    """Kernels wide enough that latent, mask and style all show in the image."""
     rng = np.random.default_rng(seed)
     return [
         rng.normal(0, 1.2 / np.sqrt(np.prod(weight.shape[:-1])), weight.shape).astype(np.float32)
@@ -50,5 +50,5 @@ def random_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
 def _tenth(generator: keras.Model, config: Config) -> float:
     """The threshold that a tenth of the pixels pass."""
     index = tf.range(32, dtype=tf.int64)
-    latent = latents.draw(tf.zeros_like(index), index, config.stage1.latent_dim, latents.LATENT, config.stage1.latent)
+    latent = latents.sample(tf.zeros_like(index), index, config.stage1.latent_dim, latents.LATENT, config.stage1.latent)
     return float(np.quantile(generator(latent).numpy(), 0.9))

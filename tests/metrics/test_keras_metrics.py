@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.evaluation import kid_fid
 from synthmed_tf.metrics import segmentation
 from synthmed_tf.metrics.keras_metrics import KID, MaskedClDice, MaskedDice
@@ -14,7 +14,7 @@ from synthmed_tf.metrics.keras_metrics import KID, MaskedClDice, MaskedDice
 @pytest.fixture(scope="module")
 def images():
     """Masks, probabilities that are right more often than not, and fields of five eyes, `(5, 64, 64, 1)`."""
-    samples = draw_phantoms(64, 5, seed=0)
+    samples = generate_phantoms(64, 5, seed=0)
     masks = np.stack([sample.mask >= 128 for sample in samples])
     probabilities = 0.6 * masks + 0.5 * np.random.default_rng(0).random(masks.shape)
     fields = np.stack([sample.fov >= 128 for sample in samples])

@@ -101,9 +101,9 @@ def test_expected_dice_is_one_for_a_certain_mask_and_zero_for_none():
     assert segmentation.expected_dice(np.full((2, 4), 0.25, np.float32), ~ALL) == 0.0
 
 
-def test_expected_dice_is_near_the_mean_dice_of_truths_drawn_from_the_probabilities():
+def test_expected_dice_is_near_the_mean_dice_of_truths_generated_from_the_probabilities():
     rng = np.random.default_rng(0)
     probability = rng.random((100, 100)) ** 3
     mask, everywhere = probability >= 0.5, np.ones((100, 100), bool)
-    drawn = [segmentation.f1(rng.random((100, 100)) < probability, mask, everywhere) for _ in range(200)]
-    assert segmentation.expected_dice(probability, mask) == pytest.approx(np.mean(drawn), abs=1e-3)
+    generated = [segmentation.f1(rng.random((100, 100)) < probability, mask, everywhere) for _ in range(200)]
+    assert segmentation.expected_dice(probability, mask) == pytest.approx(np.mean(generated), abs=1e-3)

@@ -1,18 +1,18 @@
-"""The patch distance against closed forms, and that it ranks spoiled pictures as the eye does."""
+"""The patch distance against closed forms, and that it ranks spoiled images as the eye does."""
 
 import numpy as np
 import pytest
 from scipy import ndimage, stats
 from scipy.special import gammaln
 
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH, stack_samples
 from synthmed_tf.metrics import sliced_wasserstein
 
 
 @pytest.fixture(scope="module")
 def phantoms():
-    return stack_samples(draw_phantoms(64, 24, seed=0))
+    return stack_samples(generate_phantoms(64, 24, seed=0))
 
 
 @pytest.fixture(scope="module")
@@ -37,8 +37,8 @@ def test_equal_sets_are_at_distance_zero(photographs):
 
 
 def test_repeating_a_whole_set_changes_nothing_where_all_patches_are_compared():
-    pictures = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
-    assert sliced_wasserstein.patch_distance(pictures, np.tile(pictures, (3, 1, 1, 1))) == pytest.approx(0, abs=1e-6)
+    images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 1), np.uint8)
+    assert sliced_wasserstein.patch_distance(images, np.tile(images, (3, 1, 1, 1))) == pytest.approx(0, abs=1e-6)
 
 
 def test_a_shift_of_all_values_is_found_at_the_coarsest_level_alone():
@@ -70,13 +70,13 @@ def test_the_pyramid_of_a_ramp_keeps_the_ramp_and_loses_nothing_inside():
 
 
 def test_a_level_is_what_the_next_coarser_one_does_not_tell():
-    picture = np.random.default_rng(0).normal(size=(1, 32, 32, 2)).astype(np.float32)
-    fine, _, _ = sliced_wasserstein.pyramid(picture)
+    image = np.random.default_rng(0).normal(size=(1, 32, 32, 2)).astype(np.float32)
+    fine, _, _ = sliced_wasserstein.pyramid(image)
     kernel = np.outer([1, 4, 6, 4, 1], [1, 4, 6, 4, 1]) / 256
-    blurred = ndimage.convolve(picture[0, ..., 1].astype(float), kernel, mode="mirror")
+    blurred = ndimage.convolve(image[0, ..., 1].astype(float), kernel, mode="mirror")
     between = np.zeros((32, 32))
     between[::2, ::2] = blurred[::2, ::2]
-    expected = picture[0, ..., 1] - 4 * ndimage.convolve(between, kernel, mode="constant")
+    expected = image[0, ..., 1] - 4 * ndimage.convolve(between, kernel, mode="constant")
     np.testing.assert_allclose(fine[0, 3:-3, 3:-3, 1], expected[3:-3, 3:-3], atol=1e-5)
 
 
@@ -101,10 +101,10 @@ def test_the_distance_is_the_geometric_mean_over_the_levels(photographs):
     assert sliced_wasserstein.patch_distance(*photographs, seed=5) == pytest.approx(expected)
 
 
-def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_pictures(photographs):
-    real, drawn = photographs
-    as_numbers = sliced_wasserstein.patch_distance(real / 127.5 - 1, drawn / 127.5 - 1, seed=3)
-    assert as_numbers == pytest.approx(sliced_wasserstein.patch_distance(real, drawn, seed=3), rel=1e-5)
+def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_images(photographs):
+    real, generated = photographs
+    as_numbers = sliced_wasserstein.patch_distance(real / 127.5 - 1, generated / 127.5 - 1, seed=3)
+    assert as_numbers == pytest.approx(sliced_wasserstein.patch_distance(real, generated, seed=3), rel=1e-5)
 
 
 def test_a_seed_gives_one_figure_and_another_seed_a_near_one(photographs):
@@ -129,10 +129,10 @@ def test_an_empty_mask_has_no_piece():
 
 
 def test_the_distance_of_masks_is_the_mean_over_masks_and_wholeness(masks):
-    real, drawn = masks
+    real, generated = masks
     parts = [sliced_wasserstein.wholeness(part / 127.5 - 1) for part in masks]
-    expected = (sliced_wasserstein.patch_distance(real, drawn) + sliced_wasserstein.patch_distance(*parts)) / 2
-    assert sliced_wasserstein.mask_distance(real, drawn) == pytest.approx(expected)
+    expected = (sliced_wasserstein.patch_distance(real, generated) + sliced_wasserstein.patch_distance(*parts)) / 2
+    assert sliced_wasserstein.mask_distance(real, generated) == pytest.approx(expected)
 
 
 def _broken(masks):
@@ -148,8 +148,8 @@ def _thicker(masks):
     return ndimage.grey_dilation(masks, (1, 3, 3, 1))
 
 
-def _repeated(pictures):
-    return np.repeat(pictures[:1], len(pictures), axis=0)
+def _repeated(images):
+    return np.repeat(images[:1], len(images), axis=0)
 
 
 @pytest.mark.parametrize("spoil", [_broken, _specked, _thicker, _repeated])
@@ -169,7 +169,7 @@ def test_more_broken_trees_are_further(masks):
 def test_blurred_photographs_are_the_further_the_more_they_are_blurred(photographs):
     real, others = photographs
     blurred = [ndimage.gaussian_filter(others, (0, sigma, sigma, 0)) for sigma in (0, 0.7, 1.5)]
-    figures = [sliced_wasserstein.patch_distance(real, pictures) for pictures in blurred]
+    figures = [sliced_wasserstein.patch_distance(real, images) for images in blurred]
     assert figures == sorted(figures) and figures[2] > 1.5 * figures[0]
 
 
@@ -188,7 +188,7 @@ def test_one_photograph_again_and_again_is_further(photographs):
 
 
 @pytest.mark.parametrize(
-    ("drawn", "found"),
+    ("generated", "found"),
     [
         (np.zeros((2, 16, 16), np.uint8), r"shape=\(2, 16, 16\)"),
         (np.zeros((2, 16, 8, 1), np.uint8), r"shape=\(2, 16, 8, 1\)"),
@@ -199,6 +199,6 @@ def test_one_photograph_again_and_again_is_further(photographs):
         (np.full((2, 16, 16, 1), np.nan, np.float32), "a NaN or an infinity"),
     ],
 )
-def test_what_is_no_set_of_pictures_is_refused(drawn, found):
+def test_what_is_no_set_of_images_is_refused(generated, found):
     with pytest.raises(ValueError, match=found):
-        sliced_wasserstein.patch_distance(np.zeros((2, 16, 16, 1), np.uint8), drawn)
+        sliced_wasserstein.patch_distance(np.zeros((2, 16, 16, 1), np.uint8), generated)

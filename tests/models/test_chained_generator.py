@@ -1,4 +1,4 @@
-"""The chained generator in Keras: what each function draws, and that the functions agree."""
+"""The chained generator in Keras: what each function generates, and that the functions agree."""
 
 import numpy as np
 import pytest
@@ -18,14 +18,14 @@ def _tensors(*arrays):
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_chain):
+def generated(tiny_chain):
     """The pairs of SEED and INDEX."""
     pair = tiny_chain.pixels(*_tensors(SEED, INDEX))
     return pair["mask"].numpy(), pair["image"].numpy()
 
 
-def test_pixels_are_two_valued_masks_and_photographs(drawn):
-    masks, photographs = drawn
+def test_pixels_are_two_valued_masks_and_photographs(generated):
+    masks, photographs = generated
     assert masks.shape == (5, 32, 32, 1) and photographs.shape == (5, 32, 32, 3)
     assert masks.dtype == photographs.dtype == np.uint8
     assert np.unique(masks).tolist() == [0, 255]
@@ -33,45 +33,45 @@ def test_pixels_are_two_valued_masks_and_photographs(drawn):
     assert photographs[:, ~OUTSIDE].std() > 5
 
 
-def test_outside_the_field_of_view_everything_is_0_exactly(drawn):
-    masks, photographs = drawn
+def test_outside_the_field_of_view_everything_is_0_exactly(generated):
+    masks, photographs = generated
     assert OUTSIDE.sum() == 1024 - np.count_nonzero(FOV)
     assert not masks[:, OUTSIDE].any() and not photographs[:, OUTSIDE].any()
     assert photographs[:, ~OUTSIDE].any(axis=-1).all()
 
 
-def test_other_seeds_and_indices_are_other_pictures(drawn):
-    for pictures in drawn:
-        assert len(np.unique(pictures.reshape(5, -1), axis=0)) == 5
+def test_other_seeds_and_indices_are_other_images(generated):
+    for shown in generated:
+        assert len(np.unique(shown.reshape(5, -1), axis=0)) == 5
 
 
 @pytest.mark.parametrize("rows", [[0], [4, 0], [2, 2, 2], [4, 3, 2, 1, 0, 0, 1]])
-def test_a_picture_is_the_same_in_any_batch(tiny_chain, drawn, rows):
+def test_a_image_is_the_same_in_any_batch(tiny_chain, generated, rows):
     pair = tiny_chain.pixels(*_tensors(SEED[rows], INDEX[rows]))
-    np.testing.assert_array_equal(pair["mask"].numpy(), drawn[0][rows])
-    np.testing.assert_allclose(pair["image"].numpy().astype(int), drawn[1][rows], atol=1)
+    np.testing.assert_array_equal(pair["mask"].numpy(), generated[0][rows])
+    np.testing.assert_allclose(pair["image"].numpy().astype(int), generated[1][rows], atol=1)
 
 
-def test_a_mask_is_the_coverage_above_the_threshold(tiny_chain, drawn):
-    latent = latents.draw(*_tensors(SEED, INDEX), 6, latents.LATENT)
+def test_a_mask_is_the_coverage_above_the_threshold(tiny_chain, generated):
+    latent = latents.sample(*_tensors(SEED, INDEX), 6, latents.LATENT)
     coverage = tiny_chain._networks.mask(latent).numpy()
     expected = np.where((coverage > tiny_chain.threshold) & (FOV == 255), 255, 0)
-    np.testing.assert_array_equal(drawn[0], expected)
+    np.testing.assert_array_equal(generated[0], expected)
 
 
-def test_serving_default_encodes_exactly_the_pixels(tiny_chain, drawn):
+def test_serving_default_encodes_exactly_the_pixels(tiny_chain, generated):
     encoded = tiny_chain.serving_default(*_tensors(SEED, INDEX))
-    for name, pictures in zip(("mask_bytes", "image_bytes"), drawn, strict=True):
+    for name, shown in zip(("mask_bytes", "image_bytes"), generated, strict=True):
         decoded = [images.decode_png(data) for data in encoded[name].numpy()]
-        np.testing.assert_array_equal(np.stack(decoded), pictures)
+        np.testing.assert_array_equal(np.stack(decoded), shown)
 
 
-def test_from_latent_of_the_drawn_latents_is_pixels(tiny_chain, drawn):
-    latent = latents.draw(*_tensors(SEED, INDEX), 6, latents.LATENT)
-    style = latents.draw(*_tensors(SEED, INDEX), 3, latents.STYLE)
+def test_from_latent_of_the_generated_latents_is_pixels(tiny_chain, generated):
+    latent = latents.sample(*_tensors(SEED, INDEX), 6, latents.LATENT)
+    style = latents.sample(*_tensors(SEED, INDEX), 3, latents.STYLE)
     pair = tiny_chain.from_latent(latent, style)
-    np.testing.assert_array_equal(pair["mask"].numpy(), drawn[0])
-    np.testing.assert_allclose(pair["image"].numpy().astype(int), drawn[1], atol=1)
+    np.testing.assert_array_equal(pair["mask"].numpy(), generated[0])
+    np.testing.assert_allclose(pair["image"].numpy().astype(int), generated[1], atol=1)
 
 
 def test_two_styles_on_one_mask_differ(tiny_chain):
@@ -82,13 +82,15 @@ def test_two_styles_on_one_mask_differ(tiny_chain):
     assert np.abs(photographs[0] - photographs[1])[~OUTSIDE].mean() > 3
 
 
-def test_translate_of_a_drawn_mask_is_its_photograph(tiny_chain, drawn):
-    photographs = tiny_chain.translate(*_tensors(drawn[0], SEED, INDEX))["image"].numpy()
-    np.testing.assert_allclose(photographs.astype(int), drawn[1], atol=1)
+def test_translate_of_a_generated_mask_is_its_photograph(tiny_chain, generated):
+    photographs = tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy()
+    np.testing.assert_allclose(photographs.astype(int), generated[1], atol=1)
 
 
-def test_translate_cuts_grey_masks_in_the_middle_and_at_the_field_of_view(tiny_chain, drawn):
-    vessels = drawn[0] == 255
+def test_translate_cuts_grey_masks_in_the_middle_and_at_the_field_of_view(tiny_chain, generated):
+    vessels = generated[0] == 255
     grey = np.where(vessels | (FOV == 0), 128, 127).astype(np.uint8)
     photographs = tiny_chain.translate(*_tensors(grey, SEED, INDEX))["image"].numpy()
-    np.testing.assert_array_equal(photographs, tiny_chain.translate(*_tensors(drawn[0], SEED, INDEX))["image"].numpy())
+    np.testing.assert_array_equal(
+        photographs, tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy()
+    )

@@ -12,8 +12,8 @@ def _words(*values):
     return tuple(tf.constant([value], tf.uint32) for value in values)
 
 
-def _draw(seed, index, dim=100, stream=latents.LATENT, distribution="normal"):
-    return latents.draw(tf.constant(seed, tf.int64), tf.constant(index, tf.int64), dim, stream, distribution).numpy()
+def _generate(seed, index, dim=100, stream=latents.LATENT, distribution="normal"):
+    return latents.sample(tf.constant(seed, tf.int64), tf.constant(index, tf.int64), dim, stream, distribution).numpy()
 
 
 @pytest.mark.parametrize(
@@ -29,52 +29,52 @@ def test_threefry_gives_the_known_answers_of_random123(key, counter, expected):
 
 
 def test_a_row_does_not_depend_on_its_batch():
-    alone = _draw([5], [11])
-    among = _draw([3, 5, -1], [0, 11, 2**62])
+    alone = _generate([5], [11])
+    among = _generate([3, 5, -1], [0, 11, 2**62])
     np.testing.assert_array_equal(among[1], alone[0])
 
 
 def test_seeds_and_indices_use_all_64_bits():
-    rows = _draw([0, 1, 2**32, -1, 0, 0, 0], [0, 0, 0, 0, 1, 2**32, -1], dim=16)
+    rows = _generate([0, 1, 2**32, -1, 0, 0, 0], [0, 0, 0, 0, 1, 2**32, -1], dim=16)
     assert len(np.unique(rows, axis=0)) == 7
 
 
 def test_normal_moments():
-    draws = _draw(np.full(4000, 7), np.arange(4000)).ravel().astype(np.float64)
-    count = draws.size
-    assert abs(draws.mean()) < 4 / np.sqrt(count)
-    assert abs(draws.var() - 1) < 4 * np.sqrt(2 / count)
-    assert abs(stats.skew(draws)) < 4 * np.sqrt(6 / count)
-    assert abs(stats.kurtosis(draws)) < 4 * np.sqrt(24 / count)
-    assert stats.kstest(draws[:50_000], "norm").pvalue > 1e-3
+    generates = _generate(np.full(4000, 7), np.arange(4000)).ravel().astype(np.float64)
+    count = generates.size
+    assert abs(generates.mean()) < 4 / np.sqrt(count)
+    assert abs(generates.var() - 1) < 4 * np.sqrt(2 / count)
+    assert abs(stats.skew(generates)) < 4 * np.sqrt(6 / count)
+    assert abs(stats.kurtosis(generates)) < 4 * np.sqrt(24 / count)
+    assert stats.kstest(generates[:50_000], "norm").pvalue > 1e-3
 
 
 def test_uniform_moments():
-    draws = _draw(np.full(4000, 7), np.arange(4000), distribution="uniform").ravel().astype(np.float64)
-    assert abs(draws.mean()) < 4 / np.sqrt(3 * draws.size)
-    assert stats.kstest(draws[:50_000], stats.uniform(-1, 2).cdf).pvalue > 1e-3
-    assert draws.min() > -1 and draws.max() < 1
+    generates = _generate(np.full(4000, 7), np.arange(4000), distribution="uniform").ravel().astype(np.float64)
+    assert abs(generates.mean()) < 4 / np.sqrt(3 * generates.size)
+    assert stats.kstest(generates[:50_000], stats.uniform(-1, 2).cdf).pvalue > 1e-3
+    assert generates.min() > -1 and generates.max() < 1
 
 
 def test_unit_is_uniform_in_zero_to_one():
-    unit = latents.draw_unit(tf.zeros(500, tf.int64), tf.range(500, dtype=tf.int64), 6, 3).numpy()
+    unit = latents.sample_uniform(tf.zeros(500, tf.int64), tf.range(500, dtype=tf.int64), 6, 3).numpy()
     assert unit.min() > 0 and unit.max() < 1
     assert abs(unit.mean() - 0.5) < 4 / np.sqrt(12 * unit.size)
 
 
 def test_dimensions_are_not_correlated():
-    correlation = np.corrcoef(_draw(np.zeros(8000), np.arange(8000), dim=32).T)
+    correlation = np.corrcoef(_generate(np.zeros(8000), np.arange(8000), dim=32).T)
     off_diagonal = correlation[~np.eye(32, dtype=bool)]
     assert np.abs(off_diagonal).max() < 5 / np.sqrt(8000)
 
 
 @pytest.mark.parametrize("neighbour", ["index", "seed", "stream"])
 def test_neighbours_are_not_correlated(neighbour):
-    here = _draw(np.full(2000, 3), np.arange(2000), dim=32).ravel()
+    here = _generate(np.full(2000, 3), np.arange(2000), dim=32).ravel()
     there = {
-        "index": lambda: _draw(np.full(2000, 3), np.arange(1, 2001), dim=32),
-        "seed": lambda: _draw(np.full(2000, 4), np.arange(2000), dim=32),
-        "stream": lambda: _draw(np.full(2000, 3), np.arange(2000), dim=32, stream=latents.STYLE),
+        "index": lambda: _generate(np.full(2000, 3), np.arange(1, 2001), dim=32),
+        "seed": lambda: _generate(np.full(2000, 4), np.arange(2000), dim=32),
+        "stream": lambda: _generate(np.full(2000, 3), np.arange(2000), dim=32, stream=latents.STYLE),
     }[neighbour]().ravel()
     assert abs(np.corrcoef(here, there)[0, 1]) < 4 / np.sqrt(here.size)
 

@@ -114,11 +114,11 @@ def test_dropout_is_decided_by_its_seed():
     config = _config("paper", 32)
     generator, condition = factory.image_generator(config), tf.ones((1, 32, 32, 1))
 
-    def draw(seed):
+    def generate(seed):
         return generator(condition, training=True, dropout_seed=tf.constant([seed, 0])).numpy()
 
-    np.testing.assert_array_equal(draw(1), draw(1))
-    assert np.abs(draw(1) - draw(2)).max() > 1e-4
+    np.testing.assert_array_equal(generate(1), generate(1))
+    assert np.abs(generate(1) - generate(2)).max() > 1e-4
     np.testing.assert_array_equal(generator(condition), generator(condition))
 
 

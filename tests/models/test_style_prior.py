@@ -1,4 +1,4 @@
-"""Styles are drawn as those of the training photographs are distributed."""
+"""Styles are generated as those of the training photographs are distributed."""
 
 import json
 
@@ -13,7 +13,7 @@ from synthmed_tf.exporting.exporter import _identity, make_chain
 from synthmed_tf.models import latents, style_prior
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.training import snapshot
-from synthmed_tf.training.sampling import draw_photographs, fit_styles
+from synthmed_tf.training.sampling import fit_styles, generate_photographs
 from synthmed_tf.training.stages import ImageStage
 
 
@@ -77,26 +77,27 @@ def test_nothing_is_fitted_where_there_is_no_style_or_it_is_not_asked_for(stage,
     assert fit_styles(ImageStage(paper), paper, pairs) is None
 
 
-def test_drawn_photographs_have_the_fitted_styles(stage, pairs, prior):
+def test_generated_photographs_have_the_fitted_styles(stage, pairs, prior):
     config = make_config("recommended")
-    drawn = draw_photographs(stage, config, pairs[:2], 5, prior)
+    generated = generate_photographs(stage, config, pairs[:2], 5, prior)
     zeros, index = tf.zeros(2, tf.int64), tf.constant([5, 6], tf.int64)
-    style = latents.draw(zeros, index, 3, latents.STYLE).numpy() @ prior.factor.T + prior.mean
+    style = latents.sample(zeros, index, 3, latents.STYLE).numpy() @ prior.factor.T + prior.mean
     condition = np.where(pairs[:2, ..., 3:] >= 128, np.float32(1), np.float32(-1))
     expected = np.round((stage.generator_ema(condition, tf.constant(style)).numpy() + 1) * 127.5)
-    np.testing.assert_allclose(drawn, expected, atol=1)
+    np.testing.assert_allclose(generated, expected, atol=1)
 
 
-def test_the_chain_draws_with_them_and_takes_normal_numbers(with_styles, prior, tiny_run):
+def test_the_chain_generates_with_them_and_takes_normal_numbers(with_styles, prior, tiny_run):
     plain = make_chain(with_styles[0], snapshot.load(tiny_run / "stage2" / "snapshot"), tiny_run)
     chain = make_chain(*with_styles, tiny_run)
     latent = tf.constant(np.random.default_rng(1).normal(size=(3, 6)), tf.float32)
     normal = np.random.default_rng(2).normal(size=(3, 3)).astype(np.float32)
-    drawn = chain.from_latent(latent, tf.constant(normal))
+    generated = chain.from_latent(latent, tf.constant(normal))
     expected = plain.from_latent(latent, tf.constant(normal @ prior.factor.T + prior.mean))
-    np.testing.assert_allclose(drawn["image"].numpy().astype(int), expected["image"], atol=1)
+    np.testing.assert_allclose(generated["image"].numpy().astype(int), expected["image"], atol=1)
     assert (
-        np.abs(drawn["image"].numpy().astype(int) - plain.from_latent(latent, tf.constant(normal))["image"]).max() > 5
+        np.abs(generated["image"].numpy().astype(int) - plain.from_latent(latent, tf.constant(normal))["image"]).max()
+        > 5
     )
 
 

@@ -52,25 +52,25 @@ def _both(name, preset):
             made.set_weights([w + rng.normal(0, 0.05, w.shape).astype(np.float32) for w in made.get_weights()])
             _copy_weights(made, getattr(theirs, network))
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
-    return ours, theirs, batch, _numbers(ours, batch) | _pictures(batch)
+    return ours, theirs, batch, _numbers(ours, batch) | _images(batch)
 
 
 def _numbers(stage, batch):
-    """The random numbers that TensorFlow's stage draws for a batch."""
+    """The random numbers that TensorFlow's stage generates for a batch."""
     index, seeds = batch["index"], tf.zeros(8, tf.int64)
     if isinstance(stage, MaskStage):
-        drawn = {"latent": latents.draw(seeds, index, stage.config.latent_dim, latents.TRAIN_LATENT)}
+        generated = {"latent": latents.sample(seeds, index, stage.config.latent_dim, latents.TRAIN_LATENT)}
         for name, stream in (("shift_real", latents.AUGMENT_REAL), ("shift_fake", latents.AUGMENT_FAKE)):
-            unit = latents.draw_unit(seeds, index, augmentation.DRAWS, stream)
-            drawn[name] = augmentation.transforms(unit, stage.ranges)[..., 2]
+            unit = latents.sample_uniform(seeds, index, augmentation.GENERATES, stream)
+            generated[name] = augmentation.transforms(unit, stage.ranges)[..., 2]
     else:
         dim = max(stage.config.style_dim, 1)
-        drawn = {"jitter": latents.draw(seeds, index, dim, latents.POSTERIOR)}
-        drawn["prior"] = latents.draw(seeds, index, dim, latents.TRAIN_STYLE)
-    return {name: torch.from_numpy(value.numpy()) for name, value in drawn.items()}
+        generated = {"jitter": latents.sample(seeds, index, dim, latents.POSTERIOR)}
+        generated["prior"] = latents.sample(seeds, index, dim, latents.TRAIN_STYLE)
+    return {name: torch.from_numpy(value.numpy()) for name, value in generated.items()}
 
 
-def _pictures(batch):
+def _images(batch):
     made = {name: torch.from_numpy(batch[name].numpy().transpose(0, 3, 1, 2)) for name in ("photograph", "coverage")}
     made["fov"] = torch.from_numpy(batch["fov"].numpy().transpose(0, 3, 1, 2))
     return made | {"paired": torch.from_numpy((batch["index"].numpy() % 2 == 0).astype(np.float32))}
@@ -81,16 +81,19 @@ def _pictures(batch):
 )
 def test_every_term_is_the_same_in_pytorch(name, preset):
     ours, theirs, batch, torch_batch = _both(name, preset)
-    drawn, torch_drawn = ours.draw(batch, 0), theirs.draw(torch_batch)
-    real, fake = ours.judge_real(batch), ours.judge_drawn(batch, drawn)
-    torch_real, torch_fake = theirs.judge_real(torch_batch), theirs.judge_drawn(torch_batch, torch_drawn)
+    generated, torch_generated = ours.generate(batch, 0), theirs.generate(torch_batch)
+    real, fake = ours.discriminate_real(batch), ours.discriminate_generated(batch, generated)
+    torch_real, torch_fake = (
+        theirs.discriminate_real(torch_batch),
+        theirs.discriminate_generated(torch_batch, torch_generated),
+    )
     for found, expected in ((torch_real[0], real[0]), (torch_fake[0], fake[0])):
         found = found.detach().numpy().reshape(expected.shape)  # one channel
         np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-4)
     np.testing.assert_allclose(theirs.r1_term(torch_batch).item(), np.mean(ours.r1_term(batch)), rtol=1e-4)
     features = theirs.real_features(torch_batch)
-    found = theirs.generator_terms(torch_batch, torch_drawn, torch_fake, features)
-    expected = ours.generator_terms(batch, drawn, fake, real)
+    found = theirs.generator_terms(torch_batch, torch_generated, torch_fake, features)
+    expected = ours.generator_terms(batch, generated, fake, real)
     assert set(found) == set(expected)
     for term, value in expected.items():
         np.testing.assert_allclose(found[term].item(), np.mean(value), rtol=1e-4, err_msg=term)

@@ -30,7 +30,7 @@ def opened(tiny_artifact):
 
 
 @pytest.fixture(scope="module")
-def drawn(opened, tmp_path_factory):
+def generated(opened, tmp_path_factory):
     """A set of 12 pairs from index 0. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate(opened, synthesis.Job(COUNT, seed=SEED), out)
@@ -38,27 +38,27 @@ def drawn(opened, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judged(drawn, tmp_path_factory):
+def judged(generated, tmp_path_factory):
     """A report on it. Not to be changed."""
-    return write_report(drawn, tmp_path_factory.mktemp("reports") / "report")
+    return write_report(generated, tmp_path_factory.mktemp("reports") / "report")
 
 
 @pytest.fixture(scope="module")
-def filtered(drawn, judged, tmp_path_factory):
+def filtered(generated, judged, tmp_path_factory):
     """The set without the pairs 0 to 4, whose photographs do not show their masks, and 9 to 11."""
     scores = [json.loads(line) for line in (judged / "pairs.jsonl").read_text().splitlines()]
     report = shutil.copytree(judged, tmp_path_factory.mktemp("reports") / "report")
     lines = [json.dumps({"index": score["index"], "dice": float(score["index"] in (5, 7, 8))}) for score in scores]
     (report / "pairs.jsonl").write_text("\n".join(lines) + "\n")
     out = report.parent / "filtered"
-    filter_set(drawn, report, out, Limits())
+    filter_set(generated, report, out, Limits())
     return out
 
 
 @pytest.fixture(scope="module")
-def version(drawn, judged, tiny_artifact, tmp_path_factory):
+def version(generated, judged, tiny_artifact, tmp_path_factory):
     """A version with all that it may hold. Not to be changed."""
-    made = request(drawn, report=judged, artifact=tiny_artifact, formats=("imagefolder", "tfrecord", "webdataset"))
+    made = request(generated, report=judged, artifact=tiny_artifact, formats=("imagefolder", "tfrecord", "webdataset"))
     folder = tmp_path_factory.mktemp("versions") / "1.2.0"
     return built(made, folder), folder
 
@@ -101,7 +101,7 @@ def test_the_entry_says_what_the_set_is(version, opened):
     entry, _ = version
     assert (entry.count, entry.first_index, entry.last_index, entry.size) == (COUNT, 0, COUNT - 1, 32)
     assert (entry.seed, entry.model_sha256, entry.precision) == (SEED, opened.model_sha256, "float32")
-    assert (entry.published, entry.licence, entry.creators) == (PUBLISHED, "CC BY 4.0", ("Ada L.",))
+    assert (entry.published, entry.license, entry.creators) == (PUBLISHED, "CC BY 4.0", ("Ada L.",))
     facts = {"layout": "plain", "pairs": 5, "patients": 3, "size": 32, "sha256": "ab" * 32}
     assert entry.training_data.facts == {"stage1": facts, "stage2": facts}
     assert entry.generator.onnx == "generator/generator.onnx"
@@ -117,13 +117,13 @@ def test_the_row_says_the_same(version):
     assert row.formats == ("imagefolder", "tfrecord", "webdataset") and row.thumbnail == "thumbnail.png"
 
 
-def test_it_is_built_again_to_the_same_bytes(version, drawn, judged, tiny_artifact, tmp_path):
-    made = request(drawn, report=judged, artifact=tiny_artifact, formats=("webdataset", "tfrecord", "imagefolder"))
+def test_it_is_built_again_to_the_same_bytes(version, generated, judged, tiny_artifact, tmp_path):
+    made = request(generated, report=judged, artifact=tiny_artifact, formats=("webdataset", "tfrecord", "imagefolder"))
     built(made, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(version[1])
 
 
-def test_the_files_are_the_bytes_of_the_set(version, drawn):
+def test_the_files_are_the_bytes_of_the_set(version, generated):
     members = _zipped(version[1] / "imagefolder" / "train-00000-of-00001.zip")
     rows = [json.loads(line) for line in members.pop("metadata.jsonl").splitlines()]
     assert [row["index"] for row in rows] == list(range(COUNT))
@@ -134,7 +134,7 @@ def test_the_files_are_the_bytes_of_the_set(version, drawn):
         "seed": SEED,
         "model_sha256": version[0].model_sha256,
     }
-    assert members == {name: content for name, content in contents(drawn).items() if name in members}
+    assert members == {name: content for name, content in contents(generated).items() if name in members}
     assert len(members) == 2 * COUNT
 
 
@@ -148,7 +148,7 @@ def test_the_zip_tells_no_time_and_no_user(version):
 
 @pytest.mark.parametrize("name", ["tfrecord", "webdataset"])
 def test_records_are_those_that_generate_writes(version, opened, tmp_path, name):
-    shard_job.draw(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, name), tmp_path / name)
+    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, name), tmp_path / name)
     expected = contents(tmp_path / name)
     for place, content in contents(version[1] / name).items():
         assert content == expected[place]
@@ -177,19 +177,19 @@ def test_a_filtered_set_keeps_its_indices(filtered, tmp_path, monkeypatch, count
     )
 
 
-def test_a_set_in_shards_is_the_same_version(opened, drawn, tmp_path):
-    shard_job.draw(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "set")
-    made = [built(request(folder), tmp_path / name) for folder, name in ((drawn, "a"), (tmp_path / "set", "b"))]
+def test_a_set_in_shards_is_the_same_version(opened, generated, tmp_path):
+    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "set")
+    made = [built(request(folder), tmp_path / name) for folder, name in ((generated, "a"), (tmp_path / "set", "b"))]
     assert made[0].count == made[1].count == COUNT
     packed = [contents(tmp_path / name / "imagefolder") for name in "ab"]
     first, second = (_zipped(io.BytesIO(each["train-00000-of-00001.zip"])) for each in packed)
     assert first == second
 
 
-def test_datasets_reads_the_folder_by_its_readme_and_by_its_zips(drawn, tmp_path, monkeypatch):
+def test_datasets_reads_the_folder_by_its_readme_and_by_its_zips(generated, tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="datasets is not installed")
     monkeypatch.setattr(plan, "PAIRS_A_SHARD", 5)
-    built(request(drawn), tmp_path / "version")
+    built(request(generated), tmp_path / "version")
     cache = {"split": "train", "cache_dir": str(tmp_path / "cache")}
     zips = str(tmp_path / "version" / "imagefolder" / "*.zip")
     for rows in (
@@ -199,18 +199,18 @@ def test_datasets_reads_the_folder_by_its_readme_and_by_its_zips(drawn, tmp_path
         assert sorted(rows["index"][:]) == list(range(COUNT))  # shards come in an order of its own
         for row in rows:
             for column, folder in (("image", "images"), ("mask", "masks")):
-                expected = images.decode_png((drawn / folder / f"{row['index']:08d}.png").read_bytes()).squeeze()
+                expected = images.decode_png((generated / folder / f"{row['index']:08d}.png").read_bytes()).squeeze()
                 np.testing.assert_array_equal(np.asarray(row[column]).squeeze(), expected)
 
 
-def test_tensorflow_datasets_reads_the_records(version, drawn):
+def test_tensorflow_datasets_reads_the_records(version, generated):
     tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
     builder = tfds.builder_from_directory(version[1] / "tfrecord")
     examples = sorted(tfds.as_numpy(builder.as_dataset(split="train")), key=lambda example: example["index"])
     assert [int(example["index"]) for example in examples] == list(range(COUNT))
     for example in examples:
         np.testing.assert_array_equal(
-            example["image"], images.read_image(drawn / "images" / f"{example['index']:08d}.png")
+            example["image"], images.read_image(generated / "images" / f"{example['index']:08d}.png")
         )
 
 
@@ -230,7 +230,7 @@ def test_the_thumbnail_is_small(version):
     assert len(content) < 60_000
 
 
-def test_the_shared_generator_opens_and_draws_the_same(version, opened):
+def test_the_shared_generator_opens_and_generates_the_same(version, opened):
     assert json.loads((version[1] / "generator" / "card.json").read_text())["name"] == "tiny-eyes"
     seed, index = np.full(2, SEED), np.arange(2)
     for runtime in ("onnx", "savedmodel"):
@@ -239,8 +239,8 @@ def test_the_shared_generator_opens_and_draws_the_same(version, opened):
             assert np.abs(ours.astype(int) - theirs).max() <= (0 if runtime == "onnx" else 1)
 
 
-def test_without_report_and_artifact_it_is_not_evaluated_and_not_shared(drawn, tmp_path):
-    entry = built(request(drawn), tmp_path / "version")
+def test_without_report_and_artifact_it_is_not_evaluated_and_not_shared(generated, tmp_path):
+    entry = built(request(generated), tmp_path / "version")
     assert entry.evaluation is None and entry.generator is None
     assert not (tmp_path / "version" / "report").exists() and not (tmp_path / "version" / "generator").exists()
     readme = (tmp_path / "version" / "README.md").read_text()
@@ -249,7 +249,7 @@ def test_without_report_and_artifact_it_is_not_evaluated_and_not_shared(drawn, t
     assert building.row(entry).verdict is None
 
 
-def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, drawn, judged, tiny_artifact, tmp_path):
+def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, generated, judged, tiny_artifact, tmp_path):
     assert not version[0].generator.attacked
     assert "Not attacked: the judge tested the set" in (version[1] / "README.md").read_text()
     found = json.loads((judged / "report.json").read_text())
@@ -257,7 +257,7 @@ def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, drawn, judg
     found["sections"]["privacy"]["attacks"].append(attack)
     attacked = shutil.copytree(judged, tmp_path / "report")
     (attacked / "report.json").write_text(json.dumps(found))
-    entry = built(request(drawn, report=attacked, artifact=tiny_artifact), tmp_path / "version")
+    entry = built(request(generated, report=attacked, artifact=tiny_artifact), tmp_path / "version")
     assert entry.generator.attacked
     assert "The judge attacked its weights too" in (tmp_path / "version" / "README.md").read_text()
 
@@ -285,22 +285,22 @@ def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, drawn, judg
         ({"published": PUBLISHED.replace(tzinfo=None)}, "without a time zone; give it in UTC."),
     ],
 )
-def test_a_bad_field_is_named(drawn, tmp_path, changes, said):
-    assert said in _refusal(request(drawn, **changes), tmp_path)
+def test_a_bad_field_is_named(generated, tmp_path, changes, said):
+    assert said in _refusal(request(generated, **changes), tmp_path)
     assert contents(tmp_path / "refused") == {}
 
 
-def test_a_folder_that_is_not_empty_is_refused(drawn, tmp_path):
+def test_a_folder_that_is_not_empty_is_refused(generated, tmp_path):
     (tmp_path / "notes.txt").write_text("text")
     with pytest.raises(SynthMedError, match="is not empty; name an empty folder"):
-        building.build(request(drawn), tmp_path)
+        building.build(request(generated), tmp_path)
 
 
-def test_sets_that_cannot_be_published_are_refused(opened, drawn, tmp_path):
-    shard_job.draw(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, "webdataset"), tmp_path / "tars")
+def test_sets_that_cannot_be_published_are_refused(opened, generated, tmp_path):
+    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, "webdataset"), tmp_path / "tars")
     said = _refusal(request(tmp_path / "tars"), tmp_path)
-    assert "is a set of webdataset, and plain pairs are published; draw it with --format png." in said
-    shard_job.draw(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "half", only=[0])
+    assert "is a set of webdataset, and plain pairs are published; generate it with --format png." in said
+    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "half", only=[0])
     shutil.rmtree(tmp_path / "refused")
     assert "00001-of-00003.jsonl cannot be read (No such file" in _refusal(request(tmp_path / "half"), tmp_path)
     shutil.rmtree(tmp_path / "refused")
@@ -315,14 +315,14 @@ def test_sets_that_cannot_be_published_are_refused(opened, drawn, tmp_path):
         (lambda folder: _edit(folder, lambda lines: [*lines, "{"]), "is damaged (line 13 is no pair)"),
         (lambda folder: _edit(folder, lambda lines: lines[::-1]), "is damaged (pair 10 comes after pair 11)"),
         (lambda folder: _edit(folder, lambda lines: [lines[0].replace('"seed": 4', '"seed": 5')]), "seed 5, not 4"),
-        (lambda folder: _change_card(folder, size="32"), "card.json is damaged at size; draw the set again."),
-        (lambda folder: _change_card(folder, data={"stage1": 1}), "card.json is damaged at data; draw"),
+        (lambda folder: _change_card(folder, size="32"), "card.json is damaged at size; generate the set again."),
+        (lambda folder: _change_card(folder, data={"stage1": 1}), "card.json is damaged at data; generate"),
         (lambda folder: (folder / "masks" / "00000007.png").unlink(), "00000007.png cannot be read (No such file"),
         (lambda folder: _flip(folder / "images" / "00000011.png"), "00000011.png is not the file that the manifest"),
     ],
 )
-def test_a_damaged_set_is_refused(drawn, tmp_path, damage, said):
-    broken = shutil.copytree(drawn, tmp_path / "set")
+def test_a_damaged_set_is_refused(generated, tmp_path, damage, said):
+    broken = shutil.copytree(generated, tmp_path / "set")
     damage(broken)
     assert said in _refusal(request(broken), tmp_path)
 
@@ -350,12 +350,12 @@ def _flip(path):
         ({"membership": State.FAIL}, ["discriminator of Stage-I", "mask"], "the set itself gives it away"),
     ],
 )
-def test_a_privacy_fail_is_refused(drawn, tmp_path, states, leaking, said):
-    folder = write_report(drawn, tmp_path / "report", states)
+def test_a_privacy_fail_is_refused(generated, tmp_path, states, leaking, said):
+    folder = write_report(generated, tmp_path / "report", states)
     found = json.loads((folder / "report.json").read_text())
     found["sections"]["privacy"]["leaking"] = leaking
     (folder / "report.json").write_text(json.dumps(found))
-    assert said in _refusal(request(drawn, report=folder), tmp_path)
+    assert said in _refusal(request(generated, report=folder), tmp_path)
     assert contents(tmp_path / "refused") == {}
 
 
@@ -365,20 +365,22 @@ def test_a_report_on_another_set_is_refused(opened, judged, tmp_path):
     assert "is a report on another set than" in said
 
 
-def test_the_artifact_must_have_drawn_the_set_and_be_whole(drawn, tiny_artifact, tmp_path):
+def test_the_artifact_must_have_generated_the_set_and_be_whole(generated, tiny_artifact, tmp_path):
     other = shutil.copytree(tiny_artifact, tmp_path / "model")
     card = json.loads((other / "card.json").read_text())
     (other / "card.json").write_text(json.dumps(card | {"model_sha256": "0" * 64}))
-    assert "is model 0000000000000000 but" in _refusal(request(drawn, artifact=other), tmp_path)
+    assert "is model 0000000000000000 but" in _refusal(request(generated, artifact=other), tmp_path)
     shutil.rmtree(tmp_path / "refused")
     (other / "card.json").write_text(json.dumps(card | {"files": {"../card.json": "0" * 64}}))
-    assert "Path '../card.json' is absolute, leaves its folder" in _refusal(request(drawn, artifact=other), tmp_path)
+    assert "Path '../card.json' is absolute, leaves its folder" in _refusal(
+        request(generated, artifact=other), tmp_path
+    )
     shutil.rmtree(tmp_path / "refused")
     (other / "card.json").write_text(json.dumps(card))
     _flip(other / "parity.json")
-    assert "parity.json is not the file that card.json lists" in _refusal(request(drawn, artifact=other), tmp_path)
+    assert "parity.json is not the file that card.json lists" in _refusal(request(generated, artifact=other), tmp_path)
 
 
-def test_a_request_is_frozen(drawn):
+def test_a_request_is_frozen(generated):
     with pytest.raises(dataclasses.FrozenInstanceError):
-        request(drawn).name = "other"
+        request(generated).name = "other"

@@ -1,4 +1,4 @@
-"""`croissant.json`: valid, loadable offline by mlcroissant, and saying how each pair can be drawn again."""
+"""`croissant.json`: valid, loadable offline by mlcroissant, and saying how each pair can be generated again."""
 
 import json
 import logging
@@ -17,7 +17,7 @@ FIRST, COUNT = 8, 5
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact, tmp_path_factory):
+def generated(tiny_artifact, tmp_path_factory):
     """A set of 5 pairs from index 8: with 8, 9, 10 and so on, names of several lengths. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(COUNT, seed=-4, first_index=FIRST), out)
@@ -25,11 +25,11 @@ def drawn(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def version(drawn, tmp_path_factory):
+def version(generated, tmp_path_factory):
     """A version of two shards. Not to be changed."""
     folder = tmp_path_factory.mktemp("versions") / "1.2.0"
-    stated = {"data_name": "EYES-5", "data_licence": "CC0 1.0", "data_url": "https://example.org/eyes"}
-    made = request(drawn, description="First line.\n\nThe <b>rest</b>.", keywords=("fundus",), **stated)
+    stated = {"data_name": "EYES-5", "data_license": "CC0 1.0", "data_url": "https://example.org/eyes"}
+    made = request(generated, description="First line.\n\nThe <b>rest</b>.", keywords=("fundus",), **stated)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "PAIRS_A_SHARD", 3)
         return built(made, folder), folder
@@ -58,12 +58,12 @@ def test_it_is_valid_without_errors_and_without_warnings(version, offline, caplo
     assert [record.message for record in caplog.records] == []
 
 
-def test_mlcroissant_loads_the_pairs(version, drawn, offline):
+def test_mlcroissant_loads_the_pairs(version, generated, offline):
     records = list(mlcroissant.Dataset(str(version[1] / "croissant.json")).records("pairs"))
     assert sorted(record["pairs/index"] for record in records) == list(range(FIRST, FIRST + COUNT))
     for record in records:
         for name, folder in (("image", "images"), ("mask", "masks")):
-            content = (drawn / folder / f"{record['pairs/index']:08d}.png").read_bytes()
+            content = (generated / folder / f"{record['pairs/index']:08d}.png").read_bytes()
             np.testing.assert_array_equal(
                 np.asarray(record[f"pairs/{name}"]), images.decode_png(content).squeeze(), err_msg=name
             )
@@ -93,7 +93,7 @@ def test_it_conforms_to_croissant_and_its_rai_vocabulary(version):
         "rai:machineAnnotationTools",
         "rai:personalSensitiveInformation",
     }
-    assert found["rai:dataCollection"].startswith("Synthetic. A generator of two networks drew each pair")
+    assert found["rai:dataCollection"].startswith("Synthetic. A generator of two networks generated each pair")
     assert "Not evaluated: it is not known whether it is useful" in json.dumps(found["rai:dataLimitations"])
 
 
@@ -119,11 +119,11 @@ def test_every_file_of_every_format_is_listed_with_its_digest(version):
         assert part["contentSize"] == f"{expected[place].size} B"
 
 
-def test_hostile_text_leaves_it_valid(drawn, offline, tmp_path):
+def test_hostile_text_leaves_it_valid(generated, offline, tmp_path):
     hostile = '"}],"@type":"x\\\n</script><script>alert(1)</script>\u202e{"@id":"y"}'
-    more = {"data_name": hostile, "data_licence": hostile, "data_attribution": hostile, "organ": hostile}
-    stated = {"title": hostile, "description": hostile, "licence": hostile, "creators": (hostile,), **more}
-    made = request(drawn, keywords=(hostile + "!",), **stated)
+    more = {"data_name": hostile, "data_license": hostile, "data_attribution": hostile, "organ": hostile}
+    stated = {"title": hostile, "description": hostile, "license": hostile, "creators": (hostile,), **more}
+    made = request(generated, keywords=(hostile + "!",), **stated)
     built(made, tmp_path / "version")
     found = mlcroissant.Dataset(str(tmp_path / "version" / "croissant.json")).metadata
     assert (found.name, found.description) == (hostile, hostile)

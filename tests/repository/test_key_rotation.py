@@ -83,7 +83,7 @@ def test_the_timestamps_key_suffices(made, reader):
         ("targets", {"targets", "snapshot", "first@1.0.0", "second@1.0.0"}),
     ],
 )
-def test_what_nears_its_end_is_signed_anew(made, reader, role, renewed):
+def test_what_nears_its_end_is_signed_again(made, reader, role, renewed):
     _age(made / "repo", made / "keys", role)
     before = _versions(made / "repo")
     assert key_rotation.refresh(made / "repo", made / "keys") == key_rotation.Refreshed((role,), {})

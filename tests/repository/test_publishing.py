@@ -24,22 +24,22 @@ COUNT = 5
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact, tmp_path_factory) -> Path:
+def generated(tiny_artifact, tmp_path_factory) -> Path:
     """A set. Not to be changed."""
     from synthmed_tf.exporting import artifact
     from synthmed_tf.generation import synthesis
 
-    folder = tmp_path_factory.mktemp("drawn") / "set"
+    folder = tmp_path_factory.mktemp("generated") / "set"
     synthesis.generate(artifact.open_artifact(tiny_artifact, "onnx"), synthesis.Job(COUNT, seed=1), folder)
     return folder
 
 
 @pytest.fixture(scope="module")
-def request_(drawn):
+def request_(generated):
     from synthmed_tf.repository.publish import building
 
     return building.Request(
-        drawn, "tiny-set", "1.0.0", "A tiny set", "CC-BY-4.0", ("Me",), repositories.PUBLISHED, "For tests."
+        generated, "tiny-set", "1.0.0", "A tiny set", "CC-BY-4.0", ("Me",), repositories.PUBLISHED, "For tests."
     )
 
 
@@ -101,12 +101,12 @@ def test_a_set_that_cannot_be_built_leaves_nothing(repository, request_, tmp_pat
 def test_a_withdrawn_version_leaves_a_tombstone(repository, request_, tmp_path):
     reader = repositories.Reader(repository, tmp_path / "cache")
     (before,) = reader.read()[0].entries
-    assert publishing.withdraw(repository, _keys(repository), "tiny-set@1.0.0", "A picture shows too much.")
+    assert publishing.withdraw(repository, _keys(repository), "tiny-set@1.0.0", "An image shows too much.")
     index, contents = reader.read()
     tombstone = Tombstone.model_validate_json(contents.pop("tiny-set/1.0.0/tombstone.json"))
     assert contents == {}
     assert (tombstone.name, tombstone.version, tombstone.title) == ("tiny-set", "1.0.0", "A tiny set")
-    assert tombstone.withdrawal.reason == "A picture shows too much."
+    assert tombstone.withdrawal.reason == "An image shows too much."
     changed = {"withdrawn": tombstone.withdrawal, "thumbnail": None, "generator": False}
     assert index.entries == (before.model_copy(update=changed),)
     there = [path.name for path in (repository / "targets" / "tiny-set").rglob("*") if path.is_file()]
@@ -177,14 +177,14 @@ def _kill_before_each(folder: Path) -> list[bool]:
     return seen
 
 
-def _command(repository, drawn, *more):
+def _command(repository, generated, *more):
     options = ["--repository", str(repository), "--keys", str(_keys(repository)), "--name", "tiny-set", "--title", "T"]
     options += ["--description", "For tests.", "--license", "CC-BY-4.0", "--creator", "Me"]
-    return ["publish", str(drawn), *options, *more]
+    return ["publish", str(generated), *options, *more]
 
 
 @pytest.mark.slow
-def test_the_command_killed_at_any_time(repository, drawn, tmp_path):
+def test_the_command_killed_at_any_time(repository, generated, tmp_path):
     """As soon as a file appears, and at random moments; a client always finds one of the two states."""
     rng = random.Random(4)
     version = repository / "targets" / "tiny-set" / "2.0.0"
@@ -197,7 +197,7 @@ def test_the_command_killed_at_any_time(repository, drawn, tmp_path):
     ]
     start, seen = shutil.copytree(repository, tmp_path / "start"), []
     for number, sign in enumerate([*signs, None, None]):
-        process = _start(repository, drawn)
+        process = _start(repository, generated)
         moment = time.monotonic() + (600 if sign else rng.uniform(0, 6))
         while process.poll() is None and time.monotonic() < moment and not (sign and sign.exists()):
             pass
@@ -205,7 +205,7 @@ def test_the_command_killed_at_any_time(repository, drawn, tmp_path):
         process.wait()
         reader = repositories.Reader(repository, tmp_path / f"cache{number}")
         seen.append(len(reader.read()[0].entries))
-        again = _start(repository, drawn)
+        again = _start(repository, generated)
         assert again.wait() == 0
         index, contents = reader.read()
         assert [row.id for row in index.entries] == ["tiny-set@2.0.0", "tiny-set@1.0.0"]
@@ -216,8 +216,8 @@ def test_the_command_killed_at_any_time(repository, drawn, tmp_path):
     assert seen[:2] == [1, 1]
 
 
-def _start(repository, drawn):
-    command = [sys.executable, "-m", "synthmed_tf", *_command(repository, drawn, "--version", "2.0.0")]
+def _start(repository, generated):
+    command = [sys.executable, "-m", "synthmed_tf", *_command(repository, generated, "--version", "2.0.0")]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
@@ -227,16 +227,16 @@ def _run(*command, **options):
     return CliRunner().invoke(main, [str(part) for part in command], **options)
 
 
-def test_the_commands(drawn, tmp_path):
+def test_the_commands(generated, tmp_path):
     repository = tmp_path / "made" / "repo"
     made = _run("repository", "init", repository, "--keys", _keys(repository), "--title", "A repository")
     assert made.exit_code == 0
     assert made.output.splitlines()[0] == f"fingerprint {new_repository.fingerprint(repository)}"
     assert "root.pem offline" in made.output
-    command = _command(repository, drawn, "--version", "1.0.0")
+    command = _command(repository, generated, "--version", "1.0.0")
     assert "tiny-set@1.0.0 is in" in _run(*command).output
     assert "already, with the same content; nothing was changed" in _run(*command).output
-    refused = _run(*_command(repository, drawn, "--version", "1.0"))
+    refused = _run(*_command(repository, generated, "--version", "1.0"))
     assert refused.exit_code == 2 and "synthmed: tiny-set@1.0 is no name and version" in refused.output
     options = ["--repository", repository, "--reason", "A leak."]
     environment = {"SYNTHMED_KEYS": str(_keys(repository))}
@@ -244,7 +244,7 @@ def test_the_commands(drawn, tmp_path):
     assert withdrawn.output == "tiny-set@1.0.0 is withdrawn\n"
     withdrawn = _run("withdraw", "tiny-set@1.0.0", *options, env=environment)
     assert withdrawn.output == "tiny-set@1.0.0 was withdrawn already; nothing was changed\n"
-    assert _run("repository", "refresh", repository, env=environment).output == "signed anew: timestamp\n"
+    assert _run("repository", "refresh", repository, env=environment).output == "signed again: timestamp\n"
     rotated = _run("repository", "rotate", repository, "--role", "snapshot", env=environment)
     assert "snapshot.pem is the new key; the old one counts no more" in rotated.output
     (_keys(repository) / "timestamp.pem").unlink()
@@ -252,9 +252,9 @@ def test_the_commands(drawn, tmp_path):
     assert refused.exit_code == 2 and "timestamp.pem is missing; name the folder" in refused.output
 
 
-def test_the_description_is_stated_once_or_not_at_all(repository, drawn, tmp_path):
+def test_the_description_is_stated_once_or_not_at_all(repository, generated, tmp_path):
     (tmp_path / "text").write_bytes(b"\xff")
-    command = _command(repository, drawn, "--version", "1.1.0", "--description-file", str(tmp_path / "text"))
+    command = _command(repository, generated, "--version", "1.1.0", "--description-file", str(tmp_path / "text"))
     both = _run(*command)
     assert both.exit_code == 2 and "--description and --description-file both describe" in both.output
     command = [part for part in command if part not in ("--description", "For tests.")]

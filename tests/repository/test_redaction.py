@@ -41,8 +41,8 @@ def artifact(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def drawn(artifact, tmp_path_factory):
-    """A set that it drew. Not to be changed."""
+def generated(artifact, tmp_path_factory):
+    """A set that it generated. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(12, seed=4), out)
     card = json.loads((out / "card.json").read_text())
@@ -52,11 +52,11 @@ def drawn(artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def version(drawn, artifact, tmp_path_factory):
+def version(generated, artifact, tmp_path_factory):
     """A version with the report and the generator. Not to be changed."""
     folder = tmp_path_factory.mktemp("versions")
-    judged = write_report(drawn, folder / "judged")
-    return built(request(drawn, report=judged, artifact=artifact), folder / "1.2.0"), folder / "1.2.0"
+    judged = write_report(generated, folder / "judged")
+    return built(request(generated, report=judged, artifact=artifact), folder / "1.2.0"), folder / "1.2.0"
 
 
 def _named(folder, names):
@@ -64,9 +64,9 @@ def _named(folder, names):
     return [(place, name) for place, content in contents(folder).items() for name in names if name.encode() in content]
 
 
-def test_the_inputs_do_name_them(drawn, artifact, tmp_path):
-    write_report(drawn, tmp_path / "judged")
-    found = {name for folder in (drawn, artifact, tmp_path / "judged") for _, name in _named(folder, REAL)}
+def test_the_inputs_do_name_them(generated, artifact, tmp_path):
+    write_report(generated, tmp_path / "judged")
+    found = {name for folder in (generated, artifact, tmp_path / "judged") for _, name in _named(folder, REAL)}
     assert found == REAL
 
 
@@ -74,13 +74,13 @@ def test_no_name_is_in_any_file_of_the_version(version):
     assert _named(version[1], {*REAL, "g\\u00f6sta"}) == []
 
 
-def test_no_path_of_this_machine_is_in_any_file_of_the_version(version, drawn, artifact):
-    assert _named(version[1], {str(drawn.parent), str(artifact.parent), str(drawn.parents[2])}) == []
+def test_no_path_of_this_machine_is_in_any_file_of_the_version(version, generated, artifact):
+    assert _named(version[1], {str(generated.parent), str(artifact.parent), str(generated.parents[2])}) == []
 
 
-def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_figures(version, drawn, tmp_path):
+def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_figures(version, generated, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    before = report.read(write_report(drawn, tmp_path / "judged"))
+    before = report.read(write_report(generated, tmp_path / "judged"))
     published = report.read(version[1] / "report")
     jsonschema.validate(json.loads((version[1] / "report" / "report.json").read_text()), schema.json_schema())
     for name in ("utility", "fidelity", "geometry", "distribution", "dispersion"):
@@ -133,33 +133,35 @@ def test_whole_names_are_taken_out_and_figures_stay(names, text, expected):
     assert redaction._without_names(names, {})(text) == expected
 
 
-def test_a_full_report_is_published_as_it_is_where_it_shows_no_real_picture(drawn, tmp_path):
-    judged = write_report(drawn, tmp_path / "judged")
-    built(request(drawn, report=judged, full_report=True), tmp_path / "version")
+def test_a_full_report_is_published_as_it_is_where_it_shows_no_real_image(generated, tmp_path):
+    judged = write_report(generated, tmp_path / "judged")
+    built(request(generated, report=judged, full_report=True), tmp_path / "version")
     for name in ("report.json", "report.html"):
         assert (tmp_path / "version" / "report" / name).read_bytes() == (judged / name).read_bytes()
     others = {place: content for place, content in contents(tmp_path / "version").items() if place[:6] != "report"}
     assert not [name for name in REAL for content in others.values() if name.encode() in content]
 
 
-def test_a_full_report_with_real_pictures_is_refused(drawn, tmp_path):
-    judged = write_report(drawn, tmp_path / "judged", real_pictures=True)
+def test_a_full_report_with_real_images_is_refused(generated, tmp_path):
+    judged = write_report(generated, tmp_path / "judged", real_images=True)
     with pytest.raises(SynthMedError, match="shows real photographs, which would be published; leave --full-report"):
-        built(request(drawn, report=judged, full_report=True), tmp_path / "version")
+        built(request(generated, report=judged, full_report=True), tmp_path / "version")
 
 
 @pytest.mark.slow
-def test_a_report_of_the_judge_names_nobody_either(drawn, artifact, tmp_path):
+def test_a_report_of_the_judge_names_nobody_either(generated, artifact, tmp_path):
     write_phantoms(tmp_path / "eyes", 64, len(TRAIN) + len(HOLDOUT), seed=1)
     for folder in ("images", "masks", "fov"):
         for path, name in zip(sorted((tmp_path / "eyes" / folder).iterdir()), (*TRAIN, *HOLDOUT), strict=True):
             path.rename(path.with_stem(f"zebra-{name}"))
     names = sorted(f"zebra-{name}" for name in (*TRAIN, *HOLDOUT))
-    job = Job(drawn, tmp_path / "eyes", tmp_path / "judged", holdout_patients=",".join(names[4:]), artifact=artifact)
+    job = Job(
+        generated, tmp_path / "eyes", tmp_path / "judged", holdout_patients=",".join(names[4:]), artifact=artifact
+    )
     written = evaluate(job, Settings(quick=True, seeds=1, segmenter_steps=2, permutations=99))
     assert {*written.sections["compared"]["train"]["names"], *names[4:]} == set(names)
     published = redaction.report(written).model_dump_json()
     assert "zebra" not in published and str(tmp_path) not in published and "ward-9" not in published
-    entry = built(request(drawn, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
+    entry = built(request(generated, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
     assert entry.generator.attacked and entry.evaluation.verdict is State.FAIL
     assert _named(tmp_path / "version", {"zebra", *REAL}) == []

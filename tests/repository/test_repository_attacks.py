@@ -104,9 +104,9 @@ def test_a_file_that_goes_on(repo, read):
 
 
 def test_files_of_two_sets_that_were_swapped(repo, read):
-    published.drawn_set(repo.parent / "again", seed=8)
-    shutil.rmtree(repo.parent / "drawn")
-    (repo.parent / "again").rename(repo.parent / "drawn")
+    published.generated_set(repo.parent / "again", seed=8)
+    shutil.rmtree(repo.parent / "generated")
+    (repo.parent / "again").rename(repo.parent / "generated")
     published.publish(repo.parent, "others@1.0.0", formats=("imagefolder",))
     place = "previews/00000000.image.png"
     one, other = (repo / "targets" / name / "1.0.0" / place for name in ("phantom", "others"))
@@ -317,9 +317,9 @@ def test_a_root_with_another_fingerprint(repo, read, tmp_path):
     assert read(repo, "phantom", Trust(fingerprint=spelled)).fetched == 11
 
 
-def test_a_repository_that_was_made_anew_needs_its_new_root(repo, read, tmp_path):
+def test_a_repository_that_was_made_again_needs_its_new_root(repo, read, tmp_path):
     read(repo)
-    other = published.make(tmp_path / "anew", "phantom@1.0.0", formats=("imagefolder",))
+    other = published.make(tmp_path / "again", "phantom@1.0.0", formats=("imagefolder",))
     _show(other, repo)
     assert _refusal(read, repo).startswith("metadata/timestamp.json is not signed with the keys that are trusted")
     root = (repo / "metadata/1.root.json").read_bytes()

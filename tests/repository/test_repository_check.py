@@ -52,7 +52,7 @@ def _found(repo: Path) -> dict[str, str]:
     return {problem.file: problem.what for problem in check(repo).problems}
 
 
-def _signed_anew(repo: Path) -> dict[str, str]:
+def _signed_again(repo: Path) -> dict[str, str]:
     """What is wrong where the publisher has signed what lies there, by place in the version; entry.json is old."""
     published.sign_again(repo, "phantom@1.0.0")
     found = _found(repo)
@@ -83,7 +83,7 @@ def test_the_command_ends_with_what_was_found(repo, version):
     assert done.exit_code == 2
     assert done.stdout.splitlines()[0] == f"{VERSION}/notes.txt is not announced by the signed metadata; delete it."
     done = CliRunner().invoke(main, ["repository", "check", str(repo), "--json"])
-    what = {"file": f"{VERSION}/notes.txt", "what": "is not announced by the signed metadata", "cure": "delete it"}
+    what = {"file": f"{VERSION}/notes.txt", "what": "is not announced by the signed metadata", "remedy": "delete it"}
     assert (done.exit_code, json.loads(done.stdout)["problems"]) == (2, [what])
 
 
@@ -203,18 +203,18 @@ def test_names_that_would_confuse_a_terminal_are_shown_plainly(repo):
 def test_kinds_that_no_version_holds_are_refused_though_they_are_signed(repo, version, name):
     (version / name).parent.mkdir(parents=True, exist_ok=True)
     (version / name).write_bytes(b"x")
-    assert _signed_anew(repo) == {name: "is of no kind that a version holds"}
+    assert _signed_again(repo) == {name: "is of no kind that a version holds"}
 
 
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
         ("thumbnail.png", b"\x7fELF" + bytes(99), "is no PNG file"),
-        ("thumbnail.png", b"\x89PNG\r\n\x1a\n", "does not end where its picture ends"),
+        ("thumbnail.png", b"\x89PNG\r\n\x1a\n", "does not end where its image ends"),
         (
             "thumbnail.png",
             images.encode_png(np.zeros((4, 4), np.uint8)) + b"#!/bin/sh",
-            "does not end where its picture ends",
+            "does not end where its image ends",
         ),
         ("card.json", b"{" * 99, "is no JSON"),
         ("card.json", b"[" * 100_000, "is no JSON"),
@@ -245,7 +245,7 @@ def test_kinds_that_no_version_holds_are_refused_though_they_are_signed(repo, ve
 )
 def test_files_that_are_not_what_they_say(repo, version, name, content, said):
     (version / name).write_bytes(content)
-    assert _signed_anew(repo)[name].startswith(said)
+    assert _signed_again(repo)[name].startswith(said)
 
 
 def _rewritten(path: Path, change) -> None:
@@ -273,7 +273,7 @@ def _png(*shape, value=255):
         (
             "images/00000001.png",
             published.black_png(20_000),
-            "holds images/00000001.png, which is no picture that can be",
+            "holds images/00000001.png, which is no image that can be",
         ),
         ("images/00000001.png", b"\x80\x04K\x01.", "holds images/00000001.png, which is no PNG file"),
         ("images/00000009.png", _png(32, 32, 3), "holds images/00000009.png, which metadata.jsonl does not name"),
@@ -281,17 +281,17 @@ def _png(*shape, value=255):
         ("metadata.jsonl", b'{"index": 99}', "holds a pair outside of 0 to 2"),
         ("metadata.jsonl", b'{"index": true}', "holds a pair outside of 0 to 2"),
         ("metadata.jsonl", b"[1]", "holds a pair outside of 0 to 2"),
-        ("metadata.jsonl", b'{"index": 1}', "says of pair 1 that another seed or model drew it"),
+        ("metadata.jsonl", b'{"index": 1}', "says of pair 1 that another seed or model generated it"),
     ],
 )
 def test_an_image_folder_that_is_not_what_the_entry_says(repo, version, name, content, said):
     _rewritten(version / ZIP, lambda members: members.update({name: content}))
-    assert _signed_anew(repo)[ZIP].startswith(said)
+    assert _signed_again(repo)[ZIP].startswith(said)
 
 
 def test_pairs_that_differ_from_one_format_to_the_next(repo, version):
     _rewritten(version / ZIP, lambda members: members.update({"images/00000000.png": _png(32, 32, 3)}))
-    assert _signed_anew(repo) == {
+    assert _signed_again(repo) == {
         "webdataset": "holds other pairs than imagefolder",
         "previews/00000000.image.png": "is not that of pair 0 in imagefolder",
     }
@@ -301,7 +301,7 @@ def test_pairs_that_are_fewer_than_the_entry_says(repo, version):
     content = (version / TFRECORD).read_bytes()
     first = int.from_bytes(content[:8], "little") + 16
     (version / TFRECORD).write_bytes(content[first:])
-    assert _signed_anew(repo) == {"tfrecord": "holds 2 pairs, not 3 as entry.json says"}
+    assert _signed_again(repo) == {"tfrecord": "holds 2 pairs, not 3 as entry.json says"}
 
 
 def _change_entry(repo: Path, **fields) -> dict[str, str]:

@@ -21,7 +21,7 @@ INDEX = Index(
         repositories.row("chase", "1.0.0", withdrawn=GONE, verdict="PASS"),
         repositories.row("fundus-wide", "1.0.0", title="Wide [bold]Fundus[/bold]\u202e", keywords=("Laser",), size=128),
         repositories.row(
-            "oct", "1.0.0", organ="Retina", modality="OCT", licence="MIT", verdict="CANNOT TELL", size=512
+            "oct", "1.0.0", organ="Retina", modality="OCT", license="MIT", verdict="CANNOT TELL", size=512
         ),
         repositories.row("veins", "0.1.0", organ="hand", verdict="FAIL", verdicts={"copies": "CANNOT TELL"}),
     ),
@@ -41,7 +41,7 @@ INDEX = Index(
         (Query(withdrawn=True), [row.id for row in INDEX.entries]),
         (Query(organ="retina", min_size=256), ["chase@2.0.0", "oct@1.0.0"]),
         (Query(modality="oct"), ["oct@1.0.0"]),
-        (Query(licence="cc0"), ["chase@2.0.0", "fundus-wide@1.0.0", "veins@0.1.0"]),
+        (Query(license="cc0"), ["chase@2.0.0", "fundus-wide@1.0.0", "veins@0.1.0"]),
         (Query(verdicts=("pass",)), ["chase@2.0.0"]),
         (Query(verdicts=("CANNOT TELL",)), ["oct@1.0.0"]),
         (Query(verdicts=("not evaluated",)), ["fundus-wide@1.0.0"]),

@@ -42,7 +42,7 @@ def served(tiny_artifact):
 
 @pytest.fixture(scope="module")
 def reference(served):
-    """Draws the pictures themselves, without a server."""
+    """Generates the images themselves, without a server."""
     return artifact.open_artifact(served[2], "savedmodel")
 
 
@@ -66,13 +66,13 @@ def request(signature="", **inputs):
     return made
 
 
-def same(drawn, expected):
+def same(generated, expected):
     """Within what the artifact promises over batches: one grey level of the photograph, the mask itself."""
-    np.testing.assert_array_equal(drawn[0], expected[0])
-    assert np.abs(drawn[1].astype(int) - expected[1].astype(int)).max() <= 1
+    np.testing.assert_array_equal(generated[0], expected[0])
+    assert np.abs(generated[1].astype(int) - expected[1].astype(int)).max() <= 1
 
 
-def test_rows_and_columns_hold_the_pictures_of_seed_and_index(served, reference):
+def test_rows_and_columns_hold_the_images_of_seed_and_index(served, reference):
     rows = post(served, {"instances": [{"seed": 3, "index": 5}, {"index": 9, "seed": -4}]}).json()["predictions"]
     columns = post(served, {"inputs": {"seed": [3, -4], "index": [5, 9]}}).json()["outputs"]
     expected = reference.pixels(np.array([3, -4]), np.array([5, 9]))
@@ -85,10 +85,10 @@ def test_rows_and_columns_hold_the_pictures_of_seed_and_index(served, reference)
 def test_a_single_output_drops_its_name_and_pixels_are_numbers(served, reference):
     mask, _ = reference.pixels(np.array([1]), np.array([2]))
     body = {"signature_name": "translate", "instances": [{"mask": mask[0].tolist(), "seed": 1, "index": 2}]}
-    drawn = np.array(post(served, body).json()["predictions"])
+    generated = np.array(post(served, body).json()["predictions"])
     expected = reference.translate(mask, np.array([1]), np.array([2]))
-    assert drawn.shape == expected.shape
-    assert np.abs(drawn - expected.astype(int)).max() <= 1
+    assert generated.shape == expected.shape
+    assert np.abs(generated - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize(
@@ -145,7 +145,7 @@ def test_limits_are_told(served, body, message):
         ("/v1/models/synthmed/versions/7:predict", 404, "Servable not found for request: Specific(synthmed, 7)"),
         ("/v1/models/synthmed/labels/best:predict", 400, "Unrecognized servable version label: best"),
         ("/v1/models/synthmed", 400, "Malformed request: POST /v1/models/synthmed"),
-        ("/v1/models/synthmed:draw", 400, "Malformed request: POST /v1/models/synthmed:draw"),
+        ("/v1/models/synthmed:generate", 400, "Malformed request: POST /v1/models/synthmed:generate"),
     ],
 )
 def test_a_path_that_names_nothing(served, path, status, message):
@@ -177,7 +177,7 @@ def test_status_and_metadata_are_the_same_over_both(served, stub):
     assert signatures.signature_def["serving_default"].inputs["seed"].name == seed["name"]
 
 
-def test_grpc_draws_and_filters_outputs(stub, reference):
+def test_grpc_generates_and_filters_outputs(stub, reference):
     asked = request("pixels", seed=np.array([3]), index=np.array([5]))
     asked.output_filter.append("mask")
     answer = stub.Predict(asked)
@@ -254,7 +254,7 @@ def test_metadata_field_rules_and_grpc_status(served, stub):
     assert [(version.version, version.state) for version in answer.model_version_status] == [(1, 30)]
 
 
-def test_the_client_draws_the_same_over_both(served, reference):
+def test_the_client_generates_the_same_over_both(served, reference):
     seed, index = np.full(5, 8), np.arange(5)
     with Client(served[0], batch_size=2) as rest, Client(f"grpc://{served[1]}", batch_size=3) as other:
         same(rest.pixels(seed, index), reference.pixels(seed, index))
@@ -305,7 +305,7 @@ def test_the_queue_is_bounded_and_a_bad_row_costs_its_own_request_alone():
 
     def ask(value):
         try:
-            answers[value] = batcher.draw("s", {"x": np.array([value])}, 1e6)["y"].tolist()
+            answers[value] = batcher.generate("s", {"x": np.array([value])}, 1e6)["y"].tolist()
         except Refused as error:
             answers[value] = error.code
 
@@ -317,7 +317,7 @@ def test_the_queue_is_bounded_and_a_bad_row_costs_its_own_request_alone():
     while batcher.waiting < 3:
         threads[1].join(0.001)
     with pytest.raises(Refused, match="queue to which this task was submitted is full"):
-        batcher.draw("s", {"x": np.array([4])}, 1e6)
+        batcher.generate("s", {"x": np.array([4])}, 1e6)
     release.set()
     for thread in threads:
         thread.join()

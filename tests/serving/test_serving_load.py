@@ -1,4 +1,4 @@
-"""`synthmed serve` under load and under fire: no wrong picture, no failure that is not the client's, no growth."""
+"""`synthmed serve` under load and under fire: no wrong image, no failure that is not the client's, no growth."""
 
 import json
 import random
@@ -64,13 +64,13 @@ def served(tiny_artifact):
 
 
 @pytest.fixture(scope="module")
-def pictures(tiny_artifact):
-    """Masks and photographs of seed 7, drawn without a server."""
+def images(tiny_artifact):
+    """Masks and photographs of seed 7, generated without a server."""
     return artifact.open_artifact(tiny_artifact, "savedmodel").pixels(np.full(POOL, 7), np.arange(POOL))
 
 
-def _load(served, pictures, clients, asked):
-    """Draws with many clients at once, of both kinds and in mixed batches."""
+def _load(served, images, clients, asked):
+    """Generates with many clients at once, of both kinds and in mixed batches."""
 
     def ask(number):
         rng = np.random.default_rng(number)
@@ -78,8 +78,8 @@ def _load(served, pictures, clients, asked):
             for _ in range(asked // clients):
                 index = rng.integers(0, POOL, rng.integers(1, 33))
                 masks, photographs = client.pixels(np.full_like(index, 7), index)
-                np.testing.assert_array_equal(masks, pictures[0][index])
-                assert np.abs(photographs.astype(int) - pictures[1][index]).max() <= 1
+                np.testing.assert_array_equal(masks, images[0][index])
+                assert np.abs(photographs.astype(int) - images[1][index]).max() <= 1
         return asked // clients
 
     with ThreadPoolExecutor(clients) as pool:
@@ -132,21 +132,21 @@ def _fire(served, count):
     return codes
 
 
-def test_mixed_batches_of_many_clients_are_the_right_pictures(served, pictures):
-    assert _load(served, pictures, clients=8, asked=48) == 48
+def test_mixed_batches_of_many_clients_are_the_right_images(served, images):
+    assert _load(served, images, clients=8, asked=48) == 48
 
 
-def test_damaged_requests_are_the_clients_fault_and_harm_no_one(served, pictures):
+def test_damaged_requests_are_the_clients_fault_and_harm_no_one(served, images):
     assert _fire(served, 200) <= {200, 400, 404} | _CLIENTS_FAULT
-    assert _load(served, pictures, clients=2, asked=4) == 4
+    assert _load(served, images, clients=2, asked=4) == 4
 
 
 @pytest.mark.slow
-def test_two_thousand_requests_and_as_many_damaged_ones_leave_memory_as_it_was(served, pictures):
-    _load(served, pictures, clients=32, asked=256)
+def test_two_thousand_requests_and_as_many_damaged_ones_leave_memory_as_it_was(served, images):
+    _load(served, images, clients=32, asked=256)
     _fire(served, 200)
     before = served.resident()
-    assert _load(served, pictures, clients=32, asked=2_000) == 1_984  # 62 for each client
+    assert _load(served, images, clients=32, asked=2_000) == 1_984  # 62 for each client
     assert _fire(served, 4_000) <= {200, 400, 404} | _CLIENTS_FAULT
     assert served.resident() < before + 64 * 2**20
-    assert _load(served, pictures, clients=2, asked=4) == 4
+    assert _load(served, images, clients=2, asked=4) == 4

@@ -64,7 +64,7 @@ def package(tmp_path):
 
 def _row(name, version="1.0.0", **changed):
     facts = {"title": f"Title of {name}", "organ": "retina", "modality": "fundus photography", "size": 64, "count": 1}
-    facts |= {"bytes": 9, "formats": ("imagefolder",), "licence": "CC0-1.0", "published": NOON, "verdict": None}
+    facts |= {"bytes": 9, "formats": ("imagefolder",), "license": "CC0-1.0", "published": NOON, "verdict": None}
     return Row(name=name, version=version, **(facts | changed))
 
 
@@ -110,7 +110,7 @@ def test_pages_have_policies_and_nothing_inline(site):
         )
 
 
-def test_pages_that_draw_may_compile_wasm(repository, package, tmp_path):
+def test_pages_that_generate_may_compile_wasm(repository, package, tmp_path):
     building.build(repository, tmp_path / "site", package)
     assert "wasm-unsafe-eval" in _read(tmp_path, f"site/{ENTRY}")
     assert "wasm-unsafe-eval" not in _read(tmp_path, "site/entries/plain/1.0.0/index.html")
@@ -141,9 +141,9 @@ def test_site_and_repository_do_not_lie_in_each_other(copy, out):
         building.build(copy, copy / out)
 
 
-def test_a_picture_that_was_changed_is_not_shown(copy, tmp_path):
-    picture = next((copy / "targets/plain/1.0.0/previews").iterdir())
-    picture.write_bytes(picture.read_bytes()[:-1] + b"!")
+def test_a_image_that_was_changed_is_not_shown(copy, tmp_path):
+    image = next((copy / "targets/plain/1.0.0/previews").iterdir())
+    image.write_bytes(image.read_bytes()[:-1] + b"!")
     with pytest.raises(SynthMedError, match="is not the file that is signed"):
         building.build(copy, tmp_path / "site")
     assert not (tmp_path / "site").exists() and [path.name for path in tmp_path.iterdir()] == ["copy"]
@@ -236,7 +236,7 @@ def _entry(generator, size=10):
     return Entry.model_construct(name="a", version="1.0.0", generator=generator, files=files)
 
 
-def test_what_cannot_be_drawn_says_why():
+def test_what_cannot_be_generated_says_why():
     shared = Generator(onnx="generator/generator.onnx")
     assert entry_page.drawing(_entry(shared), True).file.size == 10
     assert "does not share" in entry_page.drawing(_entry(None), True).why
@@ -245,7 +245,7 @@ def test_what_cannot_be_drawn_says_why():
     too_large = entry_page.drawing(_entry(shared, 1_000_000_001), True)
     assert (too_large.file, too_large.why) == (
         None,
-        "The generator has 1.0 GB; up to 1.0 GB can be drawn with in a browser.",
+        "The generator has 1.0 GB; up to 1.0 GB can be generated with in a browser.",
     )
 
 

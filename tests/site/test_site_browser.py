@@ -108,14 +108,14 @@ def _rgba(text, size=32):
     return np.frombuffer(base64.b64decode(text), np.uint8).reshape(size, size, 4)
 
 
-def _drawn(tiny_artifact, seed, indices):
+def _generated(tiny_artifact, seed, indices):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
     masks, photographs = opened.pixels(np.full(len(indices), seed, np.int64), np.array(indices, np.int64))
     return masks, photographs
 
 
-def _assert_pairs(pairs, drawn):
-    masks, photographs = drawn
+def _assert_pairs(pairs, generated):
+    masks, photographs = generated
     assert len(pairs) == len(masks)
     for pair, mask, photograph in zip(pairs, masks, photographs, strict=True):
         np.testing.assert_array_equal(_rgba(pair["mask"])[..., :3], np.repeat(mask, 3, axis=-1))
@@ -126,7 +126,7 @@ def test_the_start_page_lists_the_newest_version_of_each_set(facts):
     published = _seen(facts, "start")["published"]
     assert published["ids"] == ["eyes@1.1.0", "hostile@1.0.0", "plain@1.0.0", "gone@1.0.0"]
     assert published["badges"] == ["✗FAIL", "–not evaluated", "–not evaluated", "⊘withdrawn"]
-    assert published["licences"] == ["CC-BY-4.0", sites.HOSTILE["licence"], "CC0-1.0", "CC-BY-4.0"]
+    assert published["licenses"] == ["CC-BY-4.0", sites.HOSTILE["license"], "CC0-1.0", "CC-BY-4.0"]
 
 
 def test_a_search_is_in_the_address(facts):
@@ -138,7 +138,7 @@ def test_a_search_is_in_the_address(facts):
 def test_filters(facts):
     start = _seen(facts, "start")
     assert start["unevaluated"] == ["hostile@1.0.0", "plain@1.0.0"]
-    assert start["licence"] == ["plain@1.0.0"]
+    assert start["license"] == ["plain@1.0.0"]
     assert start["none"] == []
     assert start["generator"] == ["eyes@1.1.0"]
     assert start["restored"] == start["published"]["ids"]
@@ -178,24 +178,24 @@ def test_the_viewer_by_keyboard(facts):
     assert viewer["keyed"]["shown"] == "5 of 12"
 
 
-def test_the_browser_draws_what_the_server_draws(facts, tiny_artifact):
-    draw = _seen(facts, "draw")
-    assert draw["drawn"]["isolated"]
-    assert draw["drawn"]["said"].startswith("4 pairs in ")
-    assert draw["drawn"]["said"].endswith("by a generator whose SHA-256 is the one that is signed.")
-    assert [pair["index"] for pair in draw["drawn"]["pairs"]] == ["40", "41", "42", "43"]
-    _assert_pairs(draw["drawn"]["pairs"], _drawn(tiny_artifact, -(2**63), range(40, 44)))
-    _assert_pairs(draw["again"]["pairs"], _drawn(tiny_artifact, 7, [3]))
+def test_the_browser_generates_what_the_server_generates(facts, tiny_artifact):
+    generate = _seen(facts, "generate")
+    assert generate["generated"]["isolated"]
+    assert generate["generated"]["said"].startswith("4 pairs in ")
+    assert generate["generated"]["said"].endswith("by a generator whose SHA-256 is the one that is signed.")
+    assert [pair["index"] for pair in generate["generated"]["pairs"]] == ["40", "41", "42", "43"]
+    _assert_pairs(generate["generated"]["pairs"], _generated(tiny_artifact, -(2**63), range(40, 44)))
+    _assert_pairs(generate["again"]["pairs"], _generated(tiny_artifact, 7, [3]))
 
 
-def test_a_plain_host_is_enough_to_draw(facts, tiny_artifact):
-    drawn = _seen(facts, "elsewhere")["drawn"]
-    assert not drawn["isolated"]
-    _assert_pairs(drawn["pairs"], _drawn(tiny_artifact, 7, [2]))
+def test_a_plain_host_is_enough_to_generate(facts, tiny_artifact):
+    generated = _seen(facts, "elsewhere")["generated"]
+    assert not generated["isolated"]
+    _assert_pairs(generated["pairs"], _generated(tiny_artifact, 7, [2]))
 
 
 def test_numbers_that_are_none_get_a_sentence(facts):
-    refused = _seen(facts, "draw")["refused"]
+    refused = _seen(facts, "generate")["refused"]
     seeds = "Seed must be a whole number from -9223372036854775808 to 9223372036854775807, not"
     assert refused["1.5 0"] == f"{seeds} 1.5."
     assert refused["9223372036854775808 0"] == f"{seeds} 9223372036854775808."
@@ -205,13 +205,13 @@ def test_numbers_that_are_none_get_a_sentence(facts):
 
 
 def test_a_browser_without_webassembly_says_so(facts):
-    assert _seen(facts, "draw")["bare"] == "This browser has no WebAssembly, which drawing needs."
+    assert _seen(facts, "generate")["bare"] == "This browser has no WebAssembly, which drawing needs."
 
 
-def test_a_generator_that_is_missing_or_changed_draws_nothing(facts):
+def test_a_generator_that_is_missing_or_changed_generates_nothing(facts):
     seen = _seen(facts, "elsewhere")
     assert seen["missing"]["said"] == "The generator cannot be fetched (HTTP status 404); tell the publisher."
-    assert "is not the one that is signed, so nothing is drawn with it" in seen["tampered"]["said"]
+    assert "is not the one that is signed, so nothing is generated with it" in seen["tampered"]["said"]
     assert seen["missing"]["pairs"] == seen["tampered"]["pairs"] == []
 
 
@@ -249,7 +249,7 @@ def test_without_scripts_the_facts_are_there(facts):
     for fact in ("eyes@1.1.0", "CC-BY-4.0", "12 pairs · 32 × 32 px", "retina, fundus photography", "FAIL", "withdrawn"):
         assert fact in start["text"]
     assert sum("/entries/" in link for link in start["links"]) == 4
-    assert entry["pictures"] == 24
+    assert entry["images"] == 24
     for fact in (*QUESTIONS.values(), "Masks are binary.", "utility found 0.125".capitalize(), "0.9.0", "SHA-256"):
         assert fact in entry["text"]
     assert "Set before looking, and no options." in report["text"]

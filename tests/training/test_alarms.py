@@ -17,8 +17,8 @@ def _masks(count, seed, size=64, centre=0.0):
 def test_diversity_is_the_ratio_of_mean_differences():
     real = np.zeros((2, 16, 16, 1), np.float32)
     real[0] = 1.0  # one pair, a difference of 1
-    drawn = np.stack([np.full((16, 16, 1), value, np.float32) for value in (0.0, 0.3, 0.6)])
-    np.testing.assert_allclose(alarms.diversity(real, drawn), (0.3 + 0.6 + 0.3) / 3, rtol=1e-6)
+    generated = np.stack([np.full((16, 16, 1), value, np.float32) for value in (0.0, 0.3, 0.6)])
+    np.testing.assert_allclose(alarms.diversity(real, generated), (0.3 + 0.6 + 0.3) / 3, rtol=1e-6)
     assert alarms.diversity(real, np.ones((4, 16, 16, 1), np.float32)) == 0.0
     np.testing.assert_allclose(alarms.diversity(_masks(32, 0), _masks(32, 1)), 1.0, atol=0.1)
 

@@ -82,7 +82,7 @@ def test_a_damaged_list_of_checkpoints_harms_nothing(tmp_path):
     assert saved_steps(tmp_path / "checkpoints") == [6, 8]
 
 
-def test_where_all_are_damaged_the_run_says_so_and_does_not_begin_anew(tmp_path):
+def test_where_all_are_damaged_the_run_says_so_and_does_not_begin_again(tmp_path):
     _saved(tmp_path, 4, 6)
     for file in (tmp_path / "checkpoints").glob("*.data-*"):
         _cut(file)

@@ -96,7 +96,7 @@ def test_diversity_compares_cells_not_pixels():
     )
 
 
-def test_the_diversity_of_drawn_masks_is_raised_by_its_gradient():
+def test_the_diversity_of_generated_masks_is_raised_by_its_gradient():
     rng = np.random.default_rng(0)
     real = tf.constant(rng.random((8, 16, 16, 1)), tf.float32)
     fake = tf.Variable(0.5 + 0.1 * rng.random((8, 16, 16, 1)), dtype=tf.float32)

@@ -13,9 +13,9 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.training import alarms, snapshot
 from synthmed_tf.training.loop import StageLoop
 from synthmed_tf.training.run import make_step
-from synthmed_tf.training.validation import VALIDATION, Judge
+from synthmed_tf.training.validation import VALIDATION, Validator
 
-OFTEN = ("save_every=2", "picture_every=100", "validate_every=2", "steps_per_loop=2")
+OFTEN = ("save_every=2", "image_every=100", "validate_every=2", "steps_per_loop=2")
 
 
 def _loop(name, folder, strategy, *options, change=lambda step: None):
@@ -70,13 +70,13 @@ def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_repl
 
 def test_the_best_snapshot_is_kept_beside_the_latest_and_training_ends_by_itself(tmp_path, monkeypatch):
     measures = iter([0.5, 0.3, 0.4, 0.35, 0.2])
-    monkeypatch.setattr(Judge, "figures", lambda judge: {VALIDATION: next(measures)})
+    monkeypatch.setattr(Validator, "figures", lambda validator: {VALIDATION: next(measures)})
     options = ("segmenter.steps=20", "segmenter.patience=2")
     lines = _run("segmenter", tmp_path, one_device(), *options)
     best, latest = (snapshot.load(tmp_path / "segmenter" / kind) for kind in ("best", "snapshot"))
     assert (best.step, best.measure) == (4, 0.3)
     assert latest.step == 8 and latest.measure is None
-    assert "ended by itself at step 8: the last 2 judgements were no better than 0.3000" in lines[-1]
+    assert "ended by itself at step 8: the last 2 validations were no better than 0.3000" in lines[-1]
     assert snapshot.chosen(tmp_path / "segmenter").name == "best"
     again = _run("segmenter", tmp_path, one_device(), *options)
     assert "ended by itself at step 8" in again[-1] and next(measures) == 0.2
@@ -108,7 +108,7 @@ def _warnings(folder):
 
 
 def _collapse(step):
-    """Neither the first layer nor the modulations pass the latent on; what is drawn comes from the first bias alone."""
+    """Neither the first layer nor the modulations pass the latent on; the output is that of the first bias."""
     for network in (step.stage.generator, step.stage.generator_ema):
         for layer in (network.linear, *(modulation.affine for modulation in network.modulations)):
             layer.kernel.assign(tf.zeros_like(layer.kernel))
@@ -116,7 +116,7 @@ def _collapse(step):
 
 
 @pytest.mark.once
-def test_a_generator_that_draws_one_mask_rings_the_alarm_of_diversity_once_a_run(tmp_path):
+def test_a_generator_that_generates_one_mask_rings_the_alarm_of_diversity_once_a_run(tmp_path):
     options = ("stage1.optimizer.generator_rate=1e-9",)
     first = _run("stage1", tmp_path, one_device(), *options, "stage1.steps=2", change=_collapse)
     second = _run("stage1", tmp_path, one_device(), *options, "stage1.steps=4")
@@ -137,16 +137,16 @@ def test_a_discriminator_that_wins_rings_its_alarm(tmp_path):
 
 @pytest.mark.once
 def test_augmentation_that_leaks_rings_its_alarm(tmp_path):
-    """The generator draws what the discriminator sees: real masks, shifted."""
+    """The generator generates what the discriminator sees: real masks, shifted."""
 
     def leak(step):
         stage = step.stage
         dataset = load_dataset("phantom", make_config())
         masks = dataset.pairs[..., 3:4] / 255.0 * (dataset.fov >= 128)
         seen = tf.constant(2.0 * alarms.augmented_masks(masks, stage.ranges, 5) - 1.0, tf.float32)
-        drawn = iter([seen[:16], seen[16:32], seen[32:48], seen[42:58]] * 50)
-        stage.generator_ema.call = lambda latent, training=False: next(drawn)[: tf.shape(latent)[0]]
+        generated = iter([seen[:16], seen[16:32], seen[32:48], seen[42:58]] * 50)
+        stage.generator_ema.call = lambda latent, training=False: next(generated)[: tf.shape(latent)[0]]
 
-    _run("stage1", tmp_path, one_device(), "stage1.augment.shift=0.3", "stage1.steps=2", "picture_every=2", change=leak)
+    _run("stage1", tmp_path, one_device(), "stage1.augment.shift=0.3", "stage1.steps=2", "image_every=2", change=leak)
     entry = _warnings(tmp_path / "stage1")[alarms.LEAK]
     assert entry["figure"] > entry["threshold"] == 0.5

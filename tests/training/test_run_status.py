@@ -153,12 +153,12 @@ def test_the_state_is_printed_a_stage_a_line(run):
         "  segmenter: not begun",
         "  stage1: done, 600 steps, 510.0 img/s; last written 1:00:00 ago",
         "    losses: generator 0.6",
-        "    last judged: step 300, measure 0.75",
+        "    last validated: step 300, measure 0.75",
         "  stage2: stopped at step 400 of 600 (figures up to 440), 350.0 img/s; last written 0:01:30 ago",
         "    losses: generator 0.44",
         "    best: step 200, measure 0.5",
-        "    last judged: step 300, measure 0.75",
-        f"  newest picture: {run / 'stage2' / 'samples' / '00000400.png'}",
+        "    last validated: step 300, measure 0.75",
+        f"  newest image: {run / 'stage2' / 'samples' / '00000400.png'}",
     ]
 
 
@@ -231,7 +231,7 @@ def test_two_pixels_are_one_character(tmp_path):
     assert styles == [((1, 2, 3), (7, 8, 9)), ((4, 5, 6), (250, 251, 252))]
 
 
-def test_a_wide_picture_is_shrunk_to_the_terminal_by_area(tmp_path):
+def test_a_wide_image_is_shrunk_to_the_terminal_by_area(tmp_path):
     pixels = np.zeros((8, 16, 3), np.uint8)
     pixels[:, ::2] = 200
     images.write_png(tmp_path / "a.png", pixels)
@@ -240,7 +240,7 @@ def test_a_wide_picture_is_shrunk_to_the_terminal_by_area(tmp_path):
     assert {tuple(span.style.color.triplet) for span in text.spans} == {(100, 100, 100)}
 
 
-def test_a_terminal_shows_the_newest_picture_in_colours(run):
+def test_a_terminal_shows_the_newest_image_in_colours(run):
     text = _printed(run, force_terminal=True, color_system="truecolor")
     assert text.endswith(("\x1b[38;2;144;144;144;48;2;144;144;144m▀\x1b[0m" * 8 + "\n") * 3)  # 400 % 256
 
@@ -250,11 +250,11 @@ def test_a_terminal_without_colours_shows_the_path_alone(run):
     assert text.endswith("00000400.png\n") and "▀" not in text
 
 
-def test_a_picture_that_is_damaged_is_a_sentence(run):
-    (run / "stage2" / "samples" / "00000400.png").write_bytes(b"no picture")
+def test_a_image_that_is_damaged_is_a_sentence(run):
+    (run / "stage2" / "samples" / "00000400.png").write_bytes(b"no image")
     _age(run / "stage2", 90)
     text = _printed(run, force_terminal=True, color_system="truecolor")
-    assert text.splitlines()[-1].strip().startswith(f"{run / 'stage2' / 'samples' / '00000400.png'} is no picture")
+    assert text.splitlines()[-1].strip().startswith(f"{run / 'stage2' / 'samples' / '00000400.png'} is no image")
 
 
 def test_reading_a_run_does_not_import_tensorflow(run):

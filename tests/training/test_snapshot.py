@@ -44,7 +44,7 @@ def test_what_is_saved_comes_back(tmp_path):
         np.testing.assert_array_equal(one, other)
 
 
-def test_restored_networks_draw_what_was_saved(tiny_run):
+def test_restored_networks_generate_what_was_saved(tiny_run):
     read = snapshot.load(tiny_run / "stage1" / "snapshot")
     model = factory.mask_generator(read.config)
     snapshot.restore(model, read, tiny_run)

@@ -68,8 +68,10 @@ def test_metrics_are_means_over_steps_and_add_up():
     }
 
 
-def _generator_terms(stage, batch, drawn):
-    return stage.generator_terms(batch, drawn, stage.judge_drawn(batch, drawn), stage.judge_real(batch))
+def _generator_terms(stage, batch, generated):
+    return stage.generator_terms(
+        batch, generated, stage.discriminate_generated(batch, generated), stage.discriminate_real(batch)
+    )
 
 
 @pytest.mark.parametrize("updates", ["simultaneous", "alternating"])
@@ -82,10 +84,10 @@ def test_a_step_follows_the_gradient_of_its_loss(name, updates):
         step = AdversarialStep(stage, one_device())
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
     with tf.GradientTape(persistent=True) as tape:
-        drawn = stage.draw(batch, 0)
-        terms = _generator_terms(stage, batch, drawn)
+        generated = stage.generate(batch, 0)
+        terms = _generator_terms(stage, batch, generated)
         generator_loss = tf.add_n([tf.reduce_mean(term) for term in terms.values()])
-        logits = (stage.judge_real(batch)[0], stage.judge_drawn(batch, drawn)[0])
+        logits = (stage.discriminate_real(batch)[0], stage.discriminate_generated(batch, generated)[0])
         discriminator_loss = tf.reduce_mean(losses.discriminator_loss(*logits))
     expected = tape.gradient(discriminator_loss, stage.discriminator.trainable_variables)
     expected += tape.gradient(generator_loss, stage.trained_with_generator)
@@ -101,14 +103,16 @@ def test_a_step_follows_the_gradient_of_its_loss(name, updates):
 def test_half_of_the_examples_are_compared_with_their_photograph():
     stage = ImageStage(make_config())
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
-    drawn = stage.draw(batch, 0)
-    l1 = _generator_terms(stage, batch, drawn)["l1"].numpy()
-    by_hand = 2 * stage.config.l1_weight * np.mean(np.abs(drawn["photograph"] - batch["photograph"]), axis=(1, 2, 3))
+    generated = stage.generate(batch, 0)
+    l1 = _generator_terms(stage, batch, generated)["l1"].numpy()
+    by_hand = (
+        2 * stage.config.l1_weight * np.mean(np.abs(generated["photograph"] - batch["photograph"]), axis=(1, 2, 3))
+    )
     np.testing.assert_allclose(l1[::2], by_hand[::2], rtol=1e-5)
     np.testing.assert_array_equal(l1[1::2], 0)
     seeds = tf.zeros(8, tf.int64)
-    prior = latents.draw(seeds, batch["index"], stage.config.style_dim, latents.TRAIN_STYLE)
-    np.testing.assert_array_equal(drawn["style"][1::2], prior[1::2])
+    prior = latents.sample(seeds, batch["index"], stage.config.style_dim, latents.TRAIN_STYLE)
+    np.testing.assert_array_equal(generated["style"][1::2], prior[1::2])
 
 
 def test_stage1_sees_vessels_inside_the_field_of_view_alone():
@@ -129,7 +133,7 @@ def test_conditions_are_two_valued():
 def test_the_papers_losses_are_cross_entropies_and_l1_with_equal_weight():
     stage = ImageStage(make_config("paper"))
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
-    drawn = stage.draw(batch, 0)
-    terms = _generator_terms(stage, batch, drawn)
+    generated = stage.generate(batch, 0)
+    terms = _generator_terms(stage, batch, generated)
     assert set(terms) == {"adversarial", "l1"}
-    np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["photograph"], drawn["photograph"]))
+    np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["photograph"], generated["photograph"]))

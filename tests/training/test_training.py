@@ -29,7 +29,7 @@ SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=
 
 
 def _config(preset="recommended", steps=4, **changes):
-    overrides = (f"stage1.steps={steps}", f"stage2.steps={steps}", "save_every=2", "picture_every=4")
+    overrides = (f"stage1.steps={steps}", f"stage2.steps={steps}", "save_every=2", "image_every=4")
     overrides += tuple(f"{name.replace('__', '.')}={value}" for name, value in changes.items())
     return load_config(preset, overrides=(*SMALL, *overrides))
 
@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_leaves_figures_pictures_and_snapshots(whole_run):
+def test_a_run_leaves_figures_images_and_snapshots(whole_run):
     for stage in run.GANS:
         lines = [json.loads(line) for line in (whole_run / stage / "metrics.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [2, 4]
@@ -90,7 +90,7 @@ def test_a_finished_run_says_so_and_changes_nothing(whole_run):
     assert (whole_run / "stage1" / "metrics.jsonl").read_bytes() == before
 
 
-def test_a_snapshot_that_a_kill_left_behind_its_checkpoint_is_made_anew(whole_run, tmp_path):
+def test_a_snapshot_that_a_kill_left_behind_its_checkpoint_is_made_again(whole_run, tmp_path):
     shutil.copytree(whole_run, tmp_path / "run")
     folder = tmp_path / "run" / "stage2" / "snapshot"
     facts = json.loads((folder / "snapshot.json").read_text())
@@ -143,19 +143,19 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_pa
     assert snapshot.load(tmp_path / "stage2" / "snapshot").step == 2
 
 
-def test_the_threshold_gives_drawn_vessels_the_share_of_the_training_masks():
+def test_the_threshold_gives_generated_vessels_the_share_of_the_training_masks():
     config = _config()
     dataset = load_dataset("phantom", config)
     stage = MaskStage(config, dataset.fov / 255.0)
     threshold = snapshots.calibrate(stage, config, dataset)
     inside = dataset.fov[..., 0] >= 128
-    drawn = stage.generator_ema(mask_latents(config, 0, 256)).numpy()[:, inside]
-    np.testing.assert_allclose(np.mean(drawn > threshold), dataset.vessel_share, atol=1e-4)
+    generated = stage.generator_ema(mask_latents(config, 0, 256)).numpy()[:, inside]
+    np.testing.assert_allclose(np.mean(generated > threshold), dataset.vessel_share, atol=1e-4)
     assert snapshots.calibrate(stage, _config("paper", stage1__calibrate=False), dataset) == 0.0
 
 
 def _command(folder: Path, steps: int) -> list[str]:
-    options = [f"--set={part}" for part in (*SMALL, f"stage1.steps={steps}", "save_every=1000", "picture_every=1000")]
+    options = [f"--set={part}" for part in (*SMALL, f"stage1.steps={steps}", "save_every=1000", "image_every=1000")]
     return [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--data=phantom", f"--run={folder}", *options]
 
 

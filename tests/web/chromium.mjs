@@ -41,8 +41,8 @@ try {
   page.on("pageerror", (error) => console.error(String(error)));
   await page.goto(`http://127.0.0.1:${server.address().port}/page.html`);
   await page.waitForFunction("window.ready", { timeout: 60_000 });
-  const { pictures, version, ...facts } = await page.evaluate((given) => window.run(given), job);
-  for (const [i, output] of pictures.entries()) {
+  const { images, version, ...facts } = await page.evaluate((given) => window.run(given), job);
+  for (const [i, output] of images.entries()) {
     for (const [name, text] of Object.entries(output)) await writeFile(join(out, `${i}.${name}`), Buffer.from(text, "base64"));
   }
   const versions = { chromium: await browser.version(), "onnxruntime-web": version };

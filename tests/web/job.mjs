@@ -1,14 +1,14 @@
-// What both Node.js and the page do with a job: draw batches, and time them.
+// What both Node.js and the page do with a job: generate batches, and time them.
 
 /**
- * Draws pictures.
+ * Generates images.
  * @param ort ONNX Runtime Web.
  * @param model bytes of the ONNX file.
  * @param provider "wasm" or "webgpu".
  * @param batches of inputs by name: {type, dims, data}; data are numbers, or text where they are 64-bit integers.
  * @returns {Promise<{seconds: number[], opened: number, outputs: object[]}>} of each batch, the bytes by output's name.
  */
-export async function draw(ort, model, provider, batches) {
+export async function generate(ort, model, provider, batches) {
   const started = performance.now();
   const session = await ort.InferenceSession.create(model, { executionProviders: [provider] });
   const opened = (performance.now() - started) / 1000;

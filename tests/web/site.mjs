@@ -54,7 +54,7 @@ async function counted(page, text) {
 const scenarios = {
   async start() {
     const page = await opened(`${site}index.html`);
-    const published = { ids: await texts(page, ".card .id"), badges: await texts(page, ".card .badge"), licences: await texts(page, ".card .licence") };
+    const published = { ids: await texts(page, ".card .id"), badges: await texts(page, ".card .badge"), licenses: await texts(page, ".card .license") };
     await page.type("[name=q]", "RARE-word angio");
     const searched = await counted(page, "1 of 4 sets");
     const shared = new URL(page.url()).search;
@@ -64,11 +64,11 @@ const scenarios = {
     await page.keyboard.press("Backspace");
     await page.select("[name=verdict]", "none");
     const unevaluated = await counted(page, "2 of 4 sets");
-    await page.select("[name=licence]", "CC0-1.0");
-    const licence = await counted(page, "1 of 4 sets");
+    await page.select("[name=license]", "CC0-1.0");
+    const license = await counted(page, "1 of 4 sets");
     await page.select("[name=size]", "64");
     const none = await counted(page, "None of 4 sets match; ask for less.");
-    for (const field of ["verdict", "licence", "size"]) await page.select(`[name=${field}]`, "");
+    for (const field of ["verdict", "license", "size"]) await page.select(`[name=${field}]`, "");
     await page.click("[name=generator]");
     const generator = await counted(page, "1 of 4 sets");
     await page.click("[name=generator]");
@@ -76,7 +76,7 @@ const scenarios = {
     await page.type("[name=q]", "eyes");
     await counted(page, "1 of 4 sets");
     await Promise.all([page.waitForNavigation(), page.click(".card h2 a")]);
-    return { published, searched, shared, reloaded, unevaluated, licence, none, generator, restored, address: page.url() };
+    return { published, searched, shared, reloaded, unevaluated, license, none, generator, restored, address: page.url() };
   },
 
   async viewer() {
@@ -135,30 +135,30 @@ const scenarios = {
     return seen;
   },
 
-  async draw() {
+  async generate() {
     const page = await opened(site + ENTRY);
-    const drawn = await draw(page, "-9223372036854775808", "40", "4");
+    const generated = await generate(page, "-9223372036854775808", "40", "4");
     const refused = {};
     for (const [seed, index] of [["1.5", "0"], ["9223372036854775808", "0"], ["0", "-1"], ["0", "9223372036854775807"], ["", "0"]]) {
       await fill(page, seed, index, "4");
       await page.click(".drawing button");
-      refused[`${seed} ${index}`] = await page.$eval("#draw-state", (element) => element.textContent);
+      refused[`${seed} ${index}`] = await page.$eval("#generate-state", (element) => element.textContent);
     }
-    const again = await draw(page, "7", "3", "1");
+    const again = await generate(page, "7", "3", "1");
     const old = await opened(site + ENTRY, { before: () => delete globalThis.WebAssembly });
-    const bare = await old.$eval("#draw-state", (element) => element.textContent);
-    return { drawn, refused, again, bare };
+    const bare = await old.$eval("#generate-state", (element) => element.textContent);
+    return { generated, refused, again, bare };
   },
 
   async elsewhere() {
     const page = await opened(`${plain}entries/eyes/1.0.0/index.html`);
-    const drawn = await draw(page, "7", "2", "1");
+    const generated = await generate(page, "7", "2", "1");
     const fresh = await opened(`${plain}entries/eyes/1.0.0/index.html`);
     await fresh.$eval(".drawing", (form) => (form.dataset.generator = "missing.onnx"));
-    const missing = await draw(fresh, "7", "2", "1");
-    const tampered = await draw(await opened(plain + ENTRY), "7", "2", "1");
+    const missing = await generate(fresh, "7", "2", "1");
+    const tampered = await generate(await opened(plain + ENTRY), "7", "2", "1");
     trouble.errors = trouble.errors.filter((text) => !text.includes("404")); // that of missing.onnx
-    return { drawn, missing, tampered };
+    return { generated, missing, tampered };
   },
 
   async download() {
@@ -210,7 +210,7 @@ const scenarios = {
       const page = await opened(site + path, { scripts: false });
       found[path] = {
         text: await page.evaluate(() => document.body.innerText),
-        pictures: await page.$$eval("img", (all) => all.filter((one) => one.loading !== "lazy" || one.complete).filter((one) => one.naturalWidth).length),
+        images: await page.$$eval("img", (all) => all.filter((one) => one.loading !== "lazy" || one.complete).filter((one) => one.naturalWidth).length),
         links: await page.$$eval("a", (all) => all.map((one) => one.href)),
         form: await page.$$eval("form:not([hidden])", (all) => all.length),
       };
@@ -242,16 +242,16 @@ async function fill(page, seed, index, count) {
   await page.select(".drawing [name=count]", count);
 }
 
-async function draw(page, seed, index, count) {
+async function generate(page, seed, index, count) {
   await fill(page, seed, index, count);
   await page.click(".drawing button");
-  await page.waitForFunction(() => document.querySelector("#draw-state.trouble") || / s, by /.test(document.querySelector("#draw-state").textContent), { timeout: 60_000 });
+  await page.waitForFunction(() => document.querySelector("#generate-state.trouble") || / s, by /.test(document.querySelector("#generate-state").textContent), { timeout: 60_000 });
   const pairs = [];
-  for (const item of await page.$$(".drawn li")) {
+  for (const item of await page.$$(".generated li")) {
     pairs.push({ index: await item.evaluate((one) => one.dataset.index), image: await pixels(item, "canvas"), mask: await pixels(item, "canvas:nth-of-type(2)") });
   }
   const isolated = await page.evaluate(() => crossOriginIsolated);
-  return { said: await page.$eval("#draw-state", (element) => element.textContent), pairs, isolated };
+  return { said: await page.$eval("#generate-state", (element) => element.textContent), pairs, isolated };
 }
 
 // RGBA, row by row.

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding
-from synthmed_tf.data.layouts import UNREAD_PICTURES, stem
+from synthmed_tf.data.layouts import UNREAD_IMAGES, stem
 from synthmed_tf.images import MAX_BYTES
 
 _STARTS = (
@@ -63,13 +63,13 @@ def look_at_bytes(path: Path) -> Bytes:
         return _refused(path, problem, "check its name and rights, or where its link leads")
     if not data:
         return _refused(path, "is empty (0 bytes)", "copy it again from its source")
-    if path.suffix.lower() in UNREAD_PICTURES:
+    if path.suffix.lower() in UNREAD_IMAGES:
         return _refused(path, "is of a kind that is not read", "convert it to PNG or move it away")
     return Bytes(hashlib.sha256(data).hexdigest(), True, _other_kind(path, data), _failed_checksum(path, data))
 
 
-def _refused(path: Path, problem: str, cure: str) -> Bytes:
-    return Bytes("", False, [Finding(ERROR, str(path), problem, cure)], [])
+def _refused(path: Path, problem: str, remedy: str) -> Bytes:
+    return Bytes("", False, [Finding(ERROR, str(path), problem, remedy)], [])
 
 
 def _other_kind(path: Path, data: bytes) -> list[Finding]:
@@ -79,10 +79,10 @@ def _other_kind(path: Path, data: bytes) -> list[Finding]:
     if not known or path.suffix.lower() in known[0][1]:
         return []
     kind, names = known[0]
-    cure = f"rename it to {stem(path)}{names[0]}" if names else "convert it to PNG"
+    remedy = f"rename it to {stem(path)}{names[0]}" if names else "convert it to PNG"
     # Training goes by the content, so a wrong name alone does not stop it; a gzipped name is gone by.
     severity = WARNING if names and ".gz" not in (path.suffix.lower(), names[0]) else ERROR
-    return [Finding(severity, str(path), f"is a {kind} file, other than its name says", cure)]
+    return [Finding(severity, str(path), f"is a {kind} file, other than its name says", remedy)]
 
 
 def _failed_checksum(path: Path, data: bytes) -> list[Finding]:

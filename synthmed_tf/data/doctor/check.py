@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf.data.doctor.duplicates import ALIKE, ALIKE_MASKS, same_pictures
+from synthmed_tf.data.doctor.duplicates import ALIKE, ALIKE_MASKS, same_images
 from synthmed_tf.data.doctor.listing import Job, Listing, list_files
 from synthmed_tf.data.doctor.pair import Looked, look
 from synthmed_tf.data.doctor.report import ERROR, SEVERITIES, WARNING, Finding, Report
@@ -105,7 +105,7 @@ def _relative(root: Path, finding: Finding) -> Finding:
     inside = f"{root}{os.sep}"
     path = "." if finding.path == str(root) else Path(finding.path.removeprefix(inside)).as_posix()
     return replace(
-        finding, path=path, problem=finding.problem.replace(inside, ""), cure=finding.cure.replace(inside, "")
+        finding, path=path, problem=finding.problem.replace(inside, ""), remedy=finding.remedy.replace(inside, "")
     )
 
 
@@ -119,15 +119,15 @@ def _misfits(looked: list[Looked]) -> list[Finding]:
         likeness = [-float(np.sum(one.photograph_print * other.mask_print)) for other in masks]
         best = masks[int(np.argmax(likeness))]
         if best is not one and max(likeness) >= _BELONGS and one.misfit.severity == ERROR:
-            cure = f"give {one.job.photograph} the mask {best.job.mask}, which fits it; the pairs are swapped"
-            findings.append(replace(one.misfit, cure=cure))
+            remedy = f"give {one.job.photograph} the mask {best.job.mask}, which fits it; the pairs are swapped"
+            findings.append(replace(one.misfit, remedy=remedy))
         else:
             findings.append(one.misfit)
     return findings
 
 
 def _duplicates(root: Path, looked: list[Looked], kind: str) -> list[Finding]:
-    """For each picture that is there already: one like it, of another patient or split if there is such."""
+    """For each image that is there already: one like it, of another patient or split if there is such."""
     found = []
     for one in looked:
         path, fingerprint = getattr(one.job, kind), getattr(one, f"{kind}_print")
@@ -136,7 +136,7 @@ def _duplicates(root: Path, looked: list[Looked], kind: str) -> list[Finding]:
     how: dict[tuple[int, int], tuple[str, str]] = {}
     printed = [i for i, (*_, fingerprint) in enumerate(found) if fingerprint is not None]
     least = ALIKE if kind == "photograph" else ALIKE_MASKS
-    for first, second, alike in same_pictures([found[i][3] for i in printed], least):
+    for first, second, alike in same_images([found[i][3] for i in printed], least):
         how[printed[first], printed[second]] = ("nearly the same", f" (likeness {alike:.2f})")
     by_sum: dict[str, int] = {}
     for i, (_, _, sha256, _) in enumerate(found):
@@ -159,10 +159,10 @@ def _same(root: Path, kind: str, first: tuple[Job, Path], second: tuple[Job, Pat
         severity, where = ERROR, f"under two patients, {job.patient} and {other.patient}"
     else:
         severity, where = WARNING, f"twice under the patient {job.patient}" if job.patient else "in another folder"
-    cure = "remove one with all that belongs to it"
+    remedy = "remove one with all that belongs to it"
     if severity == ERROR:
-        cure += ", or name the patient with --patient-regex if both are of one"
-    return Finding(severity, str(again), f"is {how[0]} {kind} as {path}{how[1]}, {where}", cure)
+        remedy += ", or name the patient with --patient-regex if both are of one"
+    return Finding(severity, str(again), f"is {how[0]} {kind} as {path}{how[1]}, {where}", remedy)
 
 
 def _split_of(root: Path, path: Path) -> str:

@@ -1,4 +1,4 @@
-"""Finds the same picture twice: by its fine detail, after it was saved again, resized, cut a little or mirrored."""
+"""Finds the same image twice: by its fine detail, after it was saved again, resized, cut a little or mirrored."""
 
 from collections.abc import Sequence
 
@@ -20,29 +20,29 @@ _MANY = 1500
 _MANY_GATE = 0.25
 
 
-def fingerprint(picture: np.ndarray, field: np.ndarray) -> np.ndarray:
-    """The fine detail of a picture, small.
+def fingerprint(image: np.ndarray, field: np.ndarray) -> np.ndarray:
+    """The fine detail of an image, small.
 
     Args:
-        picture: `(side, side)`, uint8: a channel of a photograph, or the coverage of a mask.
+        image: `(side, side)`, uint8: a channel of a photograph, or the coverage of a mask.
         field: `(side, side)`, bool: the field of view.
 
     Returns:
-        `(SIDE, SIDE)`, float32, of length 1; all 0 where the picture is flat.
+        `(SIDE, SIDE)`, float32, of length 1; all 0 where the image is flat.
     """
-    return _unit(detail(_small(picture), _small(field.astype(np.uint8) * np.uint8(255)) >= 128))
+    return _unit(detail(_small(image), _small(field.astype(np.uint8) * np.uint8(255)) >= 128))
 
 
-def same_pictures(prints: Sequence[np.ndarray], least: float = ALIKE) -> list[tuple[int, int, float]]:
-    """Compares all pictures with each other.
+def same_images(prints: Sequence[np.ndarray], least: float = ALIKE) -> list[tuple[int, int, float]]:
+    """Compares all images with each other.
 
     Each pair is compared at every shift, as it is and mirrored; those that have something in common also with one of
-    them enlarged by up to a sixth, since a picture that was cut fills the square with less. Of more than 1,500 pictures
+    them enlarged by up to a sixth, since an image that was cut fills the square with less. Of more than 1,500 images
     only those are compared so that have something in common without a shift: it would take hours.
 
     Args:
         prints: a `fingerprint` each.
-        least: likeness, in [-1, 1], from which on two pictures are the same.
+        least: likeness, in [-1, 1], from which on two images are the same.
 
     Returns:
         (first, second, likeness) of each pair with at least that likeness; first < second.

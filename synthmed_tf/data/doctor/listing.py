@@ -1,4 +1,4 @@
-"""The data doctor's list of work: every picture file of a folder, in pairs as far as pairs can be told."""
+"""The data doctor's list of work: every image file of a folder, in pairs as far as pairs can be told."""
 
 import os
 import re
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from synthmed_tf.data.doctor.report import ERROR, NOTE, WARNING, Finding, from_error
 from synthmed_tf.data.layouts import (
-    UNREAD_PICTURES,
+    UNREAD_IMAGES,
     LayoutFiles,
     named_like_mask,
     recognise,
@@ -46,7 +46,7 @@ class Listing:
 
     Attributes:
         layout: a key of `layouts.LAYOUTS`, or `unknown`.
-        jobs: every picture file is in one of them.
+        jobs: every image file is in one of them.
         findings: what is wrong with names and places.
     """
 
@@ -56,7 +56,7 @@ class Listing:
 
 
 def list_files(folder: Path, patient_regex: str | None = None) -> Listing:
-    """Lists all picture files and pairs them, whatever is wrong with some.
+    """Lists all image files and pairs them, whatever is wrong with some.
 
     Args:
         folder: a folder that exists.
@@ -87,7 +87,7 @@ def list_files(folder: Path, patient_regex: str | None = None) -> Listing:
             Finding(
                 NOTE,
                 str(parent),
-                f"holds {len(paths)} picture(s) that are no part of the layout {layout}, such as {paths[0].name}",
+                f"holds {len(paths)} image(s) that are no part of the layout {layout}, such as {paths[0].name}",
                 "nothing, unless they were meant to be trained on",
             )
         )
@@ -110,7 +110,7 @@ def _walk(folder: Path) -> tuple[list[Path], list[Finding]]:
             continue
         seen.add(os.path.realpath(parent))
         folders[:] = sorted(name for name in folders if not name.startswith((".", "__")))
-        names = [name for name in names if name.lower().endswith(EXTENSIONS + UNREAD_PICTURES)]
+        names = [name for name in names if name.lower().endswith(EXTENSIONS + UNREAD_IMAGES)]
         files += [Path(parent) / name for name in sorted(names) if not name.startswith(".")]
     return files, findings
 
@@ -156,7 +156,7 @@ def _by_key(paths: list[Path], pattern: str, findings: list[Finding]) -> dict[st
     found: dict[str, Path] = {}
     for path in paths:
         match = re.fullmatch(pattern, stem(path), re.DOTALL)
-        if path.suffix.lower() in UNREAD_PICTURES:
+        if path.suffix.lower() in UNREAD_IMAGES:
             findings.append(
                 Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it away")
             )
@@ -216,13 +216,13 @@ def _missing_masks(folder: Path, layout: str, jobs: list[Job]) -> list[Finding]:
         return []
     if len(lacking) == len(photographs) and not any(job.mask for job in jobs if job.belongs):
         problem = f"was taken for photographs alone (layout {layout}): no vessel masks were found"
-        cure = "put masks into masks/ beside images/, or draw them with synthmed segment; training needs them"
-        return [Finding(WARNING, str(folder), problem, cure)]
+        remedy = "put masks into masks/ beside images/, or generate them with synthmed segment; training needs them"
+        return [Finding(WARNING, str(folder), problem, remedy)]
     # Whichever layout demands a mask for each photograph has said so already.
     if layout != "hrf":
         return []
-    cure = "add one, or leave it: training passes the photograph over"
-    return [Finding(NOTE, str(job.photograph), "has no vessel mask", cure) for job in lacking]
+    remedy = "add one, or leave it: training passes the photograph over"
+    return [Finding(NOTE, str(job.photograph), "has no vessel mask", remedy) for job in lacking]
 
 
 def _named_file(finding: Finding, files: list[Path]) -> str | None:

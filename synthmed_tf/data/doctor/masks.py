@@ -33,7 +33,7 @@ def check_values(path: Path) -> list[Finding]:
     if any(isinstance(value, tuple) and len(value) in (2, 4) and value[-1] != 255 for value in values):
         return [_thresholded(path, "keeps its vessels in the alpha channel, or has one")]
     if any(isinstance(value, tuple) and len(set(value[:3])) > 1 for value in values):
-        return [_thresholded(path, f"is a colour picture of {len(values)} colours{_palette(mode)}")]
+        return [_thresholded(path, f"is a colour image of {len(values)} colours{_palette(mode)}")]
     greys = sorted({value[0] if isinstance(value, tuple) else value for value in values})
     if greys == [0, 255]:
         return []
@@ -56,11 +56,13 @@ def check_share(path: Path, mask: np.ndarray, field: np.ndarray) -> list[Finding
     inside = int(np.count_nonzero(mask & field))
     share = inside / np.count_nonzero(field)
     if inside == 0:
-        problem, cure = "has no vessel in the field of view", "check that it belongs to this photograph"
-        return [Finding(ERROR, str(path), problem, cure)]
+        problem, remedy = "has no vessel in the field of view", "check that it belongs to this photograph"
+        return [Finding(ERROR, str(path), problem, remedy)]
     if share > MOST:
         problem = f"calls {share:.0%} of the field of view vessel: it is inverted, full, or no vessel mask"
-        return [Finding(ERROR, str(path), problem, "invert it, so that vessels are the bright value, or draw it again")]
+        return [
+            Finding(ERROR, str(path), problem, "invert it, so that vessels are the bright value, or generate it again")
+        ]
     findings = []
     if not FEW <= share <= MANY:
         problem = f"calls {share:.1%} of the field of view vessel; in most sets it is 5 to 15 %"

@@ -72,8 +72,8 @@ def _look(job: Job) -> Looked:
     if not job.belongs:
         return looked
     if photographs.is_two_valued_grey(photograph):
-        problem, cure = "has two values only: it is a mask, or black and white", "put a photograph in its place"
-        return replace(looked, findings=(*findings, Finding(ERROR, str(job.photograph), problem, cure)))
+        problem, remedy = "has two values only: it is a mask, or black and white", "put a photograph in its place"
+        return replace(looked, findings=(*findings, Finding(ERROR, str(job.photograph), problem, remedy)))
     return _look_closer(looked, photograph, mask, fov)
 
 
@@ -113,8 +113,8 @@ def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None
     small = photographs.reduce_square(photograph, crop)
     small_field = photographs.reduce_square(field.astype(np.uint8) * np.uint8(255), crop) >= 128
     if not small_field.any():
-        problem, cure = "has a field of view without an inside", "give another file of it, or remove it"
-        return replace(looked, findings=(*findings, Finding(ERROR, str(job.fov or job.photograph), problem, cure)))
+        problem, remedy = "has a field of view without an inside", "give another file of it, or remove it"
+        return replace(looked, findings=(*findings, Finding(ERROR, str(job.fov or job.photograph), problem, remedy)))
     closer = photographs.check_light(job.photograph, small, small_field)
     looked = replace(looked, photograph_print=fingerprint(small[..., 1], small_field))
     misfit = None

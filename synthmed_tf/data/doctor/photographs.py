@@ -37,7 +37,7 @@ def find_field(path: Path, photograph: np.ndarray, fov: np.ndarray | None) -> tu
     except SynthMedError as error:
         return fov, [from_error(path, error)] if fov is None else []
     if fov is None and seen.all():
-        problem = "has no dark border, so the whole picture is taken for the field of view"
+        problem = "has no dark border, so the whole image is taken for the field of view"
         return seen, [
             Finding(WARNING, str(path), problem, "give field-of-view masks in fov/, or let it be if it is so")
         ]

@@ -22,13 +22,13 @@ class Finding:
         severity: a key of `SEVERITIES`.
         path: the file, relative to the folder that was checked; `.` is the folder itself.
         problem: what was found; reads on from the path.
-        cure: what to do.
+        remedy: what to do.
     """
 
     severity: str
     path: str
     problem: str
-    cure: str
+    remedy: str
 
 
 @dataclass(frozen=True)
@@ -80,16 +80,16 @@ class Report:
             if found:
                 lines += ["", f"{_count(len(found), severity)} ({meaning})"]
             for finding in found:
-                lines += [f"  {finding.path}", f"    {finding.problem}", f"    cure: {finding.cure}"]
+                lines += [f"  {finding.path}", f"    {finding.problem}", f"    remedy: {finding.remedy}"]
         if not self.findings:
             lines.append("nothing is wrong")
         return "\n".join(_printable(line) for line in lines)
 
 
 def from_error(path: Path, error: SynthMedError, severity: str = ERROR) -> Finding:
-    """Parts an error's sentence, `PATH PROBLEM; CURE.`, into a finding."""
-    problem, _, cure = str(error).rstrip(".").rpartition("; ")
-    return Finding(severity, str(path), problem.removeprefix(f"{path} "), cure)
+    """Parts an error's sentence, `PATH PROBLEM; REMEDY.`, into a finding."""
+    problem, _, remedy = str(error).rstrip(".").rpartition("; ")
+    return Finding(severity, str(path), problem.removeprefix(f"{path} "), remedy)
 
 
 def _count(number: int, name: str) -> str:

@@ -33,7 +33,7 @@ class Compared(Figures):
         holdout: real pairs of patients that it never saw, or None.
         other: real pairs of another camera, or None.
         shared_patients: names that are both in train and in the holdout; none where the frame did its work.
-        model_sha256, seed, licence, data: what the set's card says of its generator and of what that was trained on;
+        model_sha256, seed, license, data: what the set's card says of its generator and of what that was trained on;
             None for a set in memory, or where the card does not say.
         artifact, run: whether the generator's artifact and run were at hand.
     """
@@ -45,7 +45,7 @@ class Compared(Figures):
     shared_patients: tuple[str, ...]
     model_sha256: str | None
     seed: int | None
-    licence: str | None
+    license: str | None
     data: dict[str, Any] | None
     artifact: bool
     run: bool
@@ -64,7 +64,7 @@ def judge(case: Case) -> Outcome:
             shared_patients=tuple(sorted(set(case.train.patients) & set(held))),
             artifact=case.artifact is not None,
             run=case.run is not None,
-            **{name: card.get(name) for name in ("model_sha256", "seed", "licence", "data")},
+            **{name: card.get(name) for name in ("model_sha256", "seed", "license", "data")},
         )
     )
 

@@ -87,13 +87,13 @@ class Repeated(Figures):
     Attributes:
         couples: of synthetic rows that are alike.
         repeated: share of synthetic rows that are alike with another one.
-        pictures, low, high: how many different ones the generator can draw, with its interval of 95 percent; infinite
+        images, low, high: how many different ones the generator can draw, with its interval of 95 percent; infinite
             (null in JSON) where no rows are alike.
     """
 
     couples: int
     repeated: float
-    pictures: float
+    images: float
     low: float
     high: float
 
@@ -247,7 +247,7 @@ def _different(fewest: Detector) -> str:
         return f"None of the {fewest.m} {what} repeats another."
     high = "any number" if math.isinf(found.high) else f"{found.high:,.0f}"
     return (
-        f"{found.repeated:.0%} of the {fewest.m} {what} repeat another, as if drawn from {found.pictures:,.0f} "
+        f"{found.repeated:.0%} of the {fewest.m} {what} repeat another, as if drawn from {found.images:,.0f} "
         f"different ones ({found.low:,.0f} to {high})."
     )
 

@@ -1,7 +1,7 @@
 """Does the set give a patient away: copies of real pairs, and whether it can be told who was in the training.
 
 Vessel trees are biometric, so masks count as much as photographs. What is found is audited risk, with the patients at
-hand. Differentially private training is not offered in its place: at 28 pictures it would drown the signal (epsilon 349
+hand. Differentially private training is not offered in its place: at 28 images it would drown the signal (epsilon 349
 at a noise of 1, batches of 4 and 10,000 steps).
 """
 

@@ -79,9 +79,9 @@ class Copy(Figures):
         real, patient: name of the real pair, and whose it is.
         real_set, real_row: `train` or `holdout`, and its place there.
         search: the search in which it exceeds the threshold most.
-        place: what part of the synthetic picture was compared.
+        place: what part of the synthetic image was compared.
         score, threshold: in that search.
-        flips, rotation, scale, right, down: from the real picture to the synthetic one, as
+        flips, rotation, scale, right, down: from the real image to the synthetic one, as
             `evaluation.transforms.Transform` has it.
     """
 
@@ -236,7 +236,7 @@ def _verdict(searches: list[SearchFigures], copies: list[Copy], count: int) -> V
             sentence=f"No copy was found, but the search would have missed too many: of disguised real pairs it found "
             f"too few ({found}).",
             limit=_LIMIT,
-            needed=f"a search that finds {LEAST_RECALL:.0%} of disguised real pairs: larger pictures, more real "
+            needed=f"a search that finds {LEAST_RECALL:.0%} of disguised real pairs: larger images, more real "
             "pairs, or a better segmenter (more steps)",
             invalid=True,
         )

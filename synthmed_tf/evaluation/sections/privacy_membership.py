@@ -30,10 +30,10 @@ class NearnessFigures(Figures):
 
     Attributes:
         what: what is compared, `mask` or `photograph`.
-        dcr_train, dcr_holdout: median distance from a synthetic picture to the closest record.
+        dcr_train, dcr_holdout: median distance from a synthetic image to the closest record.
         nndr_train, nndr_holdout: median of the ratio of the two least distances, in [0, 1].
-        share: of synthetic pictures nearer to train than to holdout, at equal sizes; 0.5 where nothing leaks.
-        null_low, null_high: the central 95 percent of the shares with train and holdout drawn anew from all patients.
+        share: of synthetic images nearer to train than to holdout, at equal sizes; 0.5 where nothing leaks.
+        null_low, null_high: the central 95 percent of the shares with train and holdout drawn again from all patients.
         p: how probable so large a share is then, one-sided.
         p_holm: p adjusted for all attacks and distances.
         z: C_T, far below 0 where the set copies.
@@ -59,7 +59,7 @@ class AttackFigures(Figures):
         name: of the attack.
         members, others: patients in train, and not.
         auc, auc_low, auc_high: area under the ROC curve with its interval, in [0, 1]; 0.5 is a guess.
-        p: how probable so large an AUC is where membership is drawn anew, one-sided.
+        p: how probable so large an AUC is where membership is drawn again, one-sided.
         p_holm: p adjusted for all attacks and distances.
         fpr, fpr_low, fpr_high: share of the others that the attack takes for members, with its interval.
         tpr, tpr_low, tpr_high: share of the members that it finds then, with its interval.
@@ -86,7 +86,7 @@ class ControlFigures(Figures):
 
     Attributes:
         auc: of a classifier of patients that was trained on the others; about one half where they are alike.
-        p: how probable so large an AUC is where train and holdout are drawn anew from all patients.
+        p: how probable so large an AUC is where train and holdout are drawn again from all patients.
         fired: whether the two differ by themselves, so that the attacks mean nothing.
     """
 

@@ -1,1 +1,1 @@
-"""The sections of the report as its page shows them: tables, plots and pictures."""
+"""The sections of the report as its page shows them: tables, plots and images."""

@@ -40,7 +40,7 @@ def _generator(figures) -> tuple[str, tuple[str, str], list[tuple[str, str]]]:
     rows = [
         ("model, SHA-256 begins", (figures.model_sha256 or "not on record")[:16]),
         ("seed of the set", str(figures.seed) if figures.seed is not None else "not on record"),
-        ("licence", figures.licence or "not on record"),
+        ("license", figures.license or "not on record"),
         ("artifact", given[figures.artifact]),
         ("run", given[figures.run]),
     ]

@@ -37,7 +37,7 @@ def view(page: Page) -> list[Part]:
                 "real",
                 "synthetic",
                 "repeated",
-                "different pictures (interval)",
+                "different images (interval)",
             ),
             [(name, *_variety(detector)) for name, detector in named.items()],
         ),
@@ -65,7 +65,7 @@ def _variety(detector) -> tuple[str, ...]:
         number(vendi.real, 2),
         number(vendi.synthetic, 2),
         percent(repeats.repeated),
-        interval(repeats.pictures, repeats.low, repeats.high, 0) if repeats.couples else "none repeats another",
+        interval(repeats.images, repeats.low, repeats.high, 0) if repeats.couples else "none repeats another",
     )
 
 

@@ -17,16 +17,16 @@ class Page:
     Attributes:
         case: what was judged.
         outcomes: of the sections that ran, by name.
-        real_pictures: whether real photographs and masks may be shown.
+        real_images: whether real photographs and masks may be shown.
     """
 
     case: Case
     outcomes: Mapping[str, Outcome]
-    real_pictures: bool
+    real_images: bool
 
     def shows(self, row: int) -> bool:
-        """Whether a synthetic pair may be shown: a copy is a real picture, and what was not searched may be one."""
-        if self.real_pictures:
+        """Whether a synthetic pair may be shown: a copy is a real image, and what was not searched may be one."""
+        if self.real_images:
             return True
         return "privacy" in self.outcomes and bool(self.outcomes["privacy"].scores["copy_excess"][row] < 0)
 
@@ -61,8 +61,8 @@ class Plots:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A picture with its alternative text and a label; `uri` is empty where it is left out."""
+class Image:
+    """An image with its alternative text and a label; `uri` is empty where it is left out."""
 
     uri: str
     alt: str
@@ -70,16 +70,16 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Groups of pictures that belong together, each under its title; `even` keeps two and two in a row."""
+class Images:
+    """Groups of images that belong together, each under its title; `even` keeps two and two in a row."""
 
-    kind: ClassVar[str] = "pictures"
+    kind: ClassVar[str] = "images"
     caption: str
-    groups: Sequence[tuple[str, Sequence[Picture]]]
+    groups: Sequence[tuple[str, Sequence[Image]]]
     even: bool = False
 
 
-Part = Note | Table | Plots | Pictures
+Part = Note | Table | Plots | Images
 
 
 def number(value: float | None, digits: int = 3, signed: bool = False) -> str:

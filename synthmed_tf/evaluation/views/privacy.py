@@ -2,13 +2,13 @@
 
 import numpy as np
 
-from synthmed_tf.evaluation import pictures, plots
+from synthmed_tf.evaluation import page_images, plots
 from synthmed_tf.evaluation.views.parts import (
+    Image,
+    Images,
     Note,
     Page,
     Part,
-    Picture,
-    Pictures,
     Plots,
     Table,
     interval,
@@ -88,31 +88,31 @@ def _listed(copies) -> Table:
 def _nearest(page: Page) -> list[Part]:
     near = page.outcomes["privacy"].arrays["nearest"]
     caption = f"The {len(near)} synthetic pairs that come nearest to a real one, the real one moved onto it."
-    if not page.real_pictures:
+    if not page.real_images:
         caption += " The real ones are left out, and so are synthetic pairs that copy one."
-    return [Pictures(caption, [_group(page, entry) for entry in near])]
+    return [Images(caption, [_group(page, entry) for entry in near])]
 
 
 def _found_by(search: str, place: str) -> str:
     return search if search.endswith(place) else f"{search}, {place}"
 
 
-def _group(page: Page, entry) -> tuple[str, list[Picture]]:
+def _group(page: Page, entry) -> tuple[str, list[Image]]:
     is_copy = entry["score"] >= entry["threshold"]
     names = f"{entry['synthetic']} and {entry['real']} of patient {entry['patient']} ({entry['real_set']})"
     scores = f"score {number(entry['score'])}, threshold {number(entry['threshold'])}"
     title = f"{names}. {_found_by(entry['search'], entry['place'])}: {scores}{': a copy' if is_copy else ''}"
     if not page.shows(entry["row"]):
-        return title, [Picture("", "left out", "the pair is left out: it copies a real one")]
+        return title, [Image("", "left out", "the pair is left out: it copies a real one")]
     block = page.case.synthetic.read([entry["row"]])
     mask, photograph = block.masks[0], block.photographs[0]
     drawn = [("synthetic mask", mask), ("synthetic photograph", photograph)]
-    if page.real_pictures:
-        real_mask, real_photograph = pictures.aligned(page.case, entry)
-        both = pictures.overlay(mask, real_mask)
+    if page.real_images:
+        real_mask, real_photograph = page_images.aligned(page.case, entry)
+        both = page_images.overlay(mask, real_mask)
         drawn[1:1] = [("real mask, moved", real_mask), ("both: black; synthetic blue, real orange", both)]
         drawn.append(("real photograph, moved", real_photograph))
-    return title, [Picture(pictures.data_uri(p), f"{label}: {names}", label) for label, p in drawn]
+    return title, [Image(page_images.data_uri(p), f"{label}: {names}", label) for label, p in drawn]
 
 
 def _membership(page: Page) -> list[Part]:

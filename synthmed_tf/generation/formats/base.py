@@ -19,7 +19,7 @@ Line = dict[str, Any]
 
 
 class Pair(NamedTuple):
-    """One drawn pair.
+    """One generated pair.
 
     Attributes:
         index: in the endless set.

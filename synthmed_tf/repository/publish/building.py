@@ -16,12 +16,12 @@ from synthmed_tf.evaluation.report import Report
 from synthmed_tf.generation import set_card
 from synthmed_tf.repository.entry import ENTRY, Entry, File, Row
 from synthmed_tf.repository.publish import croissant, evidence, generator, packing, previews, readme, redaction
-from synthmed_tf.repository.publish.plain_set import DrawnSet
+from synthmed_tf.repository.publish.plain_set import GeneratedSet
 
 Progress = Callable[[int, int], None]
 
-_SAID = ("name", "version", "title", "description", "creators", "licence", "keywords", "organ", "modality")
-_SAID_OF_DATA = ("name", "licence", "attribution", "url")
+_SAID = ("name", "version", "title", "description", "creators", "license", "keywords", "organ", "modality")
+_SAID_OF_DATA = ("name", "license", "attribution", "url")
 _ROLES = {evidence.FOLDER: "report", generator.FOLDER: "generator", previews.FOLDER: "preview"}
 _URL = re.compile(r"https?://[^\s<>\"{}|\\^`]+")
 _SHOWN = 60
@@ -41,11 +41,11 @@ class Request:
     Attributes:
         set: the folder of plain pairs that `synthmed generate` or `synthmed filter` wrote.
         name, version: `retina-chase` and `1.0.0`.
-        title, licence, creators, description, keywords, organ, modality: of the set, as in `Entry`.
+        title, license, creators, description, keywords, organ, modality: of the set, as in `Entry`.
         published: when, in UTC.
-        data_name, data_licence, data_attribution, data_url: of the training data; None is not stated.
+        data_name, data_license, data_attribution, data_url: of the training data; None is not stated.
         report: the folder of the judge's report on this very set; None where it was not evaluated.
-        artifact: the folder of the artifact that drew it, if that is to be shared.
+        artifact: the folder of the artifact that generated it, if that is to be shared.
         formats: of `packing.FORMATS`.
         full_report: whether the report is published as it is, with names of patients and files of the training data.
     """
@@ -54,7 +54,7 @@ class Request:
     name: str
     version: str
     title: str
-    licence: str
+    license: str
     creators: tuple[str, ...]
     published: datetime
     description: str = ""
@@ -62,7 +62,7 @@ class Request:
     organ: str = "retina"
     modality: str = "fundus photography"
     data_name: str | None = None
-    data_licence: str | None = None
+    data_license: str | None = None
     data_attribution: str | None = None
     data_url: str | None = None
     report: Path | None = None
@@ -91,7 +91,7 @@ def build(request: Request, folder: Path, progress: Progress = lambda done, tota
     parts = _opened(request)
     entry = _filled(request, parts, folder, progress)
     entry = entry.model_copy(update={"files": _listed(folder)})
-    readme.write(entry, parts.drawn.card, parts.artifact_card, folder)
+    readme.write(entry, parts.generated.card, parts.artifact_card, folder)
     croissant.write(entry, folder)
     entry = entry.model_copy(update={"files": _listed(folder, entry.files)})
     files.write_text(folder / ENTRY, entry.model_dump_json(indent=2) + "\n")
@@ -115,7 +115,7 @@ def row(entry: Entry) -> Row:
 class _Parts:
     """What is published, opened and found to be in order: `entry` is without previews, generator and files."""
 
-    drawn: DrawnSet
+    generated: GeneratedSet
     report: Report | None
     artifact_card: dict[str, Any] | None
     entry: Entry
@@ -123,22 +123,22 @@ class _Parts:
 
 def _opened(request: Request) -> _Parts:
     packing.check_formats(request.formats)
-    drawn, report, card = DrawnSet(request.set), None, None
+    generated, report, card = GeneratedSet(request.set), None, None
     if request.report is not None:
-        report = evidence.read(Path(request.report), drawn.folder, drawn.fingerprint, request.full_report)
-    entry = _draft(request, drawn, report)
+        report = evidence.read(Path(request.report), generated.folder, generated.fingerprint, request.full_report)
+    entry = _draft(request, generated, report)
     if request.artifact is not None:
-        card = generator.check(Path(request.artifact), entry.model_sha256, drawn.folder)
-    return _Parts(drawn, report, card, entry)
+        card = generator.check(Path(request.artifact), entry.model_sha256, generated.folder)
+    return _Parts(generated, report, card, entry)
 
 
 def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -> Entry:
     """Writes everything but the descriptions."""
     entry, shared = parts.entry, None
     verdict = entry.evaluation.verdict.value if entry.evaluation else evidence.NOT_EVALUATED
-    pairs = packing.pack(parts.drawn, entry.formats, folder, previews.chosen(parts.drawn.indices), progress)
+    pairs = packing.pack(parts.generated, entry.formats, folder, previews.chosen(parts.generated.indices), progress)
     shown = previews.write(pairs, folder)
-    card = redaction.set_card(parts.drawn.card, verdict)
+    card = redaction.set_card(parts.generated.card, verdict)
     files.write_text(folder / set_card.FILE, json.dumps(card, indent=2) + "\n")
     if parts.report is not None:
         evidence.write(parts.report, Path(request.report), folder, request.full_report)
@@ -148,7 +148,7 @@ def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -
     return entry.model_copy(update={"previews": shown, "generator": shared})
 
 
-def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
+def _draft(request: Request, generated: GeneratedSet, report: Report | None) -> Entry:
     """The entry with all that is known before anything is written.
 
     Raises:
@@ -157,13 +157,13 @@ def _draft(request: Request, drawn: DrawnSet, report: Report | None) -> Entry:
     _check(request)
     said = {name: getattr(request, name) for name in _SAID}
     said["training_data"] = {name: getattr(request, f"data_{name}") for name in _SAID_OF_DATA}
-    said["training_data"]["facts"] = redaction.training_facts(drawn.card["data"])
-    found = {name: drawn.card[name] for name in ("size", "model_sha256", "seed")} | {
+    said["training_data"]["facts"] = redaction.training_facts(generated.card["data"])
+    found = {name: generated.card[name] for name in ("size", "model_sha256", "seed")} | {
         "published": request.published.astimezone(timezone.utc),
-        "count": len(drawn.indices),
-        "precision": drawn.card.get("precision", "float32"),
-        "first_index": drawn.indices[0],
-        "last_index": drawn.indices[-1],
+        "count": len(generated.indices),
+        "precision": generated.card.get("precision", "float32"),
+        "first_index": generated.indices[0],
+        "last_index": generated.indices[-1],
         "formats": [name for name in packing.FORMATS if name in request.formats],
         "evaluation": evidence.evaluation(report),
         "generator": None,

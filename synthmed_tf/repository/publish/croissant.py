@@ -1,7 +1,7 @@
 """`croissant.json`: MLCommons Croissant 1.1 with the RAI vocabulary and PROV-O, loadable from the version's folder.
 
 The record set `pairs` has a record a pair: `image`, `mask`, `index`, `seed` and `model_sha256`, which is what a pair
-can be drawn again from.
+can be generated again from.
 """
 
 import json
@@ -63,7 +63,7 @@ def describe(entry: Entry) -> Json:
         description=entry.description or entry.title,
         version=entry.version,
         url="README.md",
-        license=[licenses.url(entry.licence) or entry.licence],
+        license=[licenses.url(entry.license) or entry.license],
         creators=[mlc.Organization(ctx=context, name=name) for name in entry.creators],
         date_published=entry.published,
         keywords=list(card_text.tags(entry)),
@@ -135,10 +135,10 @@ def _record_sets(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
         field("pairs/image", kinds.IMAGE_OBJECT, "The photograph.", source=of_file(images, "content")),
         field("pairs/mask", kinds.IMAGE_OBJECT, vessels, source=of_field("mask_files/mask")),
         field("pairs/seed", kinds.INTEGER, "Of the endless set.", value=entry.seed),
-        field("pairs/model_sha256", kinds.TEXT, "The generator that drew it.", value=entry.model_sha256),
+        field("pairs/model_sha256", kinds.TEXT, "The generator that generated it.", value=entry.model_sha256),
     ]
-    drawn = "A record a pair. Model, seed and index are what it can be drawn again from."
-    return [records("mask_files", "The masks alone.", by_mask), records("pairs", drawn, by_pair)]
+    generated = "A record a pair. Model, seed and index are what it can be generated again from."
+    return [records("mask_files", "The masks alone.", by_mask), records("pairs", generated, by_pair)]
 
 
 def _responsible(entry: Entry) -> Json:
@@ -146,7 +146,9 @@ def _responsible(entry: Entry) -> Json:
     return {
         "data_collection": card_text.collection(entry),
         "data_collection_type": ["Others"],
-        "data_annotation_protocol": ["The mask is drawn first and the photograph from it; nobody labelled anything."],
+        "data_annotation_protocol": [
+            "The mask is generated first and the photograph from it; nobody labelled anything."
+        ],
         "machine_annotation_tools": [entry.made_with],
         "data_limitations": card_text.limits(entry),
         "data_biases": card_text.biases(entry),

@@ -22,7 +22,7 @@ _SET_ALONE = (
     "judge the set without --artifact and --run and publish it without its generator: attacks on weights do not "
     "concern a set that is published without them"
 )
-_SET_LEAKS = "the set itself gives it away: draw one from another generator"
+_SET_LEAKS = "the set itself gives it away: generate one from another generator"
 
 
 def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
@@ -35,7 +35,7 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
         full: whether the report is published as it is.
 
     Raises:
-        SynthMedError: no report, one on another set, one that forbids publishing, or one with real pictures that
+        SynthMedError: no report, one on another set, one that forbids publishing, or one with real images that
             would be published in full.
     """
     written = reports.read_on(folder, judged, fingerprint)
@@ -45,12 +45,14 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
         raise SynthMedError(f"By {folder} pairs of the set copy real ones, so it is not published; {_FILTER}.")
     if states.get("membership") is State.FAIL:
         leaking = set(privacy.get("leaking", ()))
-        cure = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
-        raise SynthMedError(f"By {folder} it can be told who was in the training, so the set is not published; {cure}.")
-    if full and written.real_pictures:
+        remedy = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
+        raise SynthMedError(
+            f"By {folder} it can be told who was in the training, so the set is not published; {remedy}."
+        )
+    if full and written.real_images:
         raise SynthMedError(
             f"{folder / PAGE} shows real photographs, which would be published; leave --full-report out, or judge the "
-            "set with --no-real-pictures."
+            "set with --no-real-images."
         )
     return written
 

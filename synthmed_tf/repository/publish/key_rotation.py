@@ -19,7 +19,7 @@ _SHARE, _DAYS = 1 / 3, 30
 
 @dataclass(frozen=True)
 class Refreshed:
-    """What was signed anew.
+    """What was signed again.
 
     Attributes:
         signed: the roles.
@@ -31,7 +31,7 @@ class Refreshed:
 
 
 def refresh(repository: Path, keys: Path, say: Callable[[str], None] = lambda line: None) -> Refreshed:
-    """Signs the timestamp anew, and what else is near its end and has its key there.
+    """Signs the timestamp again, and what else is near its end and has its key there.
 
     Args:
         repository: its folder.

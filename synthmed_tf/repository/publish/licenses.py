@@ -1,4 +1,4 @@
-"""Licences by their SPDX identifiers, as far as the name that a publisher gives is one of the known."""
+"""Licenses by their SPDX identifiers, as far as the name that a publisher gives is one of the known."""
 
 SPDX = {
     name.casefold(): name
@@ -19,12 +19,12 @@ SPDX = {
 """By their names in lower case, which are also those of Hugging Face."""
 
 
-def spdx(licence: str) -> str | None:
-    """The identifier of a licence such as `CC BY 4.0` or `cc-by-4.0`; None where it is not among the known."""
-    return SPDX.get("-".join(licence.casefold().split()))
+def spdx(license: str) -> str | None:
+    """The identifier of a license such as `CC BY 4.0` or `cc-by-4.0`; None where it is not among the known."""
+    return SPDX.get("-".join(license.casefold().split()))
 
 
-def url(licence: str) -> str | None:
-    """Where the text of a known licence is."""
-    known = spdx(licence)
+def url(license: str) -> str | None:
+    """Where the text of a known license is."""
+    known = spdx(license)
     return known and f"https://spdx.org/licenses/{known}.html"

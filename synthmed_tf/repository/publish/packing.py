@@ -18,7 +18,7 @@ from synthmed_tf.generation import formats
 from synthmed_tf.generation.formats.base import Line, PngPair, PngWriter, opened_shard
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
 from synthmed_tf.generation.plan import Plan, default_shards
-from synthmed_tf.repository.publish.plain_set import DrawnSet
+from synthmed_tf.repository.publish.plain_set import GeneratedSet
 
 IMAGEFOLDER = "imagefolder"
 FORMATS = (IMAGEFOLDER, "tfrecord", "webdataset")
@@ -92,7 +92,7 @@ def check_formats(names: Sequence[str]) -> None:
 
 
 def pack(
-    drawn: DrawnSet,
+    generated: GeneratedSet,
     names: Sequence[str],
     folder: Path,
     kept: Collection[int] = (),
@@ -101,7 +101,7 @@ def pack(
     """Reads and checks every pair once, and writes each format into a folder of its name.
 
     Args:
-        drawn: the set.
+        generated: the set.
         names: of `FORMATS`.
         folder: to make these folders in.
         kept: indices of the pairs to give back.
@@ -114,7 +114,7 @@ def pack(
         SynthMedError: a file of the set is missing or has changed, or a package is missing.
         OSError: the folder cannot be written.
     """
-    plans = {name: _plan(drawn, name) for name in names}
+    plans = {name: _plan(generated, name) for name in names}
     lines, back = {name: [] for name in names}, {}
     for name in names:
         _writer(name).require()
@@ -124,12 +124,12 @@ def pack(
         for done, pair in enumerate(pairs, start=1):
             if pair.index in kept:
                 back[pair.index] = pair
-            progress(done, len(drawn.indices))
+            progress(done, len(generated.indices))
             yield pair
 
-    with contextlib.closing(drawn.pairs()) as read:
+    with contextlib.closing(generated.pairs()) as read:
         pairs = noted(read)
-        for shard in range(default_shards(len(drawn.indices))):
+        for shard in range(default_shards(len(generated.indices))):
             _write_shard(shard, plans, pairs, folder, lines)
     _describe(plans, lines, folder)
     return back
@@ -158,11 +158,11 @@ def _write_shard(
             lines[name] += writer.close()
 
 
-def _plan(drawn: DrawnSet, name: str) -> Listed:
-    card, count = drawn.card, len(drawn.indices)
+def _plan(generated: GeneratedSet, name: str) -> Listed:
+    card, count = generated.card, len(generated.indices)
     shards = default_shards(count)
-    where = (drawn.indices[0], count, shards)
-    return Listed(card["model_sha256"], card["seed"], *where, name, card["size"], runtime="", listed=drawn.indices)
+    where = (generated.indices[0], count, shards)
+    return Listed(card["model_sha256"], card["seed"], *where, name, card["size"], runtime="", listed=generated.indices)
 
 
 def _writer(name: str) -> type[PngWriter]:

@@ -11,11 +11,11 @@ from synthmed_tf.evaluation.pairs import fingerprint
 from synthmed_tf.generation import manifest, set_card, shards, stream, synthesis
 from synthmed_tf.generation.formats.base import Line, PngPair
 
-_DRAW = "name the folder that synthmed generate or synthmed filter wrote"
+_GENERATE = "name the folder that synthmed generate or synthmed filter wrote"
 _AHEAD = 64
 
 
-class DrawnSet:
+class GeneratedSet:
     """What `synthmed generate` or `synthmed filter` wrote; the pairs that a filter dropped are not there.
 
     Attributes:
@@ -36,7 +36,7 @@ class DrawnSet:
         self.indices = array("q")
         self.fingerprint = fingerprint(self._noted())
         if not self.indices:
-            raise SynthMedError(f"{self.folder} holds no pairs; {_DRAW}.")
+            raise SynthMedError(f"{self.folder} holds no pairs; {_GENERATE}.")
 
     def pairs(self) -> Iterator[PngPair]:
         """All pairs in the order of their indices.
@@ -79,28 +79,30 @@ class DrawnSet:
         return PngPair(line["index"], mask, photograph)
 
     def _content(self, file: Line) -> bytes:
-        path, cure = self.folder / file["file"], "synthmed verify names every such file"
+        path, remedy = self.folder / file["file"], "synthmed verify names every such file"
         try:
             content = path.read_bytes()
         except OSError as error:
-            raise SynthMedError(f"{path} cannot be read ({error.strerror}); {cure}.") from error
+            raise SynthMedError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
         if hashlib.sha256(content).hexdigest() != file["sha256"]:
-            raise SynthMedError(f"{path} is not the file that the manifest lists; {cure}.")
+            raise SynthMedError(f"{path} is not the file that the manifest lists; {remedy}.")
         return content
 
     def _damaged(self, what: str) -> SynthMedError:
-        return SynthMedError(f"{self.folder / manifest.FILE} is damaged ({what}); draw or filter the set again.")
+        return SynthMedError(f"{self.folder / manifest.FILE} is damaged ({what}); generate or filter the set again.")
 
 
 def _card(folder: Path) -> dict[str, Any]:
-    card = set_card.read(folder, _DRAW)
+    card = set_card.read(folder, _GENERATE)
     form = (card.get("plan") or {}).get("format", "png")
     if form != "png":
-        raise SynthMedError(f"{folder} is a set of {form}, and plain pairs are published; draw it with --format png.")
-    kinds = {"model_sha256": str, "seed": int, "size": int, "licence": str, "data": dict}
+        raise SynthMedError(
+            f"{folder} is a set of {form}, and plain pairs are published; generate it with --format png."
+        )
+    kinds = {"model_sha256": str, "seed": int, "size": int, "license": str, "data": dict}
     wrong = [name for name, kind in kinds.items() if not isinstance(card.get(name), kind)]
     if not wrong and not all(isinstance(facts, dict) for facts in card["data"].values()):
         wrong = ["data"]
     if wrong:
-        raise SynthMedError(f"{folder / set_card.FILE} is damaged at {', '.join(wrong)}; draw the set again.")
+        raise SynthMedError(f"{folder / set_card.FILE} is damaged at {', '.join(wrong)}; generate the set again.")
     return card

@@ -1,4 +1,4 @@
-"""Pairs of an entry to look at: some of the set's own files, and one small picture for lists."""
+"""Pairs of an entry to look at: some of the set's own files, and one small image for lists."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -43,15 +43,15 @@ def thumbnail(pairs: Sequence[PngPair]) -> bytes:
     A palette keeps it to some tens of kilobytes.
     """
     tiles = [_tile(pair.photograph) for pair in pairs] + [_tile(pair.mask) for pair in pairs]
-    picture = Image.fromarray(images.grid(np.stack(tiles), len(pairs), _MARGIN))
+    image = Image.fromarray(images.grid(np.stack(tiles), len(pairs), _MARGIN))
     small = io.BytesIO()
-    picture.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
     return small.getvalue()
 
 
 def _tile(png: bytes) -> np.ndarray:
-    picture = Image.fromarray(images.decode_png(png).squeeze()).convert("RGB")
-    return np.asarray(picture.resize((_TILE, _TILE), Image.Resampling.LANCZOS))
+    image = Image.fromarray(images.decode_png(png).squeeze()).convert("RGB")
+    return np.asarray(image.resize((_TILE, _TILE), Image.Resampling.LANCZOS))
 
 
 def _write_pair(pair: PngPair, folder: Path) -> Preview:

@@ -92,10 +92,10 @@ class _Markdown(str):
 
 
 def _head(entry: Entry) -> str:
-    known = licenses.spdx(entry.licence)
-    licence = {"license": known.lower()} if known else {"license": "other", "license_name": _line(entry.licence)}
+    known = licenses.spdx(entry.license)
+    license = {"license": known.lower()} if known else {"license": "other", "license_name": _line(entry.license)}
     facts = {
-        **licence,
+        **license,
         "pretty_name": _line(entry.title),
         "size_categories": [next((name for most, name in _SIZES if entry.count < most), _LARGEST)],
         "task_categories": ["image-segmentation"],

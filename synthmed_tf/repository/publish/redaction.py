@@ -13,7 +13,7 @@ from synthmed_tf.evaluation.verdict import Verdict
 
 UNNAMED = "a source that is not named"
 _DATA = ("layout", "pairs", "patients", "size", "sha256")
-_CARD = ("kind", "model_sha256", "size", "synthetic", "licence")
+_CARD = ("kind", "model_sha256", "size", "synthetic", "license")
 _SET_CARD = (*_CARD, "precision", "seed", "made_with", "plan", "filtered")
 _SHAPE = ("latent_dim", "style_dim", "threshold")
 _ARTIFACT_CARD = (*_CARD, "schema", "created", "steps", "config", "versions", "parity", *_SHAPE)
@@ -57,7 +57,7 @@ def report(written: Report) -> Report:
         sections["privacy"]["copies"] = []
     return written.model_copy(
         update={
-            "real_pictures": False,
+            "real_images": False,
             "sections": sections,
             "verdicts": tuple(_verdict(answer, without) for answer in written.verdicts),
         }

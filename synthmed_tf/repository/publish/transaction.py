@@ -48,7 +48,7 @@ class Transaction:
     def stage(self, name: str, version: str) -> Path:
         """An empty folder: what is in it at the end is all that the version holds from then on.
 
-        Of a version that is there already, no file may be written anew under its old path.
+        Of a version that is there already, no file may be written again under its old path.
 
         Raises:
             SynthMedError: there can be no version of this name.

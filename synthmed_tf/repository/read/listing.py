@@ -42,7 +42,7 @@ def _cells(row: Row) -> Iterable[str]:
             plain(
                 f"{row.organ}, {row.modality}; {row.count} pairs of {row.size} pixels, {row.bytes / 1e6:.1f} MB", 200
             ),
-            plain(f"{', '.join(row.formats)}; {row.licence}; {row.published:%Y-%m-%d}", 200),
+            plain(f"{', '.join(row.formats)}; {row.license}; {row.published:%Y-%m-%d}", 200),
         )
     )
     yield "withdrawn" if row.withdrawn is not None else overall(row)

@@ -77,18 +77,17 @@ def _tfrecords(shards: list[str], size: int) -> "tf.data.Dataset":
     features = {name: tf.io.FixedLenFeature([], tf.string) for name in ("image", "mask")}
     header = struct.pack(">8sI4sII", b"\x89PNG\r\n\x1a\n", 13, b"IHDR", size, size)
 
-    def picture(content: tf.Tensor, channels: int) -> tf.Tensor:
-        # Before anything is unpacked: a small file may claim to be a picture that fills the memory.
+    def image(content: tf.Tensor, channels: int) -> tf.Tensor:
+        # Before anything is unpacked: a small file may claim to be an image that fills the memory.
         is_claimed = tf.equal(tf.strings.substr(content, 0, len(header)), header)
-        claimed = tf.debugging.Assert(
-            is_claimed, [f"A picture is no PNG of {size} pixels a side; check the repository."]
-        )
+        problem = f"An image is not a PNG of {size} pixels a side; check the repository."
+        claimed = tf.debugging.Assert(is_claimed, [problem])
         with tf.control_dependencies([claimed]):
             return tf.ensure_shape(tf.io.decode_png(content, channels), (size, size, channels))
 
     def pair(record: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         read = tf.io.parse_single_example(record, features)
-        return picture(read["image"], 3), picture(read["mask"], 1)
+        return image(read["image"], 3), image(read["mask"], 1)
 
     return tf.data.TFRecordDataset(shards).map(pair, num_parallel_calls=tf.data.AUTOTUNE)
 

@@ -39,7 +39,7 @@ class Partial:
         self.size += len(part)
 
     def empty(self) -> int:
-        """Begins anew; returns how much there was."""
+        """Begins again; returns how much there was."""
         there, self.size, self._digest = self.size, 0, hashlib.sha256()
         self._file.truncate(0)
         return there

@@ -17,7 +17,7 @@ class Query:
 
     Attributes:
         words: each must be in name, version, title, keywords, organ or modality.
-        organ, modality, licence: must hold this; None is any.
+        organ, modality, license: must hold this; None is any.
         min_size: pixels a side, at the least.
         verdicts: as `PASS`, `not evaluated` (over all) or `copies=PASS` (of a question); each must hold.
         withdrawn: whether versions that were withdrawn are shown too; otherwise they are where one is named.
@@ -26,7 +26,7 @@ class Query:
     words: tuple[str, ...] = ()
     organ: str | None = None
     modality: str | None = None
-    licence: str | None = None
+    license: str | None = None
     min_size: int = 0
     verdicts: tuple[str, ...] = ()
     withdrawn: bool = False
@@ -52,7 +52,7 @@ def _matches(row: Row, query: Query, verdicts: Iterable[tuple[str | None, str]])
     if row.withdrawn is not None and not query.withdrawn and not {row.name, row.id} & set(words):
         return False
     text = " ".join((row.id, row.title, *row.keywords, row.organ, row.modality)).casefold()
-    held = ((query.organ, row.organ), (query.modality, row.modality), (query.licence, row.licence))
+    held = ((query.organ, row.organ), (query.modality, row.modality), (query.license, row.license))
     return (
         all(word in text for word in words)
         and all(part is None or part.casefold() in whole.casefold() for part, whole in held)

@@ -28,7 +28,7 @@ from synthmed_tf.repository.verify import tree, version
 REMOVE = "delete it"
 REFRESH = "run synthmed repository refresh, which puts it right"
 RESTORE = "restore it from the publisher's copy"
-REFUSE = "refuse the version, or have it published anew"
+REFUSE = "refuse the version, or have it published again"
 _LEFT = re.compile(r"\.transaction(\.lock)?(/.*)?|(.*/)?\.[^/]*(\.part|\.[a-z0-9_]{8})(/.*)?")
 _ID = re.compile(rf"{NAME.pattern}@{VERSION.pattern}")
 _METADATA = re.compile(rf"(?P<version>[1-9]\d{{0,8}})\.(?P<role>root|snapshot|targets|{_ID.pattern})\.json")
@@ -196,5 +196,5 @@ def _is_index(path: Path, sha256: str) -> bool:
     return hashlib.sha256(content).hexdigest() == sha256
 
 
-def _problem(path: str, what: str, cure: str) -> Problem:
-    return Problem(plain(path), plain(what.rstrip("."), 600), cure)
+def _problem(path: str, what: str, remedy: str) -> Problem:
+    return Problem(plain(path), plain(what.rstrip("."), 600), remedy)

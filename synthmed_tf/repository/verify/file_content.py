@@ -20,7 +20,7 @@ from synthmed_tf.repository.verify.refused import Refused
 
 MOST_TEXT = 16_000_000
 MOST_WORDS = 1_000_000
-MOST_PICTURE = 64_000_000
+MOST_IMAGE = 64_000_000
 _ELSEWHERE = r"url\((?!\s*['\"]?(#|data:image/(png|jpeg);))"
 _PNG = b"\x89PNG\r\n\x1a\n"
 _MAGIC = {b"\x7fELF": "a program", b"MZ": "a program", b"#!": "a script", b"PK": "an archive", b"\x80": "a pickle"}
@@ -68,12 +68,12 @@ def check_png(content: bytes) -> np.ndarray:
     """The pixels of a PNG file, `(height, width, 1 or 3)`, uint8.
 
     Raises:
-        Refused: it is none, is damaged, unpacks to too much, or holds something behind the picture.
+        Refused: it is none, is damaged, unpacks to too much, or holds something behind the image.
     """
     if not content.startswith(_PNG):
         raise Refused("is no PNG file")
-    if len(content) > MOST_PICTURE:
-        raise Refused(f"has {len(content)} bytes, which is too much for a picture")
+    if len(content) > MOST_IMAGE:
+        raise Refused(f"has {len(content)} bytes, which is too much for an image")
     offset, name = len(_PNG), b""
     while offset + 12 <= len(content):
         length, name = struct.unpack_from(">I4s", content, offset)
@@ -81,11 +81,11 @@ def check_png(content: bytes) -> np.ndarray:
         if name == b"IEND":
             break
     if offset != len(content) or name != b"IEND":
-        raise Refused("does not end where its picture ends")
+        raise Refused("does not end where its image ends")
     try:
         return images.decode_png(content)
     except SynthMedError as error:
-        raise Refused(f"is no picture that can be read ({plain(str(error), 120)})") from error
+        raise Refused(f"is no image that can be read ({plain(str(error), 120)})") from error
 
 
 def check_json(content: bytes) -> object:
@@ -156,7 +156,7 @@ def _look_at_data(path: Path) -> None:
 
 
 class _Page(HTMLParser):
-    """Refuses a page that holds anything but text, pictures and styles of its own."""
+    """Refuses a page that holds anything but text, images and styles of its own."""
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         if tag in _FOREIGN:
@@ -209,7 +209,7 @@ _PLACES = {
 _LOOKS: dict[str | None, Callable[[Path], object]] = {
     "json": lambda path: check_json(read_bounded(path)),
     "text": _look_at_text,
-    "png": lambda path: check_png(read_bounded(path, MOST_PICTURE)),
+    "png": lambda path: check_png(read_bounded(path, MOST_IMAGE)),
     "zip": lambda path: None,
     "tfrecord": lambda path: None,
     "tar": lambda path: None,

@@ -64,29 +64,29 @@ def _add(pairs: Pairs, more: Pairs) -> None:
 
 
 def _image_folder(path: Path, entry: Entry) -> Pairs:
-    pictures: dict[str, str] = {}
+    images: dict[str, str] = {}
     rows = None
     for name, content in archives.zip_members(path):
         if name == _METADATA:
             rows = [check_json(line) for line in content.splitlines()]
         else:
-            pictures[name] = _picture(name, content, entry, name.split("/")[0] == _FOLDERS[1])
+            images[name] = _image(name, content, entry, name.split("/")[0] == _FOLDERS[1])
     if rows is None:
         raise Refused(f"holds no {_METADATA}")
     pairs: Pairs = {}
     for row in rows:
         index = _index(row, entry)
         named = tuple(f"{folder}/{index:08d}.png" for folder in _FOLDERS)
-        if (row.get("file_name"), row.get("mask_file_name")) != named or not set(named) <= pictures.keys():
+        if (row.get("file_name"), row.get("mask_file_name")) != named or not set(named) <= images.keys():
             raise Refused(f"names other files than {' and '.join(named)} for pair {index} in {_METADATA}")
-        _add(pairs, {index: (pictures.pop(named[0]), pictures.pop(named[1]))})
-    if pictures:
-        raise Refused(f"holds {min(pictures)}, which {_METADATA} does not name")
+        _add(pairs, {index: (images.pop(named[0]), images.pop(named[1]))})
+    if images:
+        raise Refused(f"holds {min(images)}, which {_METADATA} does not name")
     return pairs
 
 
 def _web_dataset(path: Path, entry: Entry) -> Pairs:
-    pictures: dict[str, str] = {}
+    images: dict[str, str] = {}
     indices = []
     for name, content in archives.tar_members(path):
         stem, _, end = name.partition(".")
@@ -95,15 +95,15 @@ def _web_dataset(path: Path, entry: Entry) -> Pairs:
             if stem != f"{indices[-1]:08d}":
                 raise Refused(f"holds {name} of pair {indices[-1]}")
         else:
-            pictures[name] = _picture(name, content, entry, end == "mask.png")
+            images[name] = _image(name, content, entry, end == "mask.png")
     pairs: Pairs = {}
     for index in indices:
         named = [f"{index:08d}.{end}.png" for end in _KINDS]
-        if not set(named) <= pictures.keys():
+        if not set(named) <= images.keys():
             raise Refused(f"lacks {' or '.join(named)}")
-        _add(pairs, {index: (pictures.pop(named[0]), pictures.pop(named[1]))})
-    if pictures:
-        raise Refused(f"holds {min(pictures)}, which belongs to no pair")
+        _add(pairs, {index: (images.pop(named[0]), images.pop(named[1]))})
+    if images:
+        raise Refused(f"holds {min(images)}, which belongs to no pair")
     return pairs
 
 
@@ -113,12 +113,12 @@ def _index(row: object, entry: Entry) -> int:
     if type(index) is not int or not entry.first_index <= index <= entry.last_index:
         raise Refused(f"holds a pair outside of {entry.first_index} to {entry.last_index}")
     if (facts.get("seed"), facts.get("model_sha256")) != (entry.seed, entry.model_sha256):
-        raise Refused(f"says of pair {index} that another seed or model drew it")
+        raise Refused(f"says of pair {index} that another seed or model generated it")
     return index
 
 
-def _picture(name: str, content: bytes, entry: Entry, is_mask: bool) -> str:
-    """Sees that a picture is what its place says, and gives its SHA-256."""
+def _image(name: str, content: bytes, entry: Entry, is_mask: bool) -> str:
+    """Sees that an image is what its place says, and gives its SHA-256."""
     try:
         pixels = check_png(content)
     except Refused as refused:

@@ -1,4 +1,4 @@
-// Fetches the generator once, compares it with what is signed, and draws pair after pair.
+// Fetches the generator once, compares it with what is signed, and generates pair after pair.
 
 let session = null; // a promise of {ort, session, verified}
 
@@ -9,7 +9,7 @@ onmessage = async ({ data: job }) => {
     const started = performance.now();
     for (let i = 0; i < job.count; i++) {
       postMessage({ kind: "progress", what: "drawing", done: i, total: job.count });
-      await draw(ort, opened, job.seed, job.first + BigInt(i));
+      await generate(ort, opened, job.seed, job.first + BigInt(i));
     }
     postMessage({ kind: "done", verified, seconds: (performance.now() - started) / 1000 });
   } catch (error) {
@@ -25,7 +25,7 @@ async function open({ generator, sha256, bytes }) {
   // Browsers hash on https and on this machine alone.
   const verified = Boolean(globalThis.crypto?.subtle);
   if (verified && (await digest(model)) !== sha256) {
-    throw new Refused("The generator that this host gave is not the one that is signed, so nothing is drawn with it; tell the publisher.");
+    throw new Refused("The generator that this host gave is not the one that is signed, so nothing is generated with it; tell the publisher.");
   }
   postMessage({ kind: "progress", what: "starting ONNX Runtime Web" });
   let ort;
@@ -67,7 +67,7 @@ async function digest(content) {
   return [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-async function draw(ort, opened, seed, index) {
+async function generate(ort, opened, seed, index) {
   const one = (value) => new ort.Tensor("int64", BigInt64Array.of(value), [1]);
   const { mask, image } = await opened.run({ seed: one(seed), index: one(index) });
   const size = image.dims[1];

@@ -1,11 +1,11 @@
-// Draw your own: the set's generator in ONNX Runtime Web, in a worker so that the page stays free.
+// Generate your own: the set's generator in ONNX Runtime Web, in a worker so that the page stays free.
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
 const form = document.querySelector("form.drawing");
-const state = document.querySelector("#draw-state");
+const state = document.querySelector("#generate-state");
 const working = document.querySelector(".working"); // beside the state: a screen reader is not told of every part
-const list = document.querySelector(".drawn");
+const list = document.querySelector(".generated");
 const button = form.querySelector("button");
 const facts = form.dataset;
 let worker = null;
@@ -21,7 +21,7 @@ form.addEventListener("submit", (event) => {
     const first = integer("Index", form.elements.index, 0n);
     const count = Number(form.elements.count.value);
     if (first + BigInt(count) - 1n > MOST) throw new Error(`Index goes beyond ${MOST} with ${count} pairs; choose a smaller one.`);
-    draw(seed, first, count);
+    generate(seed, first, count);
   } catch (error) {
     say(error.message, true);
   }
@@ -29,8 +29,8 @@ form.addEventListener("submit", (event) => {
 
 function whatIsMissing() {
   if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, which drawing needs.";
-  if (typeof Worker !== "function" || typeof BigInt64Array !== "function") return "This browser is too old to draw.";
-  if (location.protocol === "file:") return "Pages that are opened as files cannot draw; serve them: synthmed serve --repository.";
+  if (typeof Worker !== "function" || typeof BigInt64Array !== "function") return "This browser is too old to generate.";
+  if (location.protocol === "file:") return "Pages that are opened as files cannot generate; serve them: synthmed serve --repository.";
   return null;
 }
 
@@ -45,11 +45,11 @@ function integer(name, input, least) {
   return value;
 }
 
-function draw(seed, first, count) {
+function generate(seed, first, count) {
   button.disabled = true;
   list.replaceChildren();
-  worker ??= new Worker(new URL("./draw-worker.mjs", import.meta.url), { type: "module" });
-  worker.onerror = (event) => fail(`The worker that draws cannot be started (${event.message || "it is not there"}).`);
+  worker ??= new Worker(new URL("./generate-worker.mjs", import.meta.url), { type: "module" });
+  worker.onerror = (event) => fail(`The worker that generates cannot be started (${event.message || "it is not there"}).`);
   worker.onmessage = ({ data }) => {
     if (data.kind === "progress") showProgress(data);
     if (data.kind === "pair") show(data);
@@ -103,7 +103,7 @@ function show({ seed, index, size, image, mask }) {
   const caption = document.createElement("p");
   caption.textContent = `seed ${seed}, index ${index}`;
   const links = document.createElement("p");
-  for (const [name, drawn] of [["photograph", photograph], ["mask", white]]) links.append(link(name, drawn, seed, index));
+  for (const [name, generated] of [["photograph", photograph], ["mask", white]]) links.append(link(name, generated, seed, index));
   item.append(pair, caption, links);
   item.dataset.index = index;
   list.append(item);
@@ -118,10 +118,10 @@ function canvas(size, pixels, label) {
   return made;
 }
 
-function link(name, drawn, seed, index) {
+function link(name, generated, seed, index) {
   const made = document.createElement("a");
   made.textContent = name;
   made.download = `seed${seed}-${index}.${name}.png`;
-  drawn.toBlob((blob) => (made.href = URL.createObjectURL(blob)));
+  generated.toBlob((blob) => (made.href = URL.createObjectURL(blob)));
   return made;
 }

@@ -8,7 +8,7 @@ const count = document.querySelector(".count");
 const more = document.querySelector(".more");
 const pages = document.querySelector("nav.pages");
 const template = document.querySelector("#card");
-const fields = ["q", "organ", "modality", "licence", "verdict", "size", "generator"];
+const fields = ["q", "organ", "modality", "license", "verdict", "size", "generator"];
 const states = new Map([...form.elements.verdict.options].map((option) => [option.value, option]));
 const asPublished = { cards: [...list.children], count: count.textContent };
 const plural = new Intl.NumberFormat("en");
@@ -22,7 +22,7 @@ function load() {
     const { fields: names, rows } = await response.json();
     return rows.map((row) => {
       const set = Object.fromEntries(names.map((name, i) => [name, row[i]]));
-      set.text = [set.id, set.title, set.organ, set.modality, set.licence, set.formats, set.keywords].join("\n").toLowerCase();
+      set.text = [set.id, set.title, set.organ, set.modality, set.license, set.formats, set.keywords].join("\n").toLowerCase();
       return set;
     });
   });
@@ -35,7 +35,7 @@ function matching(all, asked) {
   return all.filter(
     (set) =>
       words.every((word) => set.text.includes(word)) &&
-      ["organ", "modality", "licence"].every((field) => !asked[field] || set[field] === asked[field]) &&
+      ["organ", "modality", "license"].every((field) => !asked[field] || set[field] === asked[field]) &&
       (!asked.verdict || set.badge === asked.verdict) &&
       (!asked.size || set.size >= Number(asked.size)) &&
       (!asked.generator || set.generator),
@@ -47,7 +47,7 @@ function card(set) {
   const at = (selector) => made.querySelector(selector);
   const place = set.id.replace("@", "/");
   if (set.thumbnail) at("img").src = `${root}repository/targets/${place}/${set.thumbnail}`;
-  else at(".picture").replaceChildren();
+  else at(".image").replaceChildren();
   const state = states.get(set.badge);
   at(".badge").classList.add(set.badge);
   at(".symbol").textContent = state.dataset.symbol;
@@ -62,7 +62,7 @@ function card(set) {
     item.textContent = fact;
     at(".facts").append(item);
   }
-  at(".licence").textContent = set.licence;
+  at(".license").textContent = set.license;
   at(".date").textContent = set.date;
   at(".extra").textContent = set.extra;
   return made;

@@ -2,18 +2,18 @@
 
 const TINT = [38, 226, 208];
 const MOST_ZOOM = 16;
-const STEP = 48; // pixels that an arrow key moves a zoomed picture
+const STEP = 48; // pixels that an arrow key moves a zoomed image
 
 /** Shows pairs, one at a time, on a stage with its controls. */
 export class Viewer {
   #pairs;
   #at = 0;
   #zoom = 1;
-  #x = 0; // of the picture's corner, in pixels of the stage
+  #x = 0; // of the image's corner, in pixels of the stage
   #y = 0;
   #held = false;
   #pointers = new Map();
-  #shown = 0; // counts what was asked for: pictures that come late are left out
+  #shown = 0; // counts what was asked for: images that come late are left out
 
   /**
    * @param template of the viewer.
@@ -40,17 +40,17 @@ export class Viewer {
     this.onShow(this.#at);
     this.output.textContent = `${this.#at + 1} of ${this.#pairs.length}`;
     this.stage.setAttribute("aria-label", `Photograph and mask ${pair.index}, ${this.output.textContent}`);
-    let pictures;
+    let images;
     try {
-      pictures = await Promise.all([picture(pair.photograph), picture(pair.mask)]);
+      images = await Promise.all([image(pair.photograph), image(pair.mask)]);
     } catch {
       if (ask === this.#shown) this.output.textContent = `${this.output.textContent}: not to be had`;
       return;
     }
     if (ask !== this.#shown) return; // another one was asked for since
-    const [photograph, mask] = pictures;
-    draw(this.photograph, photograph);
-    draw(this.mask, mask);
+    const [photograph, mask] = images;
+    generate(this.photograph, photograph);
+    generate(this.mask, mask);
     tint(this.mask);
     this.#paint();
   }
@@ -170,15 +170,15 @@ function tint(canvas) {
   context.putImageData(pixels, 0, 0);
 }
 
-async function picture(address) {
+async function image(address) {
   const image = new Image();
   image.src = address;
   await image.decode();
   return image;
 }
 
-function draw(canvas, image) {
+function generate(canvas, image) {
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;
-  canvas.getContext("2d").drawImage(image, 0, 0);
+  canvas.getContext("2d").generateImage(image, 0, 0);
 }

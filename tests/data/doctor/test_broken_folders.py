@@ -1,4 +1,4 @@
-"""Broken folders: each must end in one sentence that names the file and the cure, and in no other exception."""
+"""Broken folders: each must end in one sentence that names the file and the remedy, and in no other exception."""
 
 import gzip
 
@@ -23,10 +23,10 @@ OUTSIDE = encode_png(np.pad(np.ones((2, 2), bool), ((0, SIDE - 2), (0, SIDE - 2)
 PPM = b"P6 4 4 255\n" + bytes(48)
 GOOD = {"images/a.png": PHOTOGRAPH, "masks/a.png": VESSELS}
 
-# name: files, what the sentence names, the cure that it gives
+# name: files, what the sentence names, the remedy that it gives
 BROKEN = {
     "empty folder": ({}, ["data", "none of the known layouts", "drive", "hrf", "messidor"], "arrange it like one"),
-    "notes alone": ({"a.txt": b"x"}, ["data", "holds no pictures"], "arrange it like one"),
+    "notes alone": ({"a.txt": b"x"}, ["data", "holds no images"], "arrange it like one"),
     "empty images folder": ({"images/a.txt": b"x"}, ["data", "layout plain"], "copy them into its folders"),
     "photograph without mask": ({**GOOD, "images/b.png": PHOTOGRAPH}, ["images/b.png", "without a mask"], "add the"),
     "mask without photograph": ({**GOOD, "masks/b.png": VESSELS}, ["masks/b.png", "photograph"], "remove the mask"),
@@ -78,7 +78,7 @@ BROKEN = {
         "add the photograph",
     ),
     "zero bytes": ({**GOOD, "images/a.png": b""}, ["images/a.png", "0 bytes"], "copy it again"),
-    "text as PNG": ({**GOOD, "images/a.png": b"hello"}, ["images/a.png", "no picture"], "copy it again"),
+    "text as PNG": ({**GOOD, "images/a.png": b"hello"}, ["images/a.png", "no image"], "copy it again"),
     "truncated photograph": ({**GOOD, "images/a.png": PHOTOGRAPH[:-60]}, ["images/a.png", "truncated"], "copy it"),
     "truncated mask": ({**GOOD, "masks/a.png": VESSELS[:-60]}, ["masks/a.png", "truncated"], "copy it again"),
     "truncated gzip": (
@@ -108,7 +108,7 @@ BROKEN = {
 
 @pytest.mark.parametrize("case", BROKEN)
 def test_broken_folder(tmp_path, case):
-    files, named, cure = BROKEN[case]
+    files, named, remedy = BROKEN[case]
     root = tmp_path / "data"
     root.mkdir()
     for name, content in files.items():
@@ -117,7 +117,7 @@ def test_broken_folder(tmp_path, case):
     with pytest.raises(SynthMedError) as caught:
         load_samples(find_pairs(root).pairs, 16, workers=1)
     message = str(caught.value)
-    for part in (*named, cure):
+    for part in (*named, remedy):
         assert part in message
     assert message.endswith(".") and "\n" not in message
 

@@ -116,7 +116,7 @@ def test_a_report_as_json_has_all_fields(root):
             "severity": "error",
             "path": f"images/{A}",
             "problem": "is a photograph without a mask",
-            "cure": "add the mask or remove the photograph",
+            "remedy": "add the mask or remove the photograph",
         }
     ]
 
@@ -134,11 +134,11 @@ def test_a_report_as_text_groups_by_severity_and_shows_strange_names():
         "1 error (training would stop, or the pair is wrong)",
         "  images/a\\n\\x1b[31m.png",
         "    is empty",
-        "    cure: copy it",
+        "    remedy: copy it",
         "",
         "1 note (good to know)",
         "  masks/ä [b]\\udcff.png",
         "    is fine",
-        "    cure: nothing",
+        "    remedy: nothing",
     ]
     assert [replace(report, findings=findings[i:]).exit_code for i in range(3)] == [2, 0, 0]

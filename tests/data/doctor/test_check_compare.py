@@ -1,4 +1,4 @@
-"""The same picture twice, and masks that do not lie on their vessels: what the data doctor compares."""
+"""The same image twice, and masks that do not lie on their vessels: what the data doctor compares."""
 
 import shutil
 from io import BytesIO
@@ -18,9 +18,9 @@ A, B, C = (f"phantom_0000{i}.png" for i in range(3))
 
 def _again(change):
     def damage(root):
-        picture = change(Image.open(root / "images" / A))
-        picture.save(root / "images" / "other.png")
-        Image.open(root / "fov" / A).resize(picture.size).save(root / "fov" / "other.png")
+        image = change(Image.open(root / "images" / A))
+        image.save(root / "images" / "other.png")
+        Image.open(root / "fov" / A).resize(image.size).save(root / "fov" / "other.png")
         mask = change(Image.open(root / "masks" / A).convert("RGB")).convert("L")
         mask.point(lambda value: 255 * (value > 127)).save(root / "masks" / "other.png")
 
@@ -32,9 +32,9 @@ def _copied(root):
         shutil.copyfile(root / folder / A, root / folder / "other.png")
 
 
-def _as_jpeg(picture):
+def _as_jpeg(image):
     out = BytesIO()
-    picture.save(out, "JPEG", quality=40)
+    image.save(out, "JPEG", quality=40)
     return Image.open(out)
 
 
@@ -43,10 +43,10 @@ def _as_jpeg(picture):
     [
         (_copied, "byte for byte"),
         (_again(_as_jpeg), "nearly the same"),
-        (_again(lambda picture: picture.resize((130, 130), Image.Resampling.LANCZOS)), "nearly the same"),
-        (_again(lambda picture: picture.crop((5, 3, 156, 154))), "nearly the same"),
-        (_again(lambda picture: picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)), "nearly the same"),
-        (_again(lambda picture: picture.point(lambda value: min(255, int(value * 1.15)))), "nearly the same"),
+        (_again(lambda image: image.resize((130, 130), Image.Resampling.LANCZOS)), "nearly the same"),
+        (_again(lambda image: image.crop((5, 3, 156, 154))), "nearly the same"),
+        (_again(lambda image: image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)), "nearly the same"),
+        (_again(lambda image: image.point(lambda value: min(255, int(value * 1.15)))), "nearly the same"),
     ],
     ids=["copy", "JPEG", "resized", "cut", "mirrored", "brighter"],
 )
@@ -126,15 +126,15 @@ def test_a_mask_that_was_moved_is_found_where_it_belongs(phantoms):
     assert (place.turn, place.down * 256, place.right * 256) == ("", -9, 14)
 
 
-def test_many_pictures_are_compared_through_the_gate(phantoms, monkeypatch):
+def test_many_images_are_compared_through_the_gate(phantoms, monkeypatch):
     monkeypatch.setattr(duplicates, "_MANY", 2)
     field = np.ones((PHANTOM_SIDE, PHANTOM_SIDE), bool)
     names = (A, B, A, C)
     prints = [duplicates.fingerprint(read_image(phantoms / "images" / name)[..., 1], field) for name in names]
-    assert [pair[:2] for pair in duplicates.same_pictures(prints)] == [(0, 2)]
+    assert [pair[:2] for pair in duplicates.same_images(prints)] == [(0, 2)]
 
 
-def test_flat_pictures_are_never_the_same():
+def test_flat_images_are_never_the_same():
     field = np.ones((64, 64), bool)
     prints = [duplicates.fingerprint(np.full((64, 64), value, np.uint8), field) for value in (0, 9)]
-    assert duplicates.same_pictures(prints, 0.01) == []
+    assert duplicates.same_images(prints, 0.01) == []

@@ -1,4 +1,4 @@
-"""The data doctor on one damage after the other: each is told with its file and cure, and nothing else is."""
+"""The data doctor on one damage after the other: each is told with its file and remedy, and nothing else is."""
 
 import shutil
 from io import BytesIO
@@ -32,14 +32,14 @@ def _write(name, make):
 
 
 def _saved(source, kind, **options):
-    """Bytes of a picture in another format."""
+    """Bytes of an image in another format."""
 
     def make(root):
         out = BytesIO()
-        picture = Image.open(root / source)
+        image = Image.open(root / source)
         if "mode" in options:
-            picture = picture.convert(options["mode"])
-        picture.save(out, kind, **{k: v for k, v in options.items() if k != "mode"})
+            image = image.convert(options["mode"])
+        image.save(out, kind, **{k: v for k, v in options.items() if k != "mode"})
         return out.getvalue()
 
     return make
@@ -52,9 +52,9 @@ def _swap_masks(root):
 
 
 def _palette(root):
-    picture = Image.fromarray((read_mask(root / "masks" / A) * 1).astype(np.uint8)).convert("P")
-    picture.putpalette([3, 3, 3, 253, 253, 253])
-    picture.save(root / "masks" / A)
+    image = Image.fromarray((read_mask(root / "masks" / A) * 1).astype(np.uint8)).convert("P")
+    image.putpalette([3, 3, 3, 253, 253, 253])
+    image.save(root / "masks" / A)
 
 
 def _blur(pixels):
@@ -71,7 +71,7 @@ def _bright(pixels):
     return np.where(pixels.max(axis=-1, keepdims=True) > 20, np.maximum(pixels, 251), pixels).astype(np.uint8)
 
 
-# damage: what does it, then (severity, path, problem, cure) of every finding
+# damage: what does it, then (severity, path, problem, remedy) of every finding
 DAMAGES = {
     "empty file": (_write(f"images/{A}", lambda root: b""), [("error", f"images/{A}", "0 bytes", "copy it again")]),
     "truncated photograph": (
@@ -82,7 +82,7 @@ DAMAGES = {
         _write(f"masks/{A}", lambda root: (root / "masks" / A).read_bytes()[:-5] + b"\0\0\0\0\0"),
         [("warning", f"masks/{A}", "fails the checks of its format", "copy it again")],
     ),
-    "text": (_write(f"masks/{A}", lambda root: b"hello"), [("error", f"masks/{A}", "no picture", "copy it again")]),
+    "text": (_write(f"masks/{A}", lambda root: b"hello"), [("error", f"masks/{A}", "no image", "copy it again")]),
     "JPEG named PNG": (
         _write(f"images/{A}", _saved(f"images/{A}", "JPEG", quality=95)),
         [("warning", f"images/{A}", "is a JPEG file, other than its name says", "rename it to phantom_00000.jpg")],
@@ -90,7 +90,7 @@ DAMAGES = {
     "WebP named PNG": (
         _write(f"images/{A}", _saved(f"images/{A}", "WEBP")),
         [("error", f"images/{A}", "is a WebP file", "convert it to PNG"),
-         ("error", f"images/{A}", "no picture that can be read", "copy it again")],
+         ("error", f"images/{A}", "no image that can be read", "copy it again")],
     ),
     "kind that is not read": (
         lambda root: (root / "images" / A).rename(root / "images" / "phantom_00000.dcm"),
@@ -126,7 +126,7 @@ DAMAGES = {
         _palette, [("note", f"masks/{A}", "the values 3 and 253 instead of 0 and 255 in a palette", "nothing")]),
     "mask of two colours": (
         _change("masks", A, lambda mask: mask * np.array([1, 0, 0], np.uint8)),
-        [("warning", f"masks/{A}", "is a colour picture of 2 colours", "save it as a PNG")],
+        [("warning", f"masks/{A}", "is a colour image of 2 colours", "save it as a PNG")],
     ),
     "mask saved as JPEG": (
         _write(f"masks/{A}", _saved(f"masks/{A}", "JPEG", quality=95)),
@@ -195,19 +195,19 @@ DAMAGES = {
         [("error", ".", "fits more than one layout: hrf", "leave one of them in the folder"),
          *(("warning", f"masks/{name}", f"as manual1/{name}, in another folder", "remove") for name in (A, B, C, D))],
     ),
-    "pictures of no layout": (
+    "images of no layout": (
         lambda root: shutil.copytree(root / "masks", root / "old"),
-        [("note", "old", "holds 4 picture(s) that are no part of the layout plain", "nothing, unless")],
+        [("note", "old", "holds 4 image(s) that are no part of the layout plain", "nothing, unless")],
     ),
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_damage_is_told_with_its_file_and_cure_and_nothing_else_is(root, damage):
+def test_damage_is_told_with_its_file_and_remedy_and_nothing_else_is(root, damage):
     make, expected = DAMAGES[damage]
     make(root)
     report = check_folder(root, workers=1)
-    found = sorted((f.severity, f.path, f.problem, f.cure) for f in report.findings)
+    found = sorted((f.severity, f.path, f.problem, f.remedy) for f in report.findings)
     assert [row[:2] for row in found] == sorted(row[:2] for row in expected), report.to_text()
     for row in expected:
         assert any(row[:2] == other[:2] and row[2] in other[2] and row[3] in other[3] for other in found), found

@@ -69,14 +69,14 @@ DAMAGES = {
 
 
 def _turn(path, random):
-    with Image.open(path) as picture:
-        turned = picture.transpose(Image.Transpose.ROTATE_90)
+    with Image.open(path) as image:
+        turned = image.transpose(Image.Transpose.ROTATE_90)
     turned.save(path)
 
 
 def _resize(path, random):
-    with Image.open(path) as picture:
-        small = picture.resize((int(random.integers(1, 150)), int(random.integers(1, 150))))
+    with Image.open(path) as image:
+        small = image.resize((int(random.integers(1, 150)), int(random.integers(1, 150))))
     small.save(path)
 
 
@@ -164,9 +164,9 @@ def phantoms(tmp_path_factory):
 def _reduced(source, target):
     """A small copy in the same format."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    with Image.open(source) as picture:
-        mode = picture.mode
-        small = picture.convert("RGB" if mode == "RGB" else "L")
+    with Image.open(source) as image:
+        mode = image.mode
+        small = image.convert("RGB" if mode == "RGB" else "L")
         small.thumbnail((300, SIDE), Image.Resampling.BOX)
     if mode != "RGB":
         small = small.point(lambda value: 255 * (value > 80)).convert(mode)

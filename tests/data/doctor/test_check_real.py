@@ -48,7 +48,7 @@ def test_every_swapped_mask_is_found_with_its_photograph(real_data, tmp_path, na
     assert findings.keys() == owner.keys()
     for photograph, finding in findings.items():
         assert finding.severity == "error" and "not darker" in finding.problem
-        assert f"the mask masks/{owner[photograph]}." in finding.cure
+        assert f"the mask masks/{owner[photograph]}." in finding.remedy
 
 
 @pytest.mark.slow
@@ -59,13 +59,13 @@ def test_copies_of_real_photographs_are_found_and_nothing_else(real_data, tmp_pa
         _linked(tmp_path, f"{pair.name}.jpg", pair.photograph)
         if i % 4:
             continue
-        with Image.open(pair.photograph) as picture:
-            width, height = picture.size
+        with Image.open(pair.photograph) as image:
+            width, height = image.size
             cut = (width // 25, height // 33, width - width // 33, height - height // 25)
             altered = {
-                "small": picture.resize((width // 2, height // 2), Image.Resampling.LANCZOS),
-                "cut": picture.crop(cut),
-                "mirror": picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
+                "small": image.resize((width // 2, height // 2), Image.Resampling.LANCZOS),
+                "cut": image.crop(cut),
+                "mirror": image.transpose(Image.Transpose.FLIP_LEFT_RIGHT),
             }
         for kind, copy in altered.items():
             copy.save(tmp_path / f"{pair.name}_{kind}.jpg", quality=70)

@@ -1,6 +1,6 @@
-"""The report's pictures: small PNGs that stand in the page itself.
+"""The report's images: small PNGs that stand in the page itself.
 
-Every picture of a real pair on the page comes from `aligned`.
+Every image of a real pair on the page comes from `aligned`.
 """
 
 import base64
@@ -15,20 +15,20 @@ from synthmed_tf.evaluation.context import Case
 from synthmed_tf.evaluation.transforms import Transform
 
 _MOST = 160
-"""Pixels a side, to which larger pictures are reduced."""
+"""Pixels a side, to which larger images are reduced."""
 
 _PAPER, _SYNTHETIC, _REAL, _BOTH = (255, 255, 255), (0, 90, 181), (230, 159, 0), (0, 0, 0)
 """Told apart without colour too: of the luminances 100, 32, 67 and 0 percent."""
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """A picture as an address that holds it.
+def data_uri(image: np.ndarray) -> str:
+    """An image as an address that holds it.
 
     Args:
-        picture: `(side, side, 3)`, uint8, RGB; or `(side, side)`, bool: vessels, which come out dark on white.
+        image: `(side, side, 3)`, uint8, RGB; or `(side, side)`, bool: vessels, which come out dark on white.
     """
-    is_mask = picture.dtype == np.bool_
-    shown = np.where(picture, 0, 255).astype(np.uint8) if is_mask else picture
+    is_mask = image.dtype == np.bool_
+    shown = np.where(image, 0, 255).astype(np.uint8) if is_mask else image
     if len(shown) > _MOST:
         shown = np.asarray(Image.fromarray(shown).resize((_MOST, _MOST), Image.Resampling.BOX))
     return "data:image/png;base64," + base64.b64encode(images.encode_png(shown)).decode("ascii")
