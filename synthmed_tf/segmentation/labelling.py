@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, ImageGenerate
+from PIL import Image, ImageDraw
 
 from synthmed_tf import files
 from synthmed_tf import images as image_files
@@ -295,5 +295,5 @@ def _cell(sample: Sample, confidence: float) -> np.ndarray:
     """`(side, 2 side, 3)`, uint8."""
     marked = sample.photograph // 2 + np.array([0, 127, 127], np.uint8)
     cell = Image.fromarray(np.hstack([sample.photograph, np.where(sample.mask >= 128, marked, sample.photograph)]))
-    ImageGenerate.Generate(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")
+    ImageDraw.Draw(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")
     return np.asarray(cell)
