@@ -78,7 +78,7 @@ def _utility() -> Outcome:
         least_p=0.25,
     )
     figures = utility.Utility(
-        steps=200, seeds=1, arms=arms, left_out={"regenerated": "no artifact"}, results=results, compared=[row]
+        steps=200, seeds=1, arms=arms, left_out={"redrawn": "no artifact"}, results=results, compared=[row]
     )
     dice = {"holdout": {"real": np.array([[0.70, 0.72, 0.74]]), "synthetic": np.array([[0.60, 0.65, 0.70]])}}
     return Outcome(figures, (answer("utility", State.FAIL),), arrays={"dice": dice})
