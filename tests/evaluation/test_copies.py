@@ -8,7 +8,7 @@ from scipy.spatial import cKDTree
 from skimage.transform import rotate
 
 from synthmed_tf.data.alignment import detail
-from synthmed_tf.data.phantom import draw_phantom
+from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation import copies, copy_candidates, overlap
 from synthmed_tf.evaluation.photographs import flattened, photograph_likeness
 from synthmed_tf.evaluation.transforms import Transform, fit
@@ -18,7 +18,7 @@ FLIPS = ((False, False), (True, False))
 
 
 def _tree(index):
-    return draw_phantom(SIDE, 3, index).mask[..., 0] >= 128
+    return generate_phantom(SIDE, 3, index).mask[..., 0] >= 128
 
 
 def _turned(mask, degrees):
@@ -279,7 +279,7 @@ def test_a_window_with_next_to_nothing_agrees_with_nothing():
 def photographs():
     """Two photographs of 192 pixels in black squares of 256, and their field of view."""
     edge = ((32, 32), (32, 32), (0, 0))
-    samples = [draw_phantom(192, 3, index) for index in (0, 1)]
+    samples = [generate_phantom(192, 3, index) for index in (0, 1)]
     return *(np.pad(sample.photograph, edge) for sample in samples), np.pad(samples[0].fov, edge)[..., 0] > 0
 
 

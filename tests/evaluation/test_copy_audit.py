@@ -21,7 +21,7 @@ MASK, WHOLE_PHOTOGRAPH = slice(0, 3), SEARCHES.index("photograph whole")
 
 @pytest.fixture(scope="module")
 def real():
-    return evaluating.drawn(SIDE, range(COUNT))
+    return evaluating.generated(SIDE, range(COUNT))
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +31,7 @@ def reals(real):
 
 @pytest.fixture(scope="module")
 def other():
-    return evaluating.drawn(SIDE, range(4), seed=9)
+    return evaluating.generated(SIDE, range(4), seed=9)
 
 
 @pytest.fixture(scope="module")

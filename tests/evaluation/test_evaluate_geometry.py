@@ -49,7 +49,7 @@ class Eyes:
 
 
 def _draw(count, masks=None):
-    samples = phantom.draw_phantoms(SIZE, count, SEED)
+    samples = phantom.generate_phantoms(SIZE, count, SEED)
     block = Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]) if masks is None else masks,
@@ -88,7 +88,7 @@ def test_other_phantoms_of_one_kind_do_not_fail(eyes):
 def test_vessels_that_are_too_wide_fail_by_their_calibre(eyes, tmp_path):
     masks = []
     for index in OTHERS:
-        vessels = phantom.resolved(phantom.draw_eye(SEED, index)[1], SIZE)
+        vessels = phantom.resolved(phantom.generate_eye(SEED, index)[1], SIZE)
         wider = [replace(vessel, radii=1.3 * np.maximum(vessel.radii, 0.5 / SIZE)) for vessel in vessels]
         masks.append(phantom.rasterise(wider, SIZE)[0] > 0)
     verdict = _against(eyes, tmp_path, np.stack(masks))

@@ -30,7 +30,7 @@ SETTINGS = Settings(quick=True, segmenter_steps=100, permutations=199)
 
 @pytest.fixture(scope="module")
 def real():
-    return evaluating.drawn(SIDE, range(TRAIN + HOLDOUT))
+    return evaluating.generated(SIDE, range(TRAIN + HOLDOUT))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def _rendered_again(block):
 
 
 def test_copies_of_every_sort_fail_with_the_names_of_their_originals(judged, train):
-    others = evaluating.drawn(SIDE, range(12), seed=9)
+    others = evaluating.generated(SIDE, range(12), seed=9)
     copies = (
         _disguised(evaluating.picked(train, [1])),
         _spliced(evaluating.picked(train, [2]), evaluating.picked(others, [11])),
@@ -94,7 +94,7 @@ def test_copies_of_every_sort_fail_with_the_names_of_their_originals(judged, tra
 
 
 def test_one_exact_copy_in_500_fails_and_is_named(judged, train):
-    synthetic = evaluating.joined(evaluating.drawn(SIDE, range(499), seed=9), evaluating.picked(train, [5]))
+    synthetic = evaluating.joined(evaluating.generated(SIDE, range(499), seed=9), evaluating.picked(train, [5]))
     outcome = judged(synthetic)
     assert outcome.verdicts[0].state is State.FAIL
     [copy] = outcome.figures.copies
@@ -115,7 +115,7 @@ def test_the_training_set_itself_fails_twice(judged, train):
 
 def test_a_holdout_of_another_camera_without_a_leak_is_invalid_and_no_failure(judged, holdout):
     dull = ndimage.gaussian_filter(holdout.photographs, (0, 1.0, 1.0, 0))[..., [1, 0, 2]] // 2
-    outcome = judged(evaluating.drawn(SIDE, range(12), seed=9), Block(dull, holdout.masks, holdout.fields))
+    outcome = judged(evaluating.generated(SIDE, range(12), seed=9), Block(dull, holdout.masks, holdout.fields))
     copies, membership = outcome.verdicts
     assert copies.state is not State.FAIL
     assert (membership.state, membership.invalid) == (State.CANNOT_TELL, True)
@@ -150,8 +150,8 @@ POOL, SYNTHETIC, DRAWS = 140, 60, 200
 @pytest.fixture(scope="module")
 def pool():
     """Honest pairs: their scores against a fixed gallery, and the distances of all to all."""
-    block = evaluating.drawn(SIDE, range(POOL), seed=42)
-    scores = copy_audit.hunt(block, None, copy_audit.Reals(evaluating.drawn(SIDE, range(TRAIN + HOLDOUT), seed=41)))[
+    block = evaluating.generated(SIDE, range(POOL), seed=42)
+    scores = copy_audit.hunt(block, None, copy_audit.Reals(evaluating.generated(SIDE, range(TRAIN + HOLDOUT), seed=41)))[
         "score"
     ]
     posed = copy_candidates.posed(block.masks, copy_candidates.poses(copy_audit.FLIPS))

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.evaluation import comparison, training_arms, utility
 from synthmed_tf.evaluation.cache import Cache
 from synthmed_tf.evaluation.context import Case, Settings
@@ -20,7 +20,7 @@ SIZE = 64
 
 def _eyes(first, count, size=SIZE, each=1):
     """Procedural eyes; so many in a row belong to one patient."""
-    samples = draw_phantoms(size, first + count, seed=2)[first:]
+    samples = generate_phantoms(size, first + count, seed=2)[first:]
     block = Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),

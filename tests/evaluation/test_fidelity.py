@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.evaluation import segmenters, training_arms
 from synthmed_tf.evaluation.cache import Cache
 from synthmed_tf.evaluation.context import Case, Settings
@@ -18,7 +18,7 @@ from synthmed_tf.metrics import segmentation
 
 def _eyes(first, count, size=32, each=1):
     """Procedural eyes; so many in a row belong to one patient."""
-    samples = draw_phantoms(size, first + count, seed=2)[first:]
+    samples = generate_phantoms(size, first + count, seed=2)[first:]
     block = Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),

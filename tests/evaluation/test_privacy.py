@@ -16,7 +16,7 @@ SETTINGS = Settings(quick=True, segmenter_steps=60, permutations=99)
 
 @pytest.fixture(scope="module")
 def real():
-    return evaluating.drawn(SIDE, range(14))
+    return evaluating.generated(SIDE, range(14))
 
 
 @pytest.fixture(scope="module")
@@ -29,7 +29,7 @@ def case(real, folder):
     """Ten pairs in train, four in the holdout, and five drawn again beside a mirrored copy of the fifth in train."""
     copy = evaluating.picked(real, [COPIED])
     copy = type(copy)(copy.photographs[:, :, ::-1], copy.masks[:, :, ::-1], copy.fields[:, :, ::-1])
-    synthetic = evaluating.joined(evaluating.drawn(SIDE, range(5), seed=9), copy)
+    synthetic = evaluating.joined(evaluating.generated(SIDE, range(5), seed=9), copy)
     return evaluating.make_case(
         folder, synthetic, evaluating.picked(real, range(10)), evaluating.picked(real, range(10, 14)), SETTINGS
     )
@@ -108,7 +108,7 @@ def test_what_is_finished_is_not_done_again(case, outcome, monkeypatch):
 
 @pytest.mark.slow
 def test_without_a_holdout_copies_are_answered_and_membership_is_not(real, folder):
-    synthetic = evaluating.joined(evaluating.drawn(SIDE, range(2), seed=9), evaluating.picked(real, [COPIED]))
+    synthetic = evaluating.joined(evaluating.generated(SIDE, range(2), seed=9), evaluating.picked(real, [COPIED]))
     case = evaluating.make_case(folder, synthetic, evaluating.picked(real, range(10)), None, SETTINGS)
     outcome = privacy.judge(case)
     copies, membership = outcome.verdicts
@@ -119,7 +119,7 @@ def test_without_a_holdout_copies_are_answered_and_membership_is_not(real, folde
 
 @pytest.mark.slow
 def test_another_camera_calibrates(real, folder, outcome, case):
-    other = evaluating.pairs(evaluating.drawn(SIDE, range(3), seed=20), "other")
+    other = evaluating.pairs(evaluating.generated(SIDE, range(3), seed=20), "other")
     found = privacy.judge(type(case)(**{**vars(case), "other": other})).figures
     assert "calibrated attacks" not in found.left_out
     assert [a.name for a in found.attacks if "calibrated" in a.name] == [

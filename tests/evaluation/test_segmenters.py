@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthmed_tf.data.phantom import draw_phantoms
+from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.data.pipeline import stack_samples
 from synthmed_tf.evaluation import segmenters
 from synthmed_tf.evaluation.cache import Cache
@@ -19,7 +19,7 @@ SIZE = 64
 
 
 def _pairs(first, count):
-    samples = draw_phantoms(SIZE, first + count, seed=1)[first:]
+    samples = generate_phantoms(SIZE, first + count, seed=1)[first:]
     block = Block(
         np.stack([sample.photograph for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
@@ -50,7 +50,7 @@ def test_the_training_array_is_as_the_pipeline_has_it_and_no_larger_than_what_is
     np.testing.assert_array_equal(array[..., :3], block.photographs)
     np.testing.assert_array_equal(array[..., 3] == 255, block.masks)
     np.testing.assert_array_equal(array[..., 4] == 255, block.fields)
-    samples = draw_phantoms(SIZE, 6, seed=1)
+    samples = generate_phantoms(SIZE, 6, seed=1)
     np.testing.assert_array_equal(segmenters.training_array(train, 99)[..., 4], stack_samples(samples)[..., 4])
 
 
