@@ -151,9 +151,8 @@ POOL, SYNTHETIC, DRAWS = 140, 60, 200
 def pool():
     """Honest pairs: their scores against a fixed gallery, and the distances of all to all."""
     block = evaluating.generated(SIDE, range(POOL), seed=42)
-    scores = copy_audit.hunt(block, None, copy_audit.Reals(evaluating.generated(SIDE, range(TRAIN + HOLDOUT), seed=41)))[
-        "score"
-    ]
+    gallery = copy_audit.Reals(evaluating.generated(SIDE, range(TRAIN + HOLDOUT), seed=41))
+    scores = copy_audit.hunt(block, None, gallery)["score"]
     posed = copy_candidates.posed(block.masks, copy_candidates.poses(copy_audit.FLIPS))
     likeness = copy_candidates.likeness(block.masks, posed)[0][0]
     features = np.array([list(appearance(*row).values()) for row in zip(block.photographs, block.fields, strict=True)])
