@@ -17,7 +17,7 @@ help:
 	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
 	@echo "make browser      install what the tests in a browser need; without it they are left out"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
-	@echo "make lint         ruff check and ruff format --check"
+	@echo "make lint         ruff check, ruff format --check, and the direction of imports"
 	@echo "make clean        remove the environments, caches and the demo"
 
 test: $(VENV)/.test
@@ -35,6 +35,7 @@ browser:
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/lint-imports --no-logo
 
 # The demo runs what a user installs, not the checkout. That replaces the editable install, so the stamps go.
 demo: $(VENV)/.test

@@ -13,8 +13,8 @@ from synthmed_tf.evaluation.cache import Arrays
 from synthmed_tf.evaluation.context import Case
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.utility import best_threshold
+from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models.segmenter import Segmenter, probabilities
-from synthmed_tf.training import losses
 
 VERSION = 1
 """Of the recipe below; part of every key, so that a change of the recipe trains again."""
@@ -204,7 +204,9 @@ def _step(model: Segmenter, optimizer: keras.optimizers.Optimizer) -> Callable[[
         target, fov = tf.round(batch["coverage"]), batch["fov"]
         with tf.GradientTape() as tape:
             logits = model(batch["photograph"], training=True)
-            terms = losses.masked_cross_entropy(target, logits, fov) + losses.dice_loss(target, logits, fov)
+            terms = segmentation_losses.masked_cross_entropy(target, logits, fov) + segmentation_losses.dice_loss(
+                target, logits, fov
+            )
             loss = tf.reduce_mean(terms)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss

@@ -35,6 +35,9 @@ RUNTIMES = {
 }
 """What each runtime opens. All but the last two generate the same images."""
 
+BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+"""What a server pads batches to (`export/serving/batching.config`); the artifact's warm-up has a request of each."""
+
 _WANTED = {
     "savedmodel": "SavedModel",
     "onnx": "ONNX file",

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf.serving.limits import BATCH_SIZES
+from synthmed_tf.exporting.artifact import BATCH_SIZES
 
 FILE = Path("assets.extra") / "tf_serving_warmup_requests"
 _SIGNATURE = "serving_default"

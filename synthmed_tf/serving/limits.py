@@ -2,8 +2,7 @@
 
 from dataclasses import dataclass
 
-BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-"""What TensorFlow Serving pads batches to (`export/serving/batching.config`), and is warmed up for."""
+from synthmed_tf.exporting.artifact import BATCH_SIZES
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,8 @@
 import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
+from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models import factory, layers
-from synthmed_tf.training import losses
 from synthmed_tf.training.stages import Batch, Terms
 
 
@@ -31,7 +31,7 @@ class SegmenterStage:
         """The losses inside the field of view, one value an example, already weighted; in a replica's context."""
         target, fov = tf.round(batch["coverage"]), batch["fov"]
         logits = self.network(batch["photograph"], training=True)
-        terms = {"cross_entropy": losses.masked_cross_entropy(target, logits, fov)}
+        terms = {"cross_entropy": segmentation_losses.masked_cross_entropy(target, logits, fov)}
         if self.config.dice_weight:
-            terms["dice"] = self.config.dice_weight * losses.dice_loss(target, logits, fov)
+            terms["dice"] = self.config.dice_weight * segmentation_losses.dice_loss(target, logits, fov)
         return terms

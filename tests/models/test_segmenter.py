@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from synthmed_tf.config.schema import load_config
+from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models import factory, layers
 from synthmed_tf.models.segmenter import Segmenter, least_tile, probabilities, tiled_probabilities
-from synthmed_tf.training import losses
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 
 
@@ -129,9 +129,11 @@ def test_the_stages_terms_are_the_losses_inside_the_field_of_view():
     logits = stage.network(batch["photograph"], training=True)
     target = tf.cast(batch["coverage"] > 0.5, tf.float32)
     np.testing.assert_allclose(
-        terms["cross_entropy"], losses.masked_cross_entropy(target, logits, batch["fov"]), rtol=1e-5
+        terms["cross_entropy"], segmentation_losses.masked_cross_entropy(target, logits, batch["fov"]), rtol=1e-5
     )
-    np.testing.assert_allclose(terms["dice"], 0.5 * losses.dice_loss(target, logits, batch["fov"]), rtol=1e-5)
+    np.testing.assert_allclose(
+        terms["dice"], 0.5 * segmentation_losses.dice_loss(target, logits, batch["fov"]), rtol=1e-5
+    )
 
 
 def test_without_weight_there_is_no_dice_term():
