@@ -35,7 +35,7 @@ browser:
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
-	$(VENV)/bin/lint-imports --no-logo
+	$(VENV)/bin/lint-imports
 
 # The demo runs what a user installs, not the checkout. That replaces the editable install, so the stamps go.
 demo: $(VENV)/.test
