@@ -9,8 +9,8 @@ from pathlib import Path
 
 from PIL import Image
 
-from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding
 from synthmed_tf.data.layouts import UNREAD_IMAGES, stem
+from synthmed_tf.errors import ERROR, WARNING, Finding
 from synthmed_tf.images import MAX_BYTES
 
 _STARTS = (

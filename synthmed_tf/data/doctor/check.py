@@ -16,8 +16,8 @@ import numpy as np
 from synthmed_tf.data.doctor.duplicates import ALIKE, ALIKE_MASKS, same_images
 from synthmed_tf.data.doctor.listing import Job, Listing, list_files
 from synthmed_tf.data.doctor.pair import Looked, look
-from synthmed_tf.data.doctor.report import ERROR, SEVERITIES, WARNING, Finding, Report
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.data.doctor.report import SEVERITIES, Report
+from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
 
 _BELONGS = 0.3
 """Least likeness of a mask with the photograph that it belongs to, as fingerprints: right pairs have 0.50 and more,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthmed_tf.data.doctor.report import ERROR, NOTE, WARNING, Finding, from_error
+from synthmed_tf.data.doctor.report import from_error
 from synthmed_tf.data.layouts import (
     UNREAD_IMAGES,
     LayoutFiles,
@@ -16,7 +16,7 @@ from synthmed_tf.data.layouts import (
     without_mask_suffix,
 )
 from synthmed_tf.data.sources import Pair, find_pairs
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding, SynthMedError
 from synthmed_tf.images import EXTENSIONS
 
 UNKNOWN = "unknown"

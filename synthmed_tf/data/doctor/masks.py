@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from synthmed_tf.data.doctor.report import ERROR, NOTE, WARNING, Finding
+from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding
 from synthmed_tf.images import FORMATS
 
 MOST = 0.5

@@ -10,9 +10,9 @@ from synthmed_tf.data.doctor import masks, photographs
 from synthmed_tf.data.doctor.bytes_check import look_at_bytes
 from synthmed_tf.data.doctor.duplicates import fingerprint
 from synthmed_tf.data.doctor.listing import Job
-from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding, from_error
+from synthmed_tf.data.doctor.report import from_error
 from synthmed_tf.data.preprocessing import square_around
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
 from synthmed_tf.images import read_image, read_mask
 
 

@@ -6,10 +6,10 @@ import numpy as np
 from PIL import Image
 
 from synthmed_tf.data.alignment import SIDE
-from synthmed_tf.data.doctor.report import ERROR, WARNING, Finding, from_error
+from synthmed_tf.data.doctor.report import from_error
 from synthmed_tf.data.preprocessing import derive_fov, square_around
 from synthmed_tf.data.sample import Crop
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
 
 BLACK, DARK = 16, 48
 """Brightest channel, at the 99th percentile of the field of view; 197 and more in real photographs."""

@@ -4,31 +4,13 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding, SynthMedError
 
-ERROR, WARNING, NOTE = "error", "warning", "note"
 SEVERITIES = {
     ERROR: "training would stop, or the pair is wrong",
     WARNING: "trains, but look at it",
     NOTE: "good to know",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong with one file.
-
-    Attributes:
-        severity: a key of `SEVERITIES`.
-        path: the file, relative to the folder that was checked; `.` is the folder itself.
-        problem: what was found; reads on from the path.
-        remedy: what to do.
-    """
-
-    severity: str
-    path: str
-    problem: str
-    remedy: str
 
 
 @dataclass(frozen=True)

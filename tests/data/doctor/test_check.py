@@ -9,9 +9,9 @@ import pytest
 from conftest import PHANTOM_SIDE
 
 from synthmed_tf.data.doctor.check import check_folder
-from synthmed_tf.data.doctor.report import Finding, Report
+from synthmed_tf.data.doctor.report import Report
 from synthmed_tf.data.phantom import write_phantoms
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import Finding, SynthMedError
 
 A, B, C, D = (f"phantom_0000{i}.png" for i in range(4))
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from synthmed_tf.data.doctor.check import check_folder
-from synthmed_tf.data.doctor.report import NOTE
 from synthmed_tf.data.phantom import write_phantoms
+from synthmed_tf.errors import NOTE
 from synthmed_tf.images import read_image, read_mask
 
 SIDE = 200
