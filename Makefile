@@ -50,7 +50,7 @@ demo: $(VENV)/.test
 	    --name phantom-demo --version 1.0.0 --title "Demo pairs, learnt from drawings by code" --license CC0-1.0 \
 	    --creator "make demo" --training-data "the built-in phantom set" --training-license CC0-1.0
 	@echo "Look at $(DEMO)/set/preview.png: the generated vessel masks and their photographs; and at their repository:"
-	@echo "    $(VENV)/bin/synthmed serve --repository $(DEMO)/repository"
+	@echo "    $(VENV)/bin/synthmed site serve $(DEMO)/repository"
 
 $(VENV)/.test: $(METADATA) $(RECHECK)
 	@.ci/environment $(VENV) 13 readers,test

@@ -44,7 +44,7 @@ def _train(run: Path, changes: tuple[str, ...], options: argparse.Namespace) -> 
     command = [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--preset", "recommended"]
     command += ["--data", options.data, "--patients", options.train, "--size", str(options.size), "--run", str(run)]
     settings = (*changes, f"stage1.steps={options.steps}", f"save_every={options.steps}")
-    subprocess.run([*command, *(f"--set={setting}" for setting in settings)], check=True)
+    subprocess.run([*command, *(f"--override={setting}" for setting in settings)], check=True)
 
 
 def _judge(run: Path, options: argparse.Namespace) -> dict:

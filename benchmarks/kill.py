@@ -110,7 +110,7 @@ def command(options: argparse.Namespace, run: Path) -> list[str]:
     changes = (*SMALL, f"size={options.size}", f"save_every={options.save_every}", f"{options.stage}.batch_size=4")
     changes += (f"{options.stage}.steps={options.steps}", *options.set)
     parts = ["train", options.stage, "--data", options.data, "--run", str(run)]
-    return [sys.executable, "-m", "synthmed_tf", *parts, *(f"--set={change}" for change in changes)]
+    return [sys.executable, "-m", "synthmed_tf", *parts, *(f"--override={change}" for change in changes)]
 
 
 def kill_again_and_again(options: argparse.Namespace, run: Path) -> list[dict]:

@@ -1,6 +1,6 @@
 // Images of a site's pages, wide, narrow and dark.
 //
-//     synthmed serve --repository REPO --port 8600 --onnxruntime-web tests/web/node_modules/onnxruntime-web
+//     synthmed site serve REPO --port 8600 --onnxruntime-web tests/web/node_modules/onnxruntime-web
 //     node benchmarks/screenshots.mjs http://127.0.0.1:8600/ OUT [--full] [entries/NAME/VERSION/index.html ...]
 //
 // --full: whole pages, not what a window shows at first.

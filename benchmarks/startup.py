@@ -54,7 +54,7 @@ def measure(folder: Path, rounds: int) -> dict[str, float]:
 
 
 def _train(stages: str, run: Path) -> list[str]:
-    settings = ("--set", "stage1.steps=1", "--set", "stage2.steps=1")
+    settings = ("--override", "stage1.steps=1", "--override", "stage2.steps=1")
     return [*_SYNTHMED, "train", stages, *_SMALL, "--run", str(run), *settings]
 
 

@@ -131,8 +131,16 @@ def _snapshot(preset: str, stage: str, steps: int, options: argparse.Namespace) 
 
 def _train(preset: str, stage: str, steps: int, run: Path, data: str, *more: str) -> None:
     command = [sys.executable, "-m", "synthmed_tf", "train", stage, "--preset", preset, "--size", str(SIZE)]
-    command += ["--data", data, "--run", str(run), "--set", f"{stage}.steps={steps}"]
-    command += ["--set", "data.validation_share=0", "--set", "save_every=200", "--set", "image_every=100000", *more]
+    command += ["--data", data, "--run", str(run), "--override", f"{stage}.steps={steps}"]
+    command += [
+        "--override",
+        "data.validation_share=0",
+        "--override",
+        "save_every=200",
+        "--override",
+        "image_every=100000",
+        *more,
+    ]
     subprocess.run([*command, *(() if data == "phantom" else ("--patients", TRAIN))], check=True)
 
 
@@ -141,7 +149,7 @@ def _seconds_per_step(preset: str, stage: str) -> float:
     import tempfile
 
     with tempfile.TemporaryDirectory() as folder:
-        _train(preset, stage, 100, Path(folder), "phantom", "--set", "steps_per_loop=10")
+        _train(preset, stage, 100, Path(folder), "phantom", "--override", "steps_per_loop=10")
         lines = [json.loads(line) for line in (Path(folder) / stage / "metrics.jsonl").read_text().splitlines()]
         config = json.loads((Path(folder) / "config.json").read_text())
     speeds = sorted(line["images_per_second"] for line in lines[3:])

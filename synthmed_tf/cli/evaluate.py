@@ -1,37 +1,37 @@
-"""The commands that judge a synthetic set and act on the judgement: `synthmed evaluate` and `synthmed filter`."""
+"""The commands that evaluate a synthetic set and filter it: `synthmed evaluate` and `synthmed filter`."""
 
 import sys
 from pathlib import Path
 
 import click
 
-from synthmed_tf.cli import terminal
+from synthmed_tf.cli import progress
+from synthmed_tf.cli.options import FOLDER, parts
 from synthmed_tf.errors import SynthMedError
-
-_FOLDER = click.Path(path_type=Path)
 
 
 @click.command()
-@click.option("--set", "folder", required=True, type=_FOLDER, help="A set of synthmed generate or synthmed filter.")
-@click.option("--real", required=True, type=_FOLDER, help="The real pairs that the generator was trained on.")
-@click.option("--patients", help="Of --real, whom it was trained on, such as 01-10; all that are not held out if left.")
-@click.option("--holdout", type=_FOLDER, help="Real pairs of patients that it never saw.")
+@click.argument("folder", metavar="SET", type=FOLDER)
+@click.option("--real", required=True, type=FOLDER, help="The real pairs that the generator was trained on.")
+@click.option("--patients", help="Patients of --real that it was trained on; default: all not held out.")
+@click.option("--holdout", type=FOLDER, help="Real pairs of patients that it never saw.")
 @click.option("--holdout-patients", help="Patients of --real that it never saw, such as 11-14.")
-@click.option("--other", type=_FOLDER, help="Real pairs of another camera, as a second test of usefulness.")
-@click.option("--patient-regex", help="Its first group in a file's name is the patient, in all folders.")
-@click.option("--artifact", type=_FOLDER, help="The artifact that generated the set: for the attacks that need it.")
-@click.option("--run", type=_FOLDER, help="The run that it was exported from: likewise.")
-@click.option("--out", required=True, type=_FOLDER, help="The report's folder; the same command goes on where it was.")
-@click.option("--only", help="Some sections alone, such as privacy or geometry,dispersion.")
+@click.option("--other", type=FOLDER, help="Real pairs of another camera, as a second test of usefulness.")
+@click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
+@click.option("--artifact", type=FOLDER, help="The artifact that generated the set: for the attacks that need it.")
+@click.option("--run", type=FOLDER, help="The run that it was exported from; also for these attacks.")
+@click.option("--out", required=True, type=FOLDER, help="The folder of the report; the same command resumes.")
+@click.option("--only", help="Some sections only, such as privacy or geometry,dispersion.")
 @click.option("--quick", is_flag=True, help="A quick look: fewer and shorter trainings; the report says so.")
-@click.option("--seeds", type=click.IntRange(1, 50), help="Segmenters of each arm; 3 if left (1 in a quick look).")
-@click.option("--segmenter-steps", type=click.IntRange(1), help="Steps that each is trained for; 1000 if left (200).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of everything that the judge generates.")
+@click.option("--seeds", type=click.IntRange(1, 50), help="Segmenters in each arm; default: 3 (1 with --quick).")
+@click.option("--segmenter-steps", type=click.IntRange(1), help="Steps of each; default: 1000 (200 with --quick).")
+@click.option("--seed", type=int, default=0, show_default=True, help="Seed of the evaluation.")
 @click.option("--no-real-images", is_flag=True, help="Leave real photographs and masks out of the report.")
 def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_images, **given):
-    """Judges a synthetic set: is it useful, and does it give a patient away.
+    """Evaluates SET: is it useful, and does it reveal a training patient?
 
-    Ends with 0 where every verdict is PASS, with 1 where one is not, with 2 where something is missing.
+    SET is a folder that synthmed generate or synthmed filter wrote. Ends with 0 if every verdict is PASS, with 1 if
+    one is not, with 2 if something is missing.
     """
     if given["holdout"] is not None and given["holdout_patients"] is not None:
         raise SynthMedError("Options --holdout and --holdout-patients both name the holdout; leave one of them out.")
@@ -43,30 +43,29 @@ def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_images, 
     settings = (QUICK if quick else Settings()).model_copy(
         update={name: value for name, value in changed.items() if value is not None}
     )
-    sections = tuple(part.strip() for part in (only or "").split(",") if part.strip())
-    job = evaluator.Job(set=folder, only=sections, real_images=not no_real_images, **given)
-    with terminal.bars() as progress:
-        written = evaluator.evaluate(job, settings, progress)
+    job = evaluator.Job(set=folder, only=parts(only), real_images=not no_real_images, **given)
+    with progress.bars() as shown:
+        written = evaluator.evaluate(job, settings, shown)
     for verdict in written.verdicts:
         click.echo(f"{verdict.state.value:<11} {verdict.question}: {verdict.sentence}")
-    click.echo(f"{written.verdict.value:<11} over all; look at {job.out / 'report.html'}")
+    click.echo(f"{written.verdict.value:<11} overall; look at {job.out / 'report.html'}")
     sys.exit(0 if written.verdict == "PASS" else 1)
 
 
 @click.command("filter")
-@click.option("--set", "folder", required=True, type=_FOLDER, help="The set.")
-@click.option("--report", required=True, type=_FOLDER, help="A report on it.")
-@click.option("--out", required=True, type=_FOLDER, help="The new set's folder.")
-@click.option("--copy-excess", type=float, help="Drop pairs this far above the threshold of a copy, or further; 0.")
-@click.option("--atypicality", type=float, help="Drop trees beyond so many times the most atypical real one; 1.5.")
-@click.option("--least-dice", type=float, help="Drop pairs whose photograph shows less of its mask; 0.5.")
+@click.argument("folder", metavar="SET", type=FOLDER)
+@click.option("--report", required=True, type=FOLDER, help="A report of synthmed evaluate on SET.")
+@click.option("--out", required=True, type=FOLDER, help="The folder of the new set.")
+@click.option("--copy-excess", type=float, help="Drop pairs so far above the threshold of a copy; default: 0.")
+@click.option("--atypicality", type=float, help="Drop trees so many times beyond the most atypical real one; 1.5.")
+@click.option("--least-dice", type=float, help="Drop pairs whose image shows its mask less well; default: 0.5.")
 def filter_set(folder: Path, report: Path, out: Path, **limits: float | None) -> None:
-    """Leaves out copies, implausible trees, and photographs that do not show their masks."""
+    """Copies SET without copies of real images, implausible trees, and images that do not show their masks."""
     from synthmed_tf.evaluation import filtering
 
     chosen = filtering.Limits(**{name: value for name, value in limits.items() if value is not None})
-    with terminal.bar("pairs") as progress:
-        counts = filtering.filter_set(folder, report, out, chosen, progress)
+    with progress.bar("pairs") as shown:
+        counts = filtering.filter_set(folder, report, out, chosen, shown)
     for reason, count in sorted(counts.items()):
         if reason != "kept":
             click.echo(f"dropped {count}: {reason}")

@@ -6,22 +6,23 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf.cli import terminal
+from synthmed_tf.cli import progress
+from synthmed_tf.cli.options import FOLDER
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 from synthmed_tf.generation.plan import FORMATS
 
-_FOLDER = click.Path(path_type=Path)
 _SHOWN = 20
 _RUNTIMES = ("auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8")
 
 
 @click.command()
-@click.option("--model", required=True, type=_FOLDER, help="An artifact, or its generator.onnx.")
+@click.option("--model", required=True, type=FOLDER, help="An artifact, or its generator.onnx.")
 @click.option("-n", "--count", type=int, help="How many pairs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from-index", type=int, help="Where in the endless set to begin; 0 if left.")
 @click.option("--index-range", metavar="A:B", help="The pairs from A to B - 1, instead of -n and --from-index.")
-@click.option("--out", required=True, type=_FOLDER, help="The set's folder; the same command goes on where it was.")
+@click.option("--out", required=True, type=FOLDER, help="The set's folder; the same command goes on where it was.")
 @click.option("--format", "form", type=click.Choice(FORMATS), default="png", show_default=True)
 @click.option("--shards", type=int, help="Cut into so many parts. One a thousand pairs if left; png: not cut.")
 @click.option(
@@ -49,8 +50,8 @@ def generate(model, count, seed, from_index, index_range, out, form, runtime, ba
     workers = workers or stream.WORKERS
     if form == "png" and sharded["shards"] is None and not any(sharded[name] for name in ("only", "facts", "runner")):
         job = synthesis.Job(count, seed, first, batch_size, workers, repair)
-        with terminal.bar("pairs") as progress:
-            generated = synthesis.generate(opened, job, out, progress)
+        with progress.bar("pairs") as shown:
+            generated = synthesis.generate(opened, job, out, shown)
         click.echo(f"{count} pairs in {out} ({generated} generated now); look at {out / 'preview.png'}")
         return
     numbers = {"seed": seed, "first_index": first, "count": count, "format": form, "batch_size": batch_size}
@@ -71,19 +72,21 @@ def _in_shards(opened, model, out, numbers, workers, repair, shards, only, facts
 
         planned = dataclasses.replace(planned, options=dicom_objects.parse_facts(facts).model_dump_json())
     if runner:
-        generate_with_beam = _import_beam().generate
-        generated = generate_with_beam(
+        require_extra("beam")
+        from synthmed_tf.generation import beam
+
+        generated = beam.generate(
             opened, model.absolute(), planned, out.absolute(), runner, runner_options, repair, workers
         )
         outcome = shard_job.Outcome(generated, (), ())
     else:
-        with terminal.bar("pairs") as progress:
-            outcome = shard_job.generate(opened, planned, out, only, repair, workers, progress)
+        with progress.bar("pairs") as shown:
+            outcome = shard_job.generate(opened, planned, out, only, repair, workers, shown)
     click.echo(_said(planned, out, outcome))
 
 
 @click.command()
-@click.argument("folder", metavar="SET", type=_FOLDER)
+@click.argument("folder", metavar="SET", type=FOLDER)
 @click.option("--all", "whole", is_flag=True, help=f"Name every file, not the first {_SHOWN} alone.")
 def verify(folder: Path, whole: bool) -> None:
     """Checks every file of SET against its manifest, and says what is wrong and how to mend it.
@@ -92,8 +95,8 @@ def verify(folder: Path, whole: bool) -> None:
     """
     from synthmed_tf.generation import verification
 
-    with terminal.bar("files") as progress:
-        found = verification.verify(folder, progress)
+    with progress.bar("files") as shown:
+        found = verification.verify(folder, shown)
     for problem in found.problems if whole else found.problems[:_SHOWN]:
         click.echo(str(problem))
     if not whole and len(found.problems) > _SHOWN:
@@ -130,13 +133,3 @@ def _said(planned, out: Path, outcome) -> str:
         f"{there} of {planned.shards} shards in {out} ({outcome.generated} pairs generated now); "
         f"{len(outcome.missing)} are missing{elsewhere}"
     )
-
-
-def _import_beam():
-    try:
-        from synthmed_tf.generation import beam
-    except ImportError as error:
-        raise SynthMedError(
-            f'Option --runner needs Apache Beam, which is not installed ({error}); pip install "synthmed-tf[beam]".'
-        ) from error
-    return beam

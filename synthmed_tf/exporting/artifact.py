@@ -19,6 +19,7 @@ import numpy as np
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 from synthmed_tf.old_names import renamed
 
 SAVEDMODEL = Path("savedmodel") / "1"
@@ -139,12 +140,8 @@ class OpenVinoArtifact(Artifact):
 
     def __init__(self, file: Path, card: dict[str, Any]):
         super().__init__(card)
-        try:
-            import openvino
-        except ImportError:
-            raise SynthMedError(
-                'OpenVINO is not installed; pip install "synthmed-tf[openvino]", or choose another --runtime.'
-            ) from None
+        require_extra("openvino")
+        import openvino
 
         self._core = openvino.Core()
         self._model = self._core.read_model(file)

@@ -111,7 +111,9 @@ def drawing(entry: Entry, can_generate: bool) -> Drawing:
     if entry.generator.onnx is None:
         return Drawing(None, "The generator is shared as a SavedModel alone; a browser needs its ONNX file.")
     if not can_generate:
-        return Drawing(None, "These pages were built without ONNX Runtime Web; see synthmed site --onnxruntime-web.")
+        return Drawing(
+            None, "These pages were built without ONNX Runtime Web; see synthmed site build --onnxruntime-web."
+        )
     file = announced_file(entry, entry.generator.onnx)
     if file.size > MOST_GENERATOR_BYTES:
         most = words.size(MOST_GENERATOR_BYTES)

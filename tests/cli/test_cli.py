@@ -15,12 +15,12 @@ from helpers.paths import ROOT
 from helpers.tiny import SMALL, make_config
 
 from synthmed_tf import images
-from synthmed_tf.cli import main
+from synthmed_tf.cli import main, train
 from synthmed_tf.config.schema import PRESETS, load_config
 from synthmed_tf.exporting import artifact
 
-FEW = [f"--set={option}" for option in (*SMALL, "stage1.latent_dim=6", "stage2.style_dim=3")]
-TINY = ["--preset=demo", "--data=phantom", "--size=32", *FEW, "--set=stage1.steps=2", "--set=stage2.steps=2"]
+FEW = [f"--override={option}" for option in (*SMALL, "stage1.latent_dim=6", "stage2.style_dim=3")]
+TINY = ["--preset=demo", "--data=phantom", "--size=32", *FEW, "--override=stage1.steps=2", "--override=stage2.steps=2"]
 
 
 def _run(*arguments):
@@ -54,7 +54,7 @@ def test_help_imports_nothing_expensive(tmp_path):
 
 
 def test_the_presets_in_the_help_are_those_of_the_configuration():
-    assert tuple(PRESETS) == main._PRESETS
+    assert tuple(PRESETS) == train.PRESETS
 
 
 @pytest.mark.parametrize(
@@ -87,9 +87,9 @@ def broken(tiny_run, tiny_artifact, tmp_path_factory):
     ("arguments", "said"),
     [
         ("train --data phantom --run R --preset demoo", "There is no preset 'demoo' (did you mean 'demo'?)"),
-        ("train --data phantom --run R --set stage1.batchsize=4", "(did you mean 'batch_size'?)"),
-        ("train --data phantom --run R --set stage1.batch_size=0", "Option stage1.batch_size is 0; it must be"),
-        ("train --data phantom --run R --set x", "The override 'x' is not of the form name=value"),
+        ("train --data phantom --run R --override stage1.batchsize=4", "(did you mean 'batch_size'?)"),
+        ("train --data phantom --run R --override stage1.batch_size=0", "Option stage1.batch_size is 0; it must be"),
+        ("train --data phantom --run R --override x", "The override 'x' is not of the form name=value"),
         ("train --data phantom --run R --size 100", "Option size is 100; it must be"),
         ("train --data phantom --run R --strategy two", "Option strategy is 'two'; it must be auto, one, mirrored"),
         ("train --data phantom --run R --config none.yaml", "none.yaml cannot be read"),
@@ -146,7 +146,7 @@ def test_wrong_usage_is_exit_code_2(arguments, said):
 
 
 def test_a_bad_value_ends_a_real_process_without_a_traceback(tmp_path):
-    done = _python(str(ROOT / "train.py"), "--data", "none", "--run", "run", "--set", "stage1=3", folder=tmp_path)
+    done = _python(str(ROOT / "train.py"), "--data", "none", "--run", "run", "--override", "stage1=3", folder=tmp_path)
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr.startswith("synthmed: stage1 is a section with the options ")
     assert done.stderr.count("\n") == 1 and os.listdir(tmp_path) == []
@@ -154,9 +154,9 @@ def test_a_bad_value_ends_a_real_process_without_a_traceback(tmp_path):
 
 def test_dry_run_shows_configuration_networks_data_and_plan_and_writes_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    output = _done("train", *TINY, "--run=run", "--dry-run", "--set=stage2.epochs=3")
+    output = _done("train", *TINY, "--run=run", "--dry-run", "--override=stage2.epochs=3")
     shown, _, plan = output.partition("\n}\n")
-    expected = load_config("demo", overrides=(*(o.removeprefix("--set=") for o in FEW), "size=32"))
+    expected = load_config("demo", overrides=(*(o.removeprefix("--override=") for o in FEW), "size=32"))
     config = json.loads(shown + "}")
     assert config["size"] == 32 and config["stage1"]["steps"] == 2
     assert (config["stage2"]["steps"], config["stage2"]["epochs"]) == (None, 3)
@@ -191,7 +191,7 @@ def test_the_whole_path(tmp_path, monkeypatch):
     again = _done("train", *TINY, "--run=run")
     assert "stage1: 2 of 2 steps are done" in again and "stage2: 2 of 2 steps are done" in again
 
-    other = _run("train", *TINY, "--run=run", "--set=stage1.r1_gamma=3.5")
+    other = _run("train", *TINY, "--run=run", "--override=stage1.r1_gamma=3.5")
     assert other.exit_code == 2
     assert "run was begun with stage1.r1_gamma = " in other.output and "and now it is 3.5" in other.output
 

@@ -164,10 +164,10 @@ def test_patients_who_chose_the_step_are_neither_train_nor_holdout(drawn, eyes, 
 
 
 def test_the_command_prints_the_verdicts_and_ends_with_1_where_one_is_not_pass(drawn, eyes, tmp_path):
-    arguments = ["evaluate", "--set", drawn, "--real", eyes, "--out", tmp_path / "report", "--only", "geometry"]
+    arguments = ["evaluate", drawn, "--real", eyes, "--out", tmp_path / "report", "--only", "geometry"]
     result = CliRunner().invoke(main.main, [str(argument) for argument in (*arguments, "--quick")])
     assert result.exit_code == 1, result.output
-    assert "FAIL        geometry: " in result.output and "FAIL        over all; look at" in result.output
+    assert "FAIL        geometry: " in result.output and "FAIL        overall; look at" in result.output
 
 
 @pytest.mark.slow

@@ -172,24 +172,17 @@ def test_a_link_in_the_repository_is_not_followed(copy, tmp_path):
 
 
 def test_the_command_ends_with_a_sentence(tmp_path):
-    result = CliRunner().invoke(main, ["site", str(tmp_path / "none"), "--out", str(tmp_path / "site")])
+    result = CliRunner().invoke(main, ["site", "build", str(tmp_path / "none"), "--out", str(tmp_path / "site")])
     assert (result.exit_code, result.stdout) == (2, "")
     why = "is not a repository: it has no metadata/timestamp.json; name another folder."
     assert result.stderr == f"synthmed: {tmp_path / 'none'} {why}\n"
 
 
 def test_the_command(repository, tmp_path):
-    result = CliRunner().invoke(main, ["site", str(repository), "--out", str(tmp_path / "site")])
+    result = CliRunner().invoke(main, ["site", "build", str(repository), "--out", str(tmp_path / "site")])
     assert result.exit_code == 0, result.output
     assert result.stdout.startswith(f"the site is in {tmp_path / 'site'}; ")
     assert sites.TITLE in _read(tmp_path, "site/index.html")
-
-
-@pytest.mark.parametrize("options", [[], ["--model", "a", "--repository", "b"]])
-def test_serve_wants_one_of_two(options):
-    result = CliRunner().invoke(main, ["serve", *options])
-    assert result.exit_code == 2
-    assert result.stderr == "synthmed: Name what to serve: either --model or --repository.\n"
 
 
 def test_the_runtime_has_one_version(package, tmp_path):

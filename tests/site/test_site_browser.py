@@ -72,7 +72,7 @@ def facts(repository, tmp_path_factory, out):
 
 @contextlib.contextmanager
 def _served(repository):
-    command = [sys.executable, "-m", "synthmed_tf", "serve", "--repository", repository, "--port", "0"]
+    command = [sys.executable, "-m", "synthmed_tf", "site", "serve", repository, "--port", "0"]
     with subprocess.Popen([*command, "--onnxruntime-web", RUNTIME], stdout=subprocess.PIPE, text=True) as process:
         try:
             yield process.stdout.readline().split()[-1]

@@ -1,4 +1,4 @@
-"""What `synthmed runs` tells of a run: from files as a training writes them, whole and damaged."""
+"""What `synthmed status` tells of a run: from files as a training writes them, whole and damaged."""
 
 import fcntl
 import io

@@ -155,7 +155,9 @@ def test_the_threshold_gives_generated_vessels_the_share_of_the_training_masks()
 
 
 def _command(folder: Path, steps: int) -> list[str]:
-    options = [f"--set={part}" for part in (*SMALL, f"stage1.steps={steps}", "save_every=1000", "image_every=1000")]
+    options = [
+        f"--override={part}" for part in (*SMALL, f"stage1.steps={steps}", "save_every=1000", "image_every=1000")
+    ]
     return [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--data=phantom", f"--run={folder}", *options]
 
 

@@ -18,8 +18,13 @@ from synthmed_tf.training import snapshot
 from synthmed_tf.training.checkpoints import saved_steps
 
 OPTIONS = ["stage1", "--preset=recommended", "--size=32", "--data=phantom", "--strategy=multi_worker"]
-OPTIONS += ["--set=stage1.batch_size=4", "--set=stage1.steps=2", "--set=stage1.filters=4", "--set=steps_per_loop=2"]
-OPTIONS += ["--set=stage1.discriminator_filters=4", "--set=stage1.latent_dim=8"]
+OPTIONS += [
+    "--override=stage1.batch_size=4",
+    "--override=stage1.steps=2",
+    "--override=stage1.filters=4",
+    "--override=steps_per_loop=2",
+]
+OPTIONS += ["--override=stage1.discriminator_filters=4", "--override=stage1.latent_dim=8"]
 
 
 def _free_port() -> int:
@@ -47,7 +52,7 @@ def _wait_for_steps(run: Path, workers: list[subprocess.Popen]) -> None:
 
 
 def _finish(run: Path, steps: int) -> None:
-    workers = _start(run, f"--set=stage1.steps={steps}")
+    workers = _start(run, f"--override=stage1.steps={steps}")
     said = [worker.communicate(timeout=300)[1] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0], said
     assert snapshot.load(run / "stage1" / "snapshot").step == steps
@@ -64,7 +69,7 @@ def test_two_workers_train_and_only_the_chief_writes(tmp_path):
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_dead_worker_ends_the_other_with_a_sentence_and_both_go_on(lost, tmp_path):
     run = tmp_path / "run"
-    workers = _start(run, "--set=stage1.steps=1000000", "--set=save_every=2")
+    workers = _start(run, "--override=stage1.steps=1000000", "--override=save_every=2")
     _wait_for_steps(run, workers)
     workers[lost].kill()
     said = workers[1 - lost].communicate(timeout=400)[1]
@@ -79,7 +84,7 @@ def test_a_dead_worker_ends_the_other_with_a_sentence_and_both_go_on(lost, tmp_p
 @pytest.mark.slow
 def test_a_signal_to_one_worker_stops_both_at_one_step(tmp_path):
     run = tmp_path / "run"
-    workers = _start(run, "--set=stage1.steps=1000000", "--set=save_every=2")
+    workers = _start(run, "--override=stage1.steps=1000000", "--override=save_every=2")
     _wait_for_steps(run, workers)
     workers[1].send_signal(signal.SIGTERM)
     said = [worker.communicate(timeout=300)[1] for worker in workers]

@@ -3,7 +3,6 @@
 import abc
 import contextlib
 import hashlib
-import importlib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from synthmed_tf import files, images
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 from synthmed_tf.generation.plan import Plan
 
 Line = dict[str, Any]
@@ -52,14 +51,12 @@ class ShardWriter(abc.ABC):
     names. The folder takes its place in the set once the shard is whole; whatever is raised here removes it.
 
     Attributes:
-        modules: what the format imports beside what the package requires.
-        extra: of setup.cfg, that brings these.
+        extra: the extra of setup.cfg that the format needs, if any.
         folder: to write into.
         plan: of the set.
         shard: its number.
     """
 
-    modules: tuple[str, ...] = ()
     extra: str | None = None
 
     def __init__(self, folder: Path, plan: Plan, shard: int):
@@ -96,15 +93,9 @@ class ShardWriter(abc.ABC):
 
     @classmethod
     def require(cls) -> None:
-        """Raises SynthMedError where a module that the format needs is not installed."""
-        for module in cls.modules:
-            try:
-                importlib.import_module(module)
-            except ImportError as error:
-                raise SynthMedError(
-                    f"Writing this format needs {module}, which is not installed ({error}); "
-                    f'pip install "synthmed-tf[{cls.extra}]".'
-                ) from error
+        """Raises SynthMedError if a package that the format needs is not installed."""
+        if cls.extra is not None:
+            require_extra(cls.extra)
 
     @classmethod
     def describe(cls, plan: Plan, lines: Iterable[Line]) -> Iterator[tuple[str, Iterable[bytes]]]:

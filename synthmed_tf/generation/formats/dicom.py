@@ -16,7 +16,6 @@ FOLDERS = ("images", "segmentations")
 class Writer(ShardWriter):
     """A line of its manifest is a file."""
 
-    modules = ("pydicom", "highdicom")
     extra = "dicom"
 
     def __init__(self, folder: Path, plan: Plan, shard: int):

@@ -30,7 +30,7 @@ form.addEventListener("submit", (event) => {
 function whatIsMissing() {
   if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, which drawing needs.";
   if (typeof Worker !== "function" || typeof BigInt64Array !== "function") return "This browser is too old to generate.";
-  if (location.protocol === "file:") return "Pages that are opened as files cannot generate; serve them: synthmed serve --repository.";
+  if (location.protocol === "file:") return "Pages that are opened as files cannot generate; serve them: synthmed site serve.";
   return null;
 }
 

@@ -1,0 +1,38 @@
+"""The command that turns a run into one graph: `synthmed export`."""
+
+from pathlib import Path
+
+import click
+
+from synthmed_tf.cli.options import FOLDER, parts, say
+
+
+@click.command()
+@click.option("--run", required=True, type=FOLDER, help="A run with both stages trained.")
+@click.option("--out", required=True, type=FOLDER, help="The folder of the artifact.")
+@click.option(
+    "--format",
+    "formats",
+    default="savedmodel,onnx",
+    show_default=True,
+    help="Several with commas. onnx-latent: without integers, for WebGPU; onnx-fp16, onnx-int8: smaller, with a "
+    "measured loss.",
+)
+@click.option("--latest", is_flag=True, help="The latest step of each stage, not the best one.")
+@click.option("--name", help="On the card; default: the name of the folder.")
+@click.option("--license", default="not stated", show_default=True, help="Of the model, on the card.")
+def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, license: str) -> None:
+    """Writes both generators as one graph, and compares it across the runtimes."""
+    from synthmed_tf.exporting import exporter
+
+    report = exporter.export(run, out, parts(formats), name, license, say, latest)
+    for runtime in exporter.FORMATS:
+        if runtime not in report:
+            continue
+        found = report[runtime]
+        mean = f" ({found['mean_grey_levels']:.2g} on average)" if "mean_grey_levels" in found else ""
+        click.echo(
+            f"{runtime}: {found['mask_share']:.1e} of the mask pixels and at most {found['grey_levels']} grey "
+            f"level(s){mean} from Keras over {report['images']} images"
+        )
+    click.echo(f"the artifact is in {out}")
