@@ -19,8 +19,8 @@ MAX_PIXELS = 80_000_000
 MAX_BYTES = 512 * 2**20
 # Naming the formats keeps Pillow from handing a file to an interpreter (EPS) or to a plug-in that is not tested here.
 FORMATS = ("PNG", "JPEG", "TIFF", "GIF", "PPM", "BMP")
-EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", ".ppm", ".pgm", ".pbm", ".pnm")
-EXTENSIONS += tuple(f"{extension}.gz" for extension in (".ppm", ".pgm", ".pbm", ".pnm"))
+_NETPBM = (".ppm", ".pgm", ".pbm", ".pnm")
+EXTENSIONS = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".gif", ".bmp", *_NETPBM, *(f"{name}.gz" for name in _NETPBM))
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 FOG_MARGIN = 0.15
@@ -31,7 +31,7 @@ FAINT_CHANNEL = 0.25
 _SAVE_AGAIN = "save it again as an 8 bit PNG"
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a photograph.
 
     PNG, JPEG, TIFF, GIF, BMP and PPM/PGM (also gzipped) of 8 or 16 bit. EXIF rotation is applied, alpha dropped,
@@ -54,7 +54,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
 
 
-def read_mask(path: str | os.PathLike) -> np.ndarray:
+def read_mask(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a two-valued mask, split halfway between the file's darkest and brightest value.
 
     The two values may be any (0 and 1, 0 and 255, 3 and 253, two colours, transparent and opaque). JPEG's ringing
@@ -91,7 +91,7 @@ def read_mask(path: str | os.PathLike) -> np.ndarray:
     return mask
 
 
-def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
+def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Writes a PNG in one step: a reader sees the old file or the whole new one, never a part.
 
     Args:
@@ -207,7 +207,8 @@ def _white(pixels: np.ndarray) -> np.ndarray:
 def _to_eight_bits(pixels: np.ndarray) -> np.ndarray:
     largest = int(pixels.max())
     depth = next(depth for depth in BIT_DEPTHS if largest < 2**depth)
-    return np.round(pixels * np.float32(255 / (2**depth - 1))).astype(np.uint8)
+    scaled: np.ndarray = np.round(pixels * np.float32(255 / (2**depth - 1)))
+    return scaled.astype(np.uint8)
 
 
 def _split_alpha(pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:

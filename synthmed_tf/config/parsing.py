@@ -7,13 +7,16 @@ import re
 import reprlib
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pydantic
 import yaml
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.old_names import renamed
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Model = TypeVar("Model", bound=pydantic.BaseModel)
 
@@ -55,7 +58,7 @@ def parse_override(override: str) -> dict[str, Any]:
     if not equals or not all(parts):
         raise SynthMedError(f"The override {override!r} is not of the form name=value, such as stage1.batch_size=16.")
     try:
-        nested: Any = yaml.load(value, _Loader)
+        nested: dict[str, Any] = yaml.load(value, _Loader)
     except (yaml.YAMLError, ValueError):
         raise SynthMedError(f"The value in the override {override!r} is not YAML; put it in quotation marks.") from None
     for part in reversed(parts):
@@ -114,13 +117,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
 
-def listed(names: Iterable) -> str:
+def listed(names: Iterable[object]) -> str:
     """`a, b or c`."""
     *others, last = [str(name) for name in names]
     return f"{', '.join(others)} or {last}" if others else last
 
 
-def _sentence(problem: dict[str, Any], schema: type[pydantic.BaseModel]) -> str:
+def _sentence(problem: "ErrorDetails", schema: type[pydantic.BaseModel]) -> str:
     """One of `ValidationError.errors()`, for the person who set the option."""
     path = [str(part) for part in problem["loc"]]
     name, found = ".".join(path), reprlib.repr(problem["input"])
@@ -140,7 +143,9 @@ def _sentence(problem: dict[str, Any], schema: type[pydantic.BaseModel]) -> str:
 
 def _section(schema: type[pydantic.BaseModel], path: list[str]) -> type[pydantic.BaseModel]:
     for part in path:
-        schema = schema.model_fields[part].annotation
+        annotation = schema.model_fields[part].annotation
+        assert isinstance(annotation, type) and issubclass(annotation, pydantic.BaseModel)
+        schema = annotation
     return schema
 
 
@@ -157,7 +162,7 @@ def _allowed(section: type[pydantic.BaseModel], field: str, found: Any) -> str:
     return kind[shape["type"]] + (f", {' and '.join(bounds)}" if bounds else "")
 
 
-def _nearest_choice(found: Any, choices: list) -> str:
+def _nearest_choice(found: Any, choices: list[Any]) -> str:
     if isinstance(found, str) and isinstance(choices[0], str):
         return nearest(found, choices)
     if isinstance(found, int | float) and isinstance(choices[0], int) and abs(found) < float("inf"):

@@ -102,14 +102,17 @@ class TrainedConfig(Section):
     patience: Annotated[int, Field(ge=0, le=1_000)] = 0
 
     @pydantic.model_validator(mode="after")
-    def _one_length(self):
+    def _one_length(self) -> "TrainedConfig":
         if (self.steps is None) == (self.epochs is None):
             raise ValueError("exactly one of steps and epochs must be set")
         return self
 
     def total_steps(self, pairs: int) -> int:
         """How many steps training takes on so many pairs."""
-        return self.steps if self.steps is not None else -(-self.epochs * pairs // self.batch_size)
+        if self.steps is not None:
+            return self.steps
+        assert self.epochs is not None  # as `_one_length` has it
+        return -(-self.epochs * pairs // self.batch_size)
 
 
 class StageConfig(TrainedConfig):
@@ -130,7 +133,7 @@ class StageConfig(TrainedConfig):
     r1_interval: Positive = 8
 
     @pydantic.model_validator(mode="after")
-    def _one_pass_for_one_update(self):
+    def _one_pass_for_one_update(self) -> "StageConfig":
         if self.generator_updates > 1 and self.updates == "simultaneous":
             raise ValueError("generator_updates above 1 needs updates=alternating")
         return self

@@ -72,7 +72,7 @@ class Artifact(abc.ABC):
     @property
     def model_sha256(self) -> str:
         """The model's identity, equal in every runtime; with (seed, index) it identifies an image."""
-        return self.card["model_sha256"]
+        return str(self.card["model_sha256"])
 
     @abc.abstractmethod
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,7 +98,7 @@ class SavedModelArtifact(Artifact):
         # Kept whole: a signature alone does not keep the variables alive.
         self._model = tf.saved_model.load(str(folder))
 
-    def pixels(self, seed, index):
+    def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         generated = self._model.signatures["pixels"](seed=_int64(seed), index=_int64(index))
         return generated["mask"].numpy(), generated["image"].numpy()
 
@@ -107,7 +107,8 @@ class SavedModelArtifact(Artifact):
         import tensorflow as tf
 
         translate = self._model.signatures["translate"]
-        return translate(mask=tf.constant(mask), seed=_int64(seed), index=_int64(index))["image"].numpy()
+        image: np.ndarray = translate(mask=tf.constant(mask), seed=_int64(seed), index=_int64(index))["image"].numpy()
+        return image
 
 
 class OnnxArtifact(Artifact):
@@ -125,9 +126,10 @@ class OnnxArtifact(Artifact):
                 f"{file} is of model {described}, and {CARD} beside it of {self.model_sha256}; export the run again."
             )
 
-    def pixels(self, seed, index):
+    def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         feed = {"seed": np.asarray(seed, np.int64), "index": np.asarray(index, np.int64)}
-        return tuple(self._session.run(["mask", "image"], feed))
+        mask, image = self._session.run(["mask", "image"], feed)
+        return mask, image
 
 
 class OpenVinoArtifact(Artifact):
@@ -147,7 +149,7 @@ class OpenVinoArtifact(Artifact):
         self._model = self._core.read_model(file)
         self._compiled: tuple[int, Any] = (0, None)
 
-    def pixels(self, seed, index):
+    def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         feed = {"seed": np.asarray(seed, np.int64), "index": np.asarray(index, np.int64)}
         for name, numbers in feed.items():
             if (numbers != numbers.astype(np.int32)).any():

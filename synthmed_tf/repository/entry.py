@@ -28,7 +28,7 @@ import pydantic
 from synthmed_tf.evaluation.verdict import State, Verdict
 from synthmed_tf.old_names import renamed
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION: Literal["1"] = "1"
 """Rises when a field is removed or means something else; a new field leaves it."""
 
 ENTRY = "entry.json"

@@ -100,7 +100,8 @@ class Repository:
 
     def versions(self) -> tuple[str, ...]:
         """All that files are signed for, such as `retina-chase@1.0.0`, in circulation or not."""
-        return tuple(self._kept.role("targets").delegations.roles or ())
+        delegations = self._kept.role("targets").delegations
+        return tuple(delegations and delegations.roles or ())
 
     def newest(self) -> dict[str, int]:
         """The version of each metadata file that counts now, by role."""
@@ -197,6 +198,7 @@ class Repository:
 
 
 def _withdrawn(row: Row) -> str:
+    assert row.withdrawn
     reason = plain(row.withdrawn.reason, 500).rstrip(". ")
     return f"{row.id} was withdrawn on {row.withdrawn.date:%Y-%m-%d}: {reason}; do not use it any more."
 

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import urllib3
 from tuf.api import exceptions
@@ -37,9 +38,9 @@ class Source(FetcherInterface):
         asked: the file that was asked for last, below the repository; errors name it.
     """
 
-    def __init__(self, address: str | os.PathLike, seconds: float = _SECONDS):
+    def __init__(self, address: str | os.PathLike[str], seconds: float = _SECONDS):
         self.url, self.seconds, self.asked = _url(str(address)), seconds, ""
-        self._pool = None if self.is_local else _pool(self.url)
+        self._pool = _pool(self.url)
 
     @property
     def is_local(self) -> bool:
@@ -89,7 +90,7 @@ class Source(FetcherInterface):
         with _as_download_errors(url), self._open(url, begin) as (first, parts):
             yield first, parts
 
-    def _open(self, url: str, begin: int):
+    def _open(self, url: str, begin: int) -> contextlib.AbstractContextManager[tuple[int, Iterator[bytes]]]:
         return _open_file(_path(url), begin) if self.is_local else self._open_response(url, begin)
 
     @contextlib.contextmanager
@@ -187,7 +188,7 @@ def _pool(url: str) -> urllib3.PoolManager:
         respect_retry_after_header=False,
         raise_on_status=False,
     )
-    options = {"retries": retries, "headers": {"User-Agent": f"synthmed/{__version__}"}, "maxsize": 16}
+    options: dict[str, Any] = {"retries": retries, "headers": {"User-Agent": f"synthmed/{__version__}"}, "maxsize": 16}
     parts = urllib.parse.urlsplit(url)
     proxy = urllib.request.getproxies().get(parts.scheme)
     if proxy and not urllib.request.proxy_bypass(parts.hostname or ""):

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+import numpy as np
+
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository.entry import Entry
@@ -37,8 +39,8 @@ class Loaded(NamedTuple):
 
 def load(
     name: str,
-    source: str | os.PathLike,
-    cache: str | os.PathLike | None = None,
+    source: str | os.PathLike[str],
+    cache: str | os.PathLike[str] | None = None,
     root: bytes | None = None,
     fingerprint: str | None = None,
 ) -> Loaded:
@@ -98,7 +100,7 @@ def _image_folder(shards: list[str], size: int) -> "tf.data.Dataset":
     shapes = ((size, size, 3), (size, size, 1))
     signature = tuple(tf.TensorSpec(shape, tf.uint8) for shape in shapes)
 
-    def pairs() -> Iterator[tuple]:
+    def pairs() -> Iterator[tuple[np.ndarray, ...]]:
         for shard in shards:
             with zipfile.ZipFile(shard) as archive:
                 for row in map(json.loads, archive.read("metadata.jsonl").splitlines()):
