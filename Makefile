@@ -9,7 +9,7 @@ METADATA := setup.cfg setup.py pyproject.toml
 # An interpreter named on the command line may differ from the one that made the environment: look again.
 RECHECK := $(if $(PYTHON),FORCE)
 
-.PHONY: help test test-slow test-addons browser demo lint clean FORCE
+.PHONY: help test test-slow test-addons browser demo lint docs clean FORCE
 
 help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
@@ -17,7 +17,8 @@ help:
 	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
 	@echo "make browser      install what the tests in a browser need; without it they are left out"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
-	@echo "make lint         ruff check, ruff format --check, and the direction of imports"
+	@echo "make lint         ruff, the direction of imports, and mypy"
+	@echo "make docs         the documentation as a site, in build/site"
 	@echo "make clean        remove the environments, caches and the demo"
 
 test: $(VENV)/.test
@@ -36,6 +37,10 @@ lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/lint-imports
+	$(VENV)/bin/mypy
+
+docs: $(VENV)/.dev
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict --quiet
 
 # The demo runs what a user installs, not the checkout. That replaces the editable install, so the stamps go.
 demo: $(VENV)/.test
@@ -65,7 +70,7 @@ $(ADDONS)/.test: $(METADATA) $(RECHECK)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(ADDONS) build dist *.egg-info .pytest_cache .ruff_cache $(DEMO)
+	rm -rf $(VENV) $(ADDONS) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache $(DEMO)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 FORCE:
