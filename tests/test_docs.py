@@ -1,0 +1,62 @@
+"""README and documentation: each command has the options it names, and each example runs."""
+
+import re
+import shlex
+
+import click
+import numpy as np
+import pytest
+from helpers.paths import ROOT
+
+from synthmed_tf.cli.main import main
+
+PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("export/serving/*.md")])
+EXAMPLE = re.compile(r"^```python\n(.*?)^```", re.M | re.S)
+
+
+def _commands(text: str) -> list[list[str]]:
+    """The `synthmed` commands of indented and fenced blocks, as arguments; lines that end in a backslash are joined."""
+    lines = re.sub(r" *\\\n +", " ", text).splitlines()
+    found = re.compile(r"(?: {4,}|\$ )synthmed (?!_tf)(.*)")
+    return [shlex.split(match[1], comments=True) for match in map(found.fullmatch, lines) if match]
+
+
+def _parsed(arguments: list[str]) -> None:
+    """Raises `click.UsageError` where a command or an option does not exist."""
+    command: click.Command = main
+    context = click.Context(command)
+    while isinstance(command, click.Group):
+        name = arguments[0]
+        assert name in command.commands, f"there is no command {name}"
+        command, arguments = command.commands[name], arguments[1:]
+        context = click.Context(command, parent=context)
+    command.make_parser(context).parse_args(list(arguments))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_commands_have_the_options_that_pages_name(page):
+    for arguments in _commands(page.read_text(encoding="utf-8")):
+        try:
+            _parsed(arguments)
+        except click.UsageError as error:
+            pytest.fail(f"synthmed {shlex.join(arguments)}: {error.format_message()}")
+
+
+def test_commands_are_found_in_blocks():
+    text = "Run `synthmed x`:\n\n    synthmed train --data DIR \\\n        --run 'A B'  # both stages\n\ntext\n"
+    assert _commands(text) == [["train", "--data", "DIR", "--run", "A B"]]
+    assert sum(len(_commands(page.read_text(encoding="utf-8"))) for page in PAGES) > 50
+
+
+def test_the_readme_is_for_five_minutes():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 700
+
+
+def test_the_artifact_runs_as_its_page_says(tiny_artifact, tmp_path, monkeypatch):
+    (code,) = EXAMPLE.findall((ROOT / "docs" / "artifact.md").read_text(encoding="utf-8"))
+    (tmp_path / "MODEL").symlink_to(tiny_artifact)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {}
+    exec(code, names)
+    assert names["mask"].shape == (2, 32, 32, 1) and set(np.unique(names["mask"])) <= {0, 255}
+    assert names["image"].shape == (2, 32, 32, 3) and names["image"].dtype == np.uint8
