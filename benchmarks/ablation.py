@@ -1,11 +1,11 @@
-"""What each choice of Stage-I's `recommended` preset is worth: one change at a time, on real data.
+"""The effect of each choice in Stage-I's `recommended` preset: one change at a time, on real data.
 
     python benchmarks/ablation.py --data CHASE_DB1 --train 01-10 --test 11-14 --size 64 --steps 1000 --runs RUNS
 
-Each variant is a run of its own below RUNS (the same command goes on), judged by `masks.py`. A row a variant: how
-many pieces a mask falls into and the largest piece's share (a real tree is nearly one piece), the share of grey pixels
-before the threshold, the median likeness of the nearest other synthetic mask (high: one tree again and again) and of
-the nearest training mask (high: copies).
+Each variant has its own run below RUNS, measured with `masks.py`; the same command resumes. The table has a row for
+each variant: the pieces of a mask, the largest piece's share (a real tree is nearly one piece), the share of grey
+pixels before the threshold, and the median similarity to the nearest other synthetic mask (high: one tree repeats)
+and to the nearest training mask (high: copies).
 """
 
 import argparse
@@ -27,7 +27,7 @@ VARIANTS = {
 
 
 def main() -> None:
-    """Trains and judges each variant, and prints a table."""
+    """Trains and measures each variant, and prints a table."""
     options = _options()
     print(
         "| change | pieces | largest piece | grey | nearest synthetic | nearest training |\n|---|---|---|---|---|---|"
@@ -35,7 +35,7 @@ def main() -> None:
     for name in options.variants.split(",") if options.variants else VARIANTS:
         run = options.runs / name.replace(" ", "_")
         _train(run, VARIANTS[name], options)
-        report = _judge(run, options)
+        report = _measured(run, options)
         print(_row(name, report["synthetic"]), flush=True)
     print(_row("real masks of unseen patients", report["unseen"]))
 
@@ -47,7 +47,7 @@ def _train(run: Path, changes: tuple[str, ...], options: argparse.Namespace) -> 
     subprocess.run([*command, *(f"--override={setting}" for setting in settings)], check=True)
 
 
-def _judge(run: Path, options: argparse.Namespace) -> dict:
+def _measured(run: Path, options: argparse.Namespace) -> dict:
     command = [sys.executable, str(Path(__file__).with_name("masks.py")), "--run", str(run), "--data", options.data]
     command += ["--train", options.train, "--test", options.test, "-n", "200"]
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

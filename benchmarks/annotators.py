@@ -1,9 +1,9 @@
-"""How far two people agree on the vessels of one photograph: what no Dice of the judge can be expected to exceed.
+"""How well two annotators agree on the vessels of one photograph: an upper bound for the Dice of any segmenter.
 
     python benchmarks/annotators.py --data CHASE_DB1
 
-Masks of the first observer (`labels1`) against those of the second (`labels2`), brought to the size as training does,
-inside the field of view: mean Dice and clDice over the photographs, with the standard deviation.
+Masks of the first observer (`labels1`) against those of the second (`labels2`), resampled as for training, inside the
+field of view: mean Dice and clDice over the photographs, with the standard deviation.
 """
 
 import argparse

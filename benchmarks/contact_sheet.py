@@ -1,4 +1,4 @@
-"""The README's images: pairs as the artifact generates them, and masks with several styles each.
+"""The images of the README and of docs/results.md: pairs from an artifact, and masks with several styles each.
 
 python benchmarks/contact_sheet.py --model MODEL --seed 1 --out docs/images
 """
@@ -15,7 +15,7 @@ PAIRS, MASKS, STYLES = 16, 8, 3
 
 
 def main() -> None:
-    """Writes pairs.png (masks above their photographs, two rows) and styles.png (a mask a column, a style a row)."""
+    """Writes pairs.png (masks above their images, two rows) and styles.png (one mask per column, one style per row)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="an artifact with a SavedModel")
     parser.add_argument("--seed", type=int, default=1)
@@ -28,7 +28,7 @@ def main() -> None:
 
 
 def pairs(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
-    """The first 16 pairs of a seed, not chosen: masks above photographs, eight a row."""
+    """The first 16 pairs of a seed, unselected: masks above images, eight per row."""
     masks, photographs = opened.pixels(np.full(PAIRS, seed), np.arange(PAIRS))
     columns = PAIRS // 2
     rows = [image[i : i + columns] for i in (0, columns) for image in (_rgb(masks), photographs)]
@@ -36,7 +36,7 @@ def pairs(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
 
 
 def styles(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
-    """The first 8 masks of a seed, each with 3 styles below it: a row of photographs has one style."""
+    """The first 8 masks of a seed, each with 3 styles below it; all images of a row have one style."""
     masks, _ = opened.pixels(np.full(MASKS, seed), np.arange(MASKS))
     rows = [_rgb(masks)]
     rows += [opened.translate(masks, np.full(MASKS, seed), np.full(MASKS, 1000 + style)) for style in range(STYLES)]

@@ -1,4 +1,4 @@
-"""What the thresholds of the data doctor rest on: right and swapped pairs, and images that are not the same.
+"""The measurements behind the data doctor's thresholds: right and swapped pairs, and images that differ.
 
 python benchmarks/data_doctor.py --data ../shared/data
 """
@@ -27,7 +27,7 @@ SMALL = 64
 
 
 def main() -> None:
-    """Prints a few lines a set: contrast of right and swapped pairs, likeness of different images."""
+    """Prints a few lines for each set: contrast of right and swapped pairs, similarity of different images."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="the folder that holds chase_db1/ and hrf/")
     options = parser.parse_args()
@@ -50,7 +50,7 @@ def read(photograph: Path, mask: Path) -> tuple[np.ndarray, np.ndarray, np.ndarr
 
 
 def smaller(array: np.ndarray) -> np.ndarray:
-    """What the doctor sees of an image that is given at 64 pixels."""
+    """An image of 64 pixels as the doctor compares it."""
     image = Image.fromarray(array).resize((SMALL, SMALL), Image.Resampling.BOX)
     return np.asarray(image.resize((alignment.SIDE, alignment.SIDE), Image.Resampling.BOX))
 
@@ -79,7 +79,7 @@ def report(name: str, pairs: list) -> None:
 
 
 def likest(prints: list[np.ndarray]) -> float:
-    """The lowest threshold, in hundredths, at which none of different images are called the same."""
+    """The lowest threshold, in hundredths, at which no two different images are called the same."""
     low, high = 0, 100
     while high - low > 1:
         middle = (low + high) // 2

@@ -1,9 +1,9 @@
-"""What a pair costs at a size, before any artifact of that size is trained: arithmetic, time on this machine, bytes.
+"""The cost of a pair at a size, before an artifact of that size is trained: operations, time on this machine, bytes.
 
     python benchmarks/generation_cost.py --size 512 --images DATA/chase_db1
 
-The time and the arithmetic of a network do not depend on its weights. The bytes of its images do, so that they are
-taken from real pairs, brought to the size.
+Time and operations do not depend on the weights. The bytes of the images do, so they are those of real pairs,
+resampled to the size.
 """
 
 import argparse

@@ -2,7 +2,7 @@
 
     python benchmarks/growth.py
 
-A slope of 1 is in proportion. Memory is the process's peak less what it had before the first step.
+A slope of 1 means proportional growth. Memory is the process's peak minus its memory before the first step.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
 
 
 def grow(stage: str, against: str, points: list[tuple[int, int]], options: argparse.Namespace) -> dict:
-    """A step's seconds and memory at each (size, batch), and their slopes."""
+    """Seconds and memory of a step at each (size, batch), and their slopes."""
     measured = [_step(stage, size, batch, options) for size, batch in points]
     values = [size**2 if against == "pixels" else batch for size, batch in points]
     result = {"stage": stage, "against": against, "values": values}

@@ -1,11 +1,10 @@
-"""How near to the machine's matrix product does drawing come, in each runtime?
+"""Inference in each runtime, compared with the machine's matrix products.
 
     python benchmarks/inference.py
 
-The generators of the presets at 256 x 256 after one step of training: what they generate is of no use, but takes as
-    long as
-what trained ones generate. Matrix product and runtimes take turns, each in a process of its own; a runtime's figure is
-the median of its batches, and ratios are medians over the rounds.
+The generators of the presets at 256 x 256 after one step of training: their images are useless, but take as long as
+those of trained generators. Matrix product and runtimes alternate, each in its own process. A runtime's speed is the
+median over its batches, a ratio the median over the rounds.
 """
 
 import argparse
@@ -42,7 +41,7 @@ def main() -> None:
 
 
 def model(preset: str, size: int, folder: Path) -> Path:
-    """The artifact of a preset after one step on the built-in set; an earlier one is taken as it is."""
+    """The artifact of a preset after one step on the built-in set; an existing one is reused."""
     from synthmed_tf.training import run
 
     made = folder / f"{preset}-{size}"
@@ -91,7 +90,7 @@ def _measured(made: Path, options: argparse.Namespace) -> dict:
 
 
 def _speed(runtime: str, made: Path, options: argparse.Namespace) -> float:
-    """Images a second; the first batch, which is compiled or tuned, has been generated before."""
+    """Images per second, after the first batch, in which runtimes compile and tune."""
     _, facts = runtimes.generate(runtime, made, options.batch_size, options.threads)
     return options.batch_size / statistics.median(facts["seconds"])
 

@@ -1,11 +1,11 @@
-"""Kills a training run again and again, and compares what it ends with bit by bit with a run that was left alone.
+"""Kills a training run repeatedly, and compares its result bit by bit with an undisturbed run.
 
     python benchmarks/kill.py --stage stage1 --kills 20 --work WORK --out kill.json
 
-SIGKILL comes at random moments: two of five kills are aimed at a checkpoint or snapshot that is just being written, the
-others are uniform in the seconds after the first figures of each process. Small networks on the built-in set; the same
-command goes on each time. What is compared: each tensor of the last checkpoint, both snapshots, the warnings, the
-images, and all figures but the speed.
+SIGKILL comes at random moments: two of five kills are aimed at a checkpoint or snapshot that is just being written,
+the others are uniform in the seconds after the first metrics of each process. Small networks on the built-in set; the
+same command resumes each time. The comparison covers each tensor of the last checkpoint, both snapshots, the
+warnings, the images, and all metrics except the speed.
 """
 
 import argparse
@@ -33,7 +33,7 @@ GRACE = 600.0
 
 
 class Ended(Exception):
-    """The process came to its end before it was killed."""
+    """The process ended before it was killed."""
 
 
 class Life:
@@ -67,12 +67,12 @@ class Life:
             time.sleep(pause)
 
     def kill(self) -> None:
-        """SIGKILL, which no process can answer."""
+        """SIGKILL, which no process can handle."""
         self.process.send_signal(signal.SIGKILL)
         self.process.wait()
 
     def last_step(self) -> int:
-        """The step of the last figures that are whole."""
+        """The step of the last complete line of metrics."""
         steps = [0]
         for line in self._figures.read_text(errors="replace").splitlines() if self._figures.exists() else ():
             if line.startswith("{") and line.endswith("}"):
@@ -84,7 +84,7 @@ class Life:
 
 
 def main() -> None:
-    """Prints a line a kill and the comparison, and writes them as JSON; exit code 1 where something differs."""
+    """Prints a line for each kill and the comparison, and writes both as JSON; exit code 1 if something differs."""
     options = _options()
     options.work.mkdir(parents=True, exist_ok=True)
     alone, killed = options.work / "alone", options.work / "killed"
@@ -106,7 +106,7 @@ def main() -> None:
 
 
 def command(options: argparse.Namespace, run: Path) -> list[str]:
-    """The training command; the same for the run that is left alone and for each life of the other."""
+    """The training command; the same for the undisturbed run and for each process of the other."""
     changes = (*SMALL, f"size={options.size}", f"save_every={options.save_every}", f"{options.stage}.batch_size=4")
     changes += (f"{options.stage}.steps={options.steps}", *options.set)
     parts = ["train", options.stage, "--data", options.data, "--run", str(run)]
@@ -114,7 +114,7 @@ def command(options: argparse.Namespace, run: Path) -> list[str]:
 
 
 def kill_again_and_again(options: argparse.Namespace, run: Path) -> list[dict]:
-    """Begins, kills and goes on; at last leaves the run alone until it is done. A dict a kill."""
+    """Starts, kills and resumes the run, and finally lets it finish. Returns a dict for each kill."""
     rng = random.Random(options.seed)
     aims = [AIMS[i % len(AIMS)] for i in range(options.kills * 2 // 5)]
     aims += [None] * (options.kills - len(aims))
@@ -139,7 +139,7 @@ def kill_again_and_again(options: argparse.Namespace, run: Path) -> list[dict]:
 
 
 def begin(options: argparse.Namespace, run: Path, kills: list[dict]) -> Life:
-    """Starts the command, and adds to the last kill the step that the run goes on from."""
+    """Starts the command, and records in the last kill the step from which the run resumes."""
     life = Life(command(options, run), run / options.stage, options.work / "killed.log")
     if kills:
         kills[-1]["went on from step"] = life.last_step() // options.save_every * options.save_every
@@ -148,7 +148,7 @@ def begin(options: argparse.Namespace, run: Path, kills: list[dict]) -> Life:
 
 
 def await_moment(life: Life, aim: str | None, window: float, rng: random.Random) -> None:
-    """Returns when the process is to be killed."""
+    """Waits until the process is to be killed."""
     if aim is not None:
         await_writing(life, aim, rng)
         return
@@ -159,7 +159,7 @@ def await_moment(life: Life, aim: str | None, window: float, rng: random.Random)
 
 
 def await_writing(life: Life, aim: str, rng: random.Random) -> None:
-    """Returns when a checkpoint or snapshot has just begun to be written, the first to the third from now."""
+    """Waits until the writing of a checkpoint or snapshot begins: the first to the third from now."""
     for _ in range(rng.randint(1, 3)):
         known = names(life.folder, WATCHED[aim])
         life.wait_for(lambda: names(life.folder, WATCHED[aim]) - known, pause=0.0002)  # noqa: B023
@@ -167,19 +167,19 @@ def await_writing(life: Life, aim: str, rng: random.Random) -> None:
 
 
 def names(folder: Path, patterns: tuple[str, ...]) -> set[str]:
-    """The files and folders that are there now."""
+    """The present files and folders."""
     return {path.name for pattern in patterns for path in folder.glob(pattern)}
 
 
 def remains(folder: Path) -> list[Path]:
-    """What lies there half-written."""
+    """The half-written files."""
     found = [path for pattern in REMAINS for path in folder.glob(pattern)]
     data = [path for path in folder.glob("checkpoints/ckpt-*.data-*") if not path.with_suffix(".index").exists()]
     return [*found, *data]
 
 
 def being_written(folder: Path, left_before: set[Path]) -> list[str]:
-    """The names of what was half-written when the process was killed."""
+    """The names of the files that were half-written when the process was killed."""
     found = {path.name for path in set(remains(folder)) - left_before}
     text = folder / "metrics.jsonl"
     if text.exists() and not text.read_bytes().endswith(b"\n"):
@@ -195,7 +195,7 @@ def line(number: int, kill: dict) -> str:
 
 
 def differences(alone: Path, killed: Path) -> list[str]:
-    """A sentence for each thing that is not the same in both stages' folders."""
+    """A sentence for each difference between the folders of both runs."""
     found = []
     there, here = (
         tf.train.load_checkpoint(tf.train.latest_checkpoint(str(f / "checkpoints"))) for f in (alone, killed)
@@ -233,7 +233,7 @@ def same(one: np.ndarray, other: np.ndarray) -> bool:
 
 
 def metrics(folder: Path) -> list[dict]:
-    """The figures but for speed."""
+    """The metrics without the speed."""
     lines = map(json.loads, (folder / "metrics.jsonl").read_text().splitlines())
     return [{name: value for name, value in entry.items() if name != "images_per_second"} for entry in lines]
 

@@ -1,4 +1,4 @@
-"""What this machine can do at most: matrix products and additions in memory.
+"""The peak of this machine: matrix products and additions in memory.
 
 python benchmarks/machine.py
 """
@@ -16,7 +16,7 @@ _BYTES = 1 << 28
 
 
 def main() -> None:
-    """Prints one JSON object; the argument is the number of threads (as many as there are cores where left out)."""
+    """Prints one JSON object; the argument is the number of threads (default: all cores)."""
     print(json.dumps(_measured(int(sys.argv[1]) if len(sys.argv) > 1 else len(os.sched_getaffinity(0)))))
 
 
@@ -26,7 +26,7 @@ def measure(threads: int) -> dict[str, float]:
     Returns:
         `matmul, GFLOP/s`: float32 products of 2,048 x 2,048, at 2 n^3 operations each.
         `memory, GB/s`: an array of 256 MB added to another in place, at three bytes moved for each byte of one.
-        Both the best of several.
+        Both are the best of several.
     """
     command = [sys.executable, str(Path(__file__).resolve()), str(threads)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}

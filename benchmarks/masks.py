@@ -1,10 +1,10 @@
-"""Stage-I's masks beside the real ones: how whole, how many, and how near to the training masks.
+"""Stage-I's masks compared with real ones: connectedness, diversity, and distance from the training masks.
 
     python benchmarks/masks.py --run RUN --data CHASE_DB1 --train 01-10 --test 11-14 -n 1000
 
 Masks are compared by the correlation of their blurred forms inside the field of view (Gaussian, 1/64 of the side), the
 best of the eight flips and quarter turns. For each kind of mask: the nearest training mask, and the nearest of its own
-kind. The figures of real masks of unseen patients are the reference: a copy would stand far above them.
+kind. Real masks of unseen patients are the reference: a copy would score far above them.
 """
 
 import argparse
@@ -77,7 +77,7 @@ def shape(masks: np.ndarray) -> dict[str, float]:
 
 
 def blurred(masks: np.ndarray) -> np.ndarray:
-    """Standardised vectors `(8, masks, pixels)` float32: the mask under each flip and quarter turn."""
+    """Standardized vectors `(8, masks, pixels)` float32: each mask under each flip and quarter turn."""
     soft = ndimage.gaussian_filter(masks.astype(np.float32), (0, masks.shape[1] / 64, masks.shape[1] / 64))
     turned = [np.rot90(flipped, k, axes=(1, 2)) for flipped in (soft, soft[:, :, ::-1]) for k in range(4)]
     vectors = np.stack([image.reshape(len(masks), -1) for image in turned])

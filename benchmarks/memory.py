@@ -4,11 +4,12 @@
     python benchmarks/memory.py --check
 
 The real step is traced and not run. A tensor takes memory from the operation that makes it to the last one that reads
-it, in the order of tracing; none where its operation can write over an input that nobody reads later, or hands one on.
-Variables (weights, averages, optimizers) and the batch come on top. What is not in the graph is not counted: workspaces
-of convolutions, CUDA's own memory, copies for sums over replicas, what XLA makes of it. A process for each network.
+it, in the order of tracing; it takes none if its operation can overwrite an input that is not read later, or passes
+one on. Variables (weights, averages, optimizers) and the batch are added. What is not in the graph is not counted:
+workspaces of convolutions, CUDA itself, copies for sums over replicas, XLA's changes. Each network has its own
+process.
 
-`--check` takes steps on the CPU as well, with the allocator that TensorFlow has for GPUs, and compares with its peak.
+`--check` also takes steps on the CPU with TensorFlow's GPU allocator, and compares with its peak.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def main() -> None:
 
 
 def worked_out(job: dict[str, Any]) -> Iterator[Row]:
-    """A row for each size. What an operation meets is a straight line in the batch, so that two batches tell all."""
+    """A row for each size. Memory is linear in the batch, so two batches suffice."""
     import keras
 
     for size in job["sizes"]:
@@ -241,7 +242,7 @@ def _bytes(tensor) -> int:
 
 
 def _largest_batch(card: int, fixed: np.ndarray, growth: np.ndarray) -> int:
-    """How many images a step fit a card of so many GB: 0 where not even one does."""
+    """How many images per step fit into so many GB; 0 if not even one does."""
     room = (card * GIB - _CONTEXT) / _MARGIN - fixed
     return int(np.min(room[growth > 0] / growth[growth > 0])) if room.min() > 0 else 0
 
@@ -265,7 +266,7 @@ def _rows(name: str, precision: str, options: argparse.Namespace) -> list[Row]:
 
 
 def _pivot(rows: list[Row], names: tuple[str, ...], cells: Callable[[Row], dict[str, str]]) -> str:
-    """A line for each of the values of `names`; what several precisions have in a cell is set side by side."""
+    """A line for each of the values of `names`; a cell has the values of all precisions."""
     lines: dict[tuple, dict[str, list[str]]] = {}
     for row in rows:
         line = lines.setdefault(tuple(row[name] for name in names), {})

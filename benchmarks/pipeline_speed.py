@@ -1,4 +1,4 @@
-"""The input pipeline alone against what the training step consumes: images a second, in one run.
+"""The input pipeline compared with the consumption of the training step: images per second, in one run.
 
     python benchmarks/pipeline_speed.py
 
@@ -65,7 +65,7 @@ def _stream(job: dict, batch: int):
 
 
 def _pipeline_speed(stream, batch: int, seconds: float) -> float:
-    """Images a second over about so many seconds; what was generated ahead before the clock started is not counted."""
+    """Images per second over about so many seconds; images prefetched before the clock started are not counted."""
     batches = iter(stream)  # a new one each time: while the step runs, this one must not generate ahead
     for _ in range(8):
         next(batches)

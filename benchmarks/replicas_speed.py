@@ -1,8 +1,8 @@
-"""Two replicas against one with the same global batch, on one machine: what dividing the work costs.
+"""Two replicas compared with one, with the same global batch on one machine: the cost of dividing the work.
 
     python benchmarks/replicas_speed.py
 
-Both have the same cores: two replicas cannot be faster, and should be little slower. Rounds are interleaved.
+Both use the same cores: two replicas cannot be faster, and should be only slightly slower. Rounds are interleaved.
 """
 
 import argparse

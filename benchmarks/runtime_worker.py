@@ -1,9 +1,9 @@
-"""One runtime in a process of its own: opens an artifact, and generates the images.
+"""One runtime in its own process: opens an artifact and generates the images.
 
     python benchmarks/runtime_worker.py onnx MODEL 8
 
-`runtimes.py` starts it. It prints a JSON object about itself; then it reads the name of a file (`.npz`), which the
-images of `numbers` go to, and prints another.
+`runtimes.py` starts it. It prints a JSON object about itself, reads the name of a file (`.npz`), writes the images of
+`numbers` there, and prints a second object.
 """
 
 import json
@@ -63,7 +63,7 @@ def _saved(pixels: Pixels, batch: int, file: str) -> list[float]:
 
 
 def _openvino_savedmodel(model: Path) -> Pixels:
-    """`serving_default`, with the encoding of PNG left out, of which OpenVINO knows nothing."""
+    """`serving_default` without PNG encoding, which OpenVINO does not implement."""
     import openvino
     from openvino.frontend import ConversionExtension
 

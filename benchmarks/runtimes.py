@@ -2,8 +2,8 @@
 
     python benchmarks/runtimes.py --model MODEL
 
-Each runtime generates in a process of its own, one after the other, in batches of 8. What is compared are mask pixels
-and grey levels against the SavedModel in TensorFlow. `npm ci` in tests/web brings ONNX Runtime Web.
+Each runtime generates in its own process, one after the other, in batches of 8. Mask pixels and grey levels are
+compared with the SavedModel in TensorFlow. `npm ci` in tests/web installs ONNX Runtime Web.
 """
 
 import argparse

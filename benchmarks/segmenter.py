@@ -3,10 +3,9 @@ r"""How well a segmenter finds vessels in photographs that it has not seen, at t
     python benchmarks/segmenter.py --run RUN --data CHASE_DB1 --patients 11-14 --fields 256,384 --other HRF \
         --other-fields 256,768 --out FILE
 
-Inside the field of view, averaged over photographs: F1 at one half, area under the ROC curve, clDice; the vessel share
-that was found and the true one; the confidence, its mean difference from F1, and its correlation with F1 (Pearson and
-Spearman). With and without test-time flips. Finished photographs are kept in FILE, a line each: the same command goes
-on.
+Inside the field of view, averaged over photographs: F1 at 0.5, area under the ROC curve, clDice; the predicted and
+the true vessel share; the confidence, its mean difference from F1, and its correlation with F1 (Pearson and
+Spearman). With and without test-time flips. FILE has a line for each finished photograph; the same command resumes.
 """
 
 import argparse
@@ -43,7 +42,7 @@ def main() -> None:
 
 
 def score(segmenter, pair: Pair, field_pixels: int, flips: bool) -> dict[str, float]:
-    """The figures of one photograph."""
+    """The metrics of one photograph."""
     truth, start = read_mask(pair.mask), time.perf_counter()
     vessels = labelling.find_vessels(segmenter, pair, field_pixels, flips)
     seconds = time.perf_counter() - start
@@ -60,7 +59,7 @@ def score(segmenter, pair: Pair, field_pixels: int, flips: bool) -> dict[str, fl
 
 
 def table(lines: list[dict]) -> str:
-    """A row a set, field and choice of flips."""
+    """A row for each set, field and choice of flips."""
     rows = ["| set | field | flips | photographs | F1 (SD) | AUC | clDice | share found, true | confidence | r, rho |"]
     rows.append("|---" * 10 + "|")
     key = lambda line: (line["set"] == "other camera", line["field_pixels"], line["flips"])  # noqa: E731

@@ -1,4 +1,4 @@
-"""The start page over many sets: bytes of the first page, and milliseconds a keystroke in Chromium.
+"""The start page over many sets: bytes of the first page, and milliseconds per keystroke in Chromium.
 
 cd tests/web && npm ci && cd ../..
 python benchmarks/site_search.py --sets 5000
@@ -29,7 +29,7 @@ _WORDS = ("adult", "paediatric", "wide-field", "macula", "left", "right", "scree
 
 
 def main() -> None:
-    """Prints the figures as JSON."""
+    """Prints the results as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sets", type=int, default=5000)
     sets = parser.parse_args().sets

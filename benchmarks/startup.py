@@ -1,8 +1,8 @@
-"""How long one waits: for `synthmed --help`, for the first training step, and for the first image.
+"""Waiting times: for `synthmed --help`, for the first training step, and for the first image.
 
     python benchmarks/startup.py
 
-Every command is a process of its own; the median of several, after one that warms the disk's cache.
+Each command has its own process; the median of several, after one that warms the disk cache.
 """
 
 import argparse

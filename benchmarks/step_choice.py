@@ -1,11 +1,10 @@
-"""Whether the measure that chooses a step follows what one sees: generated images of increasing steps, and spoiled
-ones.
+"""Does the score that chooses a step agree with the eye? Images of increasing steps, and degraded ones.
 
     python benchmarks/step_choice.py --snapshots SNAPSHOTS --data CHASE_DB1 --test 11-14 --out docs/images/choosing.png
 
 `SNAPSHOTS` holds snapshots named `<stage>-<step>` (copies of RUN/<stage>/snapshot). Stage-I's masks are compared with
 the masks of patients that were not trained on, Stage-II's photographs of those masks with their photographs. Lower is
-nearer. The image has a column for each step, Stage-I above Stage-II.
+better. The image has a column for each step, Stage-I above Stage-II.
 """
 
 import argparse
@@ -102,7 +101,7 @@ def generate_photographs(folder: Path, pairs: np.ndarray, count: int) -> np.ndar
 
 
 def spoiled(stage: str, shown: np.ndarray) -> dict[str, np.ndarray]:
-    """Real images of other patients, each made worse in a way that one sees."""
+    """Real images of other patients, each visibly degraded in one way."""
     rng = np.random.default_rng(0)
     sets = {"one image again and again": np.repeat(shown[:1], len(shown), axis=0)}
     if stage == "stage1":

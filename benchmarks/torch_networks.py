@@ -1,4 +1,4 @@
-"""The networks of both stages once more, in PyTorch: what the training step's speed is compared with.
+"""The networks of both stages in PyTorch, for a comparison of speed.
 
 Layer by layer those of `synthmed_tf.models`, with the same padding, so that equal weights generate equal images. Images
 are `(batch, channels, height, width)`, float32, in either memory format.
@@ -40,7 +40,7 @@ def upsample(features: Tensor) -> Tensor:
 
 
 def minibatch_deviation(features: Tensor, group: int = 4) -> Tensor:
-    """Appends one channel: how much the examples of a group differ at each place."""
+    """Appends one channel: how much the examples of a group differ at each position."""
     batch, channels, height, width = features.shape
     group = group if batch % group == 0 else batch
     groups = features.reshape(batch // group, group, channels, height, width)
@@ -192,7 +192,7 @@ class PatchDiscriminator(nn.Module):
 
 
 class StyleEncoder(nn.Module):
-    """Reads a style off a photograph: mean and log variance, `(batch, style_dim)` each."""
+    """The style of an image: mean and log variance, `(batch, style_dim)` each."""
 
     def __init__(self, style_dim: int, filters: int = 32):
         super().__init__()

@@ -1,8 +1,8 @@
-"""The adversarial step of both stages once more, in PyTorch: the same losses, updates and averaged weights.
+"""The adversarial step of both stages in PyTorch: the same losses, updates and averaged weights.
 
-Written as PyTorch is written for speed: fused optimizers, one drawing for both updates, no gradient into a frozen
-discriminator's weights, no synchronization inside a step. The networks take turns, as in the public code of DCGAN and
-pix2pix; told so, both learn from one discriminator pass over each example, as in this package.
+Written as PyTorch is written for speed: fused optimizers, one generation for both updates, no gradient into a frozen
+discriminator's weights, no synchronization inside a step. Updates alternate, as in the public code of DCGAN and
+pix2pix; optionally both networks learn from one discriminator pass over each example, as in this package.
 """
 
 import torch

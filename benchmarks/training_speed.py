@@ -2,12 +2,12 @@
 
     pip install ".[benchmarks]" && python benchmarks/training_speed.py
 
-Each framework runs in a process of its own with the same batches and as many threads. Rounds are interleaved (A B A B),
-the medians compared; making, tracing and compiling are not counted. A round is a multiple of the interval of lazy R1.
-The batch is the preset's up to 256 pixels, and a quarter of it at 512.
+Each framework runs in its own process with the same batches and number of threads. Rounds are interleaved (A B A B)
+and medians are compared; construction, tracing and compilation are not counted. A round is a multiple of the interval
+of lazy R1. The batch is the preset's up to 256 pixels, and a quarter of it at 512.
 
-PyTorch runs in both memory formats, and takes the step in two ways: as the public code of DCGAN and pix2pix does, the
-generator after the discriminator, which is what the goal is set against; and as this package does (`-simultaneous`).
+PyTorch runs in both memory formats and takes two kinds of steps: alternating, as in the public code of DCGAN and
+pix2pix, which is the reference for the goal; and as this package does (`-simultaneous`).
 """
 
 import argparse
@@ -129,7 +129,7 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
 
 
 def _ratios(seconds: dict[str, list[float]], best: str) -> list[float]:
-    """How many times PyTorch's speed ours is, round by round."""
+    """The ratio of our speed to PyTorch's, round by round."""
     return [theirs / ours for ours, theirs in zip(seconds["tensorflow"], seconds[best], strict=True)]
 
 
@@ -156,7 +156,7 @@ def _table(results: list[dict[str, Any]]) -> str:
 
 
 def _share_of_peak(result: dict[str, Any]) -> list[str]:
-    """What an image takes, and how near its arithmetic comes to the machine's matrix products."""
+    """Operations of an image, and their speed as a share of the machine's matrix products."""
     operations = result["GFLOP an image"]
     if operations is None:
         return ["-", "-"]

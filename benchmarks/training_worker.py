@@ -1,4 +1,4 @@
-"""One framework's training step in a process of its own: takes as many steps as it is told, and times them.
+"""One framework's training step in its own process: takes the requested number of steps, and times them.
 
     python benchmarks/training_worker.py tensorflow '{"preset": "recommended", "stage": "stage1", "settings": []}'
 
@@ -23,7 +23,7 @@ Run = Callable[[int], None]
 
 
 def main() -> None:
-    """Makes the step, takes two, and then serves."""
+    """Makes the step, takes two steps, and then serves requests."""
     framework, job = sys.argv[1], json.loads(sys.argv[2])
     made = tensorflow_step(job) if framework == "tensorflow" else torch_step(job, framework)
     run, facts = made
