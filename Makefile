@@ -9,7 +9,7 @@ METADATA := setup.cfg setup.py pyproject.toml
 # An interpreter named on the command line may differ from the one that made the environment: look again.
 RECHECK := $(if $(PYTHON),FORCE)
 
-.PHONY: help test test-slow test-addons browser demo lint docs clean FORCE
+.PHONY: help test test-slow test-addons browser demo examples lint docs clean FORCE
 
 help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
@@ -17,6 +17,7 @@ help:
 	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
 	@echo "make browser      install what the tests in a browser need; without it they are left out"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
+	@echo "make examples     the notebooks, with the model of the demo"
 	@echo "make lint         ruff, the direction of imports, and mypy"
 	@echo "make docs         the documentation as a site, in build/site"
 	@echo "make clean        remove the environments, caches and the demo"
@@ -56,6 +57,12 @@ demo: $(VENV)/.test
 	    --creator "make demo" --training-data "the built-in phantom set" --training-license CC0-1.0
 	@echo "Look at $(DEMO)/set/preview.png: the generated vessel masks and their photographs; and at their repository:"
 	@echo "    $(VENV)/bin/synthmed site serve $(DEMO)/repository"
+
+examples: $(VENV)/.dev $(DEMO)/model
+	SYNTHMED_MODEL=$(abspath $(DEMO)/model) $(VENV)/bin/python -m pytest --nbmake examples
+
+$(DEMO)/model:
+	$(MAKE) demo
 
 $(VENV)/.test: $(METADATA) $(RECHECK)
 	@.ci/environment $(VENV) 13 readers,test

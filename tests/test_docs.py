@@ -1,5 +1,6 @@
 """README and documentation: each command has the options it names, and each example runs."""
 
+import json
 import re
 import shlex
 
@@ -60,3 +61,9 @@ def test_the_artifact_runs_as_its_page_says(tiny_artifact, tmp_path, monkeypatch
     exec(code, names)
     assert names["mask"].shape == (2, 32, 32, 1) and set(np.unique(names["mask"])) <= {0, 255}
     assert names["image"].shape == (2, 32, 32, 3) and names["image"].dtype == np.uint8
+
+
+@pytest.mark.parametrize("notebook", sorted(ROOT.glob("examples/*.ipynb")), ids=lambda notebook: notebook.name)
+def test_notebooks_are_kept_without_outputs(notebook):
+    cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
+    assert cells and all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
