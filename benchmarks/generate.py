@@ -19,8 +19,9 @@ import numpy as np
 import record
 
 from synthmed_tf.exporting.artifact import Artifact, open_artifact
-from synthmed_tf.generation import shards
+from synthmed_tf.generation import synthesis
 from synthmed_tf.generation.plan import FORMATS
+from synthmed_tf.generation.shards import Shard
 
 BATCH = 16
 _FORMATS = [name for name in FORMATS if name != "dicom"]  # which needs facts
@@ -70,9 +71,9 @@ def _bare(opened: Artifact, count: int) -> float:
 
 def _written(opened: Artifact, name: str, count: int) -> float:
     with tempfile.TemporaryDirectory() as folder:
-        out, plan = Path(folder), shards.make_plan(opened, 0, 0, count, 1, name, BATCH)
+        out, plan = Path(folder), synthesis.make_plan(opened, count, format=name, shards=1, batch_size=BATCH)
         started = time.perf_counter()
-        shards.generate_shard(opened, plan, 0, out)
+        Shard(plan, out, 0).write(opened)
         return time.perf_counter() - started
 
 
@@ -84,8 +85,8 @@ def _memory(model: Path, count: int) -> float:
 def _generate_for_memory(model: Path, count: int) -> None:
     opened = open_artifact(model, "onnx")
     with tempfile.TemporaryDirectory() as folder:
-        plan = shards.make_plan(opened, 0, 0, count, 1, "png", BATCH)
-        shards.generate_shard(opened, plan, 0, Path(folder))
+        plan = synthesis.make_plan(opened, count, shards=1, batch_size=BATCH)
+        Shard(plan, Path(folder), 0).write(opened)
     # Not getrusage: its peak is inherited from the process that started this one.
     status = Path("/proc/self/status").read_text(encoding="utf-8")
     print(int(status.partition("VmHWM:")[2].split()[0]) / 1024)

@@ -105,7 +105,7 @@ def _real_pairs(folder: str, patients: str) -> ArrayPairs:
 
 def _generated(model: Path) -> SetPairs:
     folder = model.with_name(model.name + "-set")
-    synthesis.generate(artifact.open_artifact(model), synthesis.Job(GENERATED, seed=GENERATED_SEED), folder)
+    synthesis.generate_set(artifact.open_artifact(model), folder, GENERATED, seed=GENERATED_SEED)
     return SetPairs(folder)
 
 

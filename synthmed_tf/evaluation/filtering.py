@@ -19,7 +19,9 @@ from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.pairs import SetPairs
-from synthmed_tf.generation import synthesis
+from synthmed_tf.generation import manifest as manifests
+from synthmed_tf.generation import preview
+from synthmed_tf.generation.formats.png import FOLDERS, file_name
 
 Line = dict[str, Any]
 
@@ -110,17 +112,17 @@ def _judged(pairs: SetPairs, scores: dict[int, Line], limits: Limits) -> Iterato
 
 
 def _copy(pairs: SetPairs, lines: list[Line], new: Path, progress: Callable[[int, int], None]) -> None:
-    for folder in synthesis.FOLDERS:
+    for folder in FOLDERS:
         (new / folder).mkdir()
-    with open(new / synthesis.MANIFEST, "w", encoding="utf-8") as manifest:
+    with open(new / manifests.FILE, "w", encoding="utf-8") as manifest:
         for done, line in enumerate(lines, start=1):
             manifest.write(json.dumps(line) + "\n")
             if "dropped" not in line:
-                name = synthesis.file_name(line["index"])
-                for folder in synthesis.FOLDERS:
+                name = file_name(line["index"])
+                for folder in FOLDERS:
                     shutil.copyfile(pairs.folder / folder / name, new / folder / name)
             progress(done, len(lines))
-    synthesis.write_preview(new, [line["index"] for line in lines if "dropped" not in line])
+    preview.write(new, [line["index"] for line in lines if "dropped" not in line])
 
 
 def _describe(pairs: SetPairs, report_folder: Path, limits: Limits, counts: Counter, new: Path) -> None:

@@ -14,7 +14,7 @@ from synthmed_tf import images
 from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.generation import set_card, synthesis
+from synthmed_tf.generation import manifest, set_card
 
 _SHOWN_FOR_FIELD = 64
 _BLOCK = 64
@@ -176,10 +176,10 @@ def _set_card(folder: Path) -> dict[str, Any]:
 
 def _manifest(folder: Path) -> tuple[dict[str, Any], ...]:
     try:
-        lines = tuple(synthesis.read_manifest(folder))
+        lines = tuple(manifest.read_pairs(folder))
     except OSError as error:
         raise SynthMedError(
-            f"{folder / synthesis.MANIFEST} cannot be read ({error.strerror}); run synthmed generate again."
+            f"{folder / manifest.FILE} cannot be read ({error.strerror}); run synthmed generate again."
         ) from error
     if len(lines) < 2:
         raise SynthMedError(f"{folder} holds {len(lines)} pair(s); a set is judged from two pairs on.")

@@ -16,7 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact, open_artifact
-from synthmed_tf.generation import shards, stream
+from synthmed_tf.generation import set_card, shards, stream
 from synthmed_tf.generation.plan import Plan
 
 
@@ -50,7 +50,7 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
             How many pairs each has.
         """
         for shard in batch:
-            shards.generate_shard(model, self.plan, shard, Path(self.out), self.workers)
+            shards.Shard(self.plan, Path(self.out), shard).write(model, self.workers)
             yield len(self.plan.indices(shard))
 
     def get_num_bytes(self, batch: Sequence[int]) -> int:
@@ -62,8 +62,8 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
 
 def generate(
     opened: Artifact,
-    model: Path,
     plan: Plan,
+    model: Path,
     out: Path,
     runner: str,
     options: Sequence[str] = (),
@@ -90,8 +90,8 @@ def generate(
     """
     out = Path(out)
     with files.failing_clearly(out):
-        shards.prepare(opened, plan, out)
-        needed = [shard for shard in range(plan.shards) if not shards.is_whole(plan, shard, out, repair)]
+        set_card.prepare(opened, plan, out)
+        needed = [shard for shard in range(plan.shards) if not shards.Shard(plan, out, shard).is_whole(repair)]
         if needed:
             run(ShardHandler(model, plan, out, workers), needed, runner, options)
         missing = shards.missing(plan, out)

@@ -1,24 +1,46 @@
-"""What a set says of its files, line by line, and whether it is true.
+"""The manifest of a set, `manifest.jsonl`: what it says about the files, and whether that is true.
 
-A line is a pair of a png set (`index`, `images_sha256`, `masks_sha256`, ...), a file (`file`, `size`, `sha256`), or
-stands at the head or the end of a shard.
+A line is a pair of PNG files (`index`, `images_sha256`, `masks_sha256`, ...), a file (`file`, `size`, `sha256`), or the
+first or last line of a shard.
 """
 
+import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from synthmed_tf import files
 from synthmed_tf.generation.formats.base import Line
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
+from synthmed_tf.generation.plan import LARGEST_INDEX
 
 FILE = "manifest.jsonl"
 MISSING = "is missing"
 CHANGED = "has changed"
 
 
-def files_of(line: Line) -> list[Line]:
-    """The files that a line tells of, as `{"file", "size", "sha256"}`; older sets have no sizes: None.
+def read_pairs(folder: Path) -> Iterator[Line]:
+    """The lines of the pairs of a plain set, in the order of the manifest.
 
-    Those of a pair that `synthmed filter` dropped are not there.
+    Damaged lines, and pairs that `synthmed filter` dropped, are left out.
+    """
+    with open(Path(folder) / FILE, "rb") as lines:
+        yield from (line for line in map(parse_pair, lines) if line and "dropped" not in line)
+
+
+def parse_pair(text: bytes) -> Line | None:
+    """The line of a pair, or None if the text is something else or damaged."""
+    try:
+        line = json.loads(text)
+    except ValueError:
+        return None
+    is_pair = isinstance(line, dict) and isinstance(line.get("index"), int) and 0 <= line["index"] <= LARGEST_INDEX
+    return line if is_pair else None
+
+
+def files_of(line: Line) -> list[Line]:
+    """The files that a line lists, as `{"file", "size", "sha256"}`; the size is None in older sets.
+
+    A pair that `synthmed filter` dropped has none.
     """
     if "file" in line:
         return [line]
@@ -36,8 +58,8 @@ def fault(folder: Path, file: Line, read: bool) -> str | None:
 
     Args:
         folder: of the set.
-        file: its line.
-        read: whether to read it, or to look at its size alone.
+        file: one of `files_of`.
+        read: whether to read the file, or to compare its size only.
     """
     path = folder / file["file"]
     try:
@@ -49,3 +71,8 @@ def fault(folder: Path, file: Line, read: bool) -> str | None:
         return MISSING
     except OSError as error:
         return f"cannot be read ({error.strerror})"
+
+
+def is_true(folder: Path, line: Line, read: bool) -> bool:
+    """Whether all files of a line are there, as the line says; the arguments are those of `fault`."""
+    return not any(fault(folder, file, read) for file in files_of(line))

@@ -1,4 +1,4 @@
-"""What a set consists of: which pairs, in which format, in how many shards. Equal plans give equal files."""
+"""The plan of a set: which pairs, in which format, in how many shards. Equal plans give equal files."""
 
 import dataclasses
 import math
@@ -9,8 +9,11 @@ from typing import Any
 from synthmed_tf.errors import SynthMedError
 
 FORMATS = ("png", "tfrecord", "webdataset", "imagefolder", "nnunet", "dicom")
+PLAIN = "png"
+"""The format of a plain set: pairs of PNG files that are not cut into shards."""
+
 LARGEST_INDEX = 2**63 - 1
-PAIRS_A_SHARD = 1000
+PAIRS_PER_SHARD = 1000
 
 
 @dataclass(frozen=True)
@@ -18,16 +21,19 @@ class Plan:
     """What is generated, and how it is cut. Small, frozen and picklable, so that it can be sent to other machines.
 
     Attributes:
-        model_sha256: of the artifact.
-        seed: of the endless set that the pairs are a part of; fits into int64.
-        first_index: where in that set they begin, 0 or more.
-        count: how many pairs, 1 or more.
-        shards: into how many shards they are cut, 1 to `count`; their lengths differ by one at the most.
+        model_sha256: identity of the model.
+        seed: of the endless sequence that the pairs are a part of; fits into int64.
+        first_index: index of the first pair, 0 or more.
+        count: number of pairs, 1 or more.
+        shards: number of shards, 1 to `count`; their lengths differ by one at most. 0 for a plain set, which is not
+            cut and can grow pair by pair.
         format: one of `FORMATS`.
         size: pixels a side.
-        runtime: of `artifact.RUNTIMES`; they may differ by one grey level, and more in less precision.
-        batch_size: pairs generated at once, counted from the shard's first; so may batches of different sizes.
-        options: of the format, as JSON; most have none.
+        runtime: one of `artifact.RUNTIMES`; images may differ between them by one grey level, and by more in float16
+            and int8.
+        batch_size: pairs generated at once, counted from the first pair of the shard; images may differ by one grey
+            level between batch sizes.
+        options: of the format, as JSON; most formats have none.
     """
 
     model_sha256: str
@@ -42,7 +48,7 @@ class Plan:
     options: str = ""
 
     def indices(self, shard: int) -> Sequence[int]:
-        """The pairs of a shard.
+        """The pairs of a shard; of a plain set, all pairs are shard 0.
 
         Raises:
             SynthMedError: there is no such shard.
@@ -51,25 +57,27 @@ class Plan:
         return range(self.first_index + places.start, self.first_index + places.stop)
 
     def places(self, shard: int) -> range:
-        """Where the pairs of a shard stand among all, from 0.
+        """The positions of a shard's pairs among all pairs, from 0.
 
         Raises:
             SynthMedError: there is no such shard.
         """
-        if not 0 <= shard < self.shards:
-            raise SynthMedError(f"There is no shard {shard}: the plan has shards 0 to {self.shards - 1}.")
-        return range(*(self.count * number // self.shards for number in (shard, shard + 1)))
+        shards = max(1, self.shards)
+        if not 0 <= shard < shards:
+            raise SynthMedError(f"There is no shard {shard}: the plan has shards 0 to {shards - 1}.")
+        return range(*(self.count * number // shards for number in (shard, shard + 1)))
 
     def check(self) -> None:
-        """Raises SynthMedError where a number is out of its range."""
+        """Raises SynthMedError if a number is out of its range."""
         check_pairs(self.count, self.first_index, self.seed)
-        if not 1 <= self.shards <= self.count:
+        least = 0 if self.format == PLAIN else 1
+        if not least <= self.shards <= self.count:
             raise SynthMedError(
-                f"The number of shards is {self.shards}; it must be from 1 to the number of pairs, {self.count}."
+                f"The number of shards is {self.shards}; it must be from {least} to the number of pairs, {self.count}."
             )
 
     def facts(self) -> dict[str, Any]:
-        """As JSON has it."""
+        """The plan as JSON has it."""
         return dataclasses.asdict(self)
 
     @classmethod
@@ -77,7 +85,7 @@ class Plan:
         """The plan that `facts` came from.
 
         Raises:
-            SynthMedError: these are the facts of something else.
+            SynthMedError: the facts are not those of a plan.
         """
         try:
             plan = cls(**facts)
@@ -91,12 +99,12 @@ class Plan:
 
 
 def default_shards(count: int) -> int:
-    """One for each thousand pairs."""
-    return max(1, math.ceil(count / PAIRS_A_SHARD))
+    """One shard for each thousand pairs."""
+    return max(1, math.ceil(count / PAIRS_PER_SHARD))
 
 
 def check_pairs(count: int, first_index: int, seed: int) -> None:
-    """Raises SynthMedError where a number is out of its range."""
+    """Raises SynthMedError if a number is out of its range."""
     if count < 1:
         raise SynthMedError(f"The number of pairs is {count}; it must be at least 1.")
     if first_index < 0 or first_index + count - 1 > LARGEST_INDEX:

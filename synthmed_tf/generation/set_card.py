@@ -7,6 +7,7 @@ from typing import Any
 from synthmed_tf import __version__, files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact
+from synthmed_tf.generation import formats
 from synthmed_tf.generation.plan import Plan
 from synthmed_tf.old_names import renamed
 
@@ -14,36 +15,38 @@ KIND = "synthetic set"
 FILE = "card.json"
 
 
-def make(opened: Artifact, seed: int, plan: Plan | None = None) -> dict[str, Any]:
-    """What the card of a set says."""
+def make(model: Artifact, plan: Plan) -> dict[str, Any]:
+    """The content of the card of a set; a plain set has no plan in it, since it can grow."""
     card = {
         "kind": KIND,
-        "model_sha256": opened.model_sha256,
-        "precision": opened.precision,
-        "seed": seed,
-        "size": opened.card["size"],
+        "model_sha256": model.model_sha256,
+        "precision": model.precision,
+        "seed": plan.seed,
+        "size": model.card["size"],
         "synthetic": True,
-        "license": opened.card["license"],
-        "data": opened.card["data"],
+        "license": model.card["license"],
+        "data": model.card["data"],
         "evaluation": "not evaluated",
         "made_with": f"synthmed_tf {__version__}",
     }
-    return card if plan is None else card | {"plan": plan.facts()}
+    return card | {"plan": plan.facts()} if plan.shards else card
 
 
-def place(card: dict[str, Any], out: Path) -> None:
-    """Makes the set's folder with its card, or sees that it is there. May be called by many at once.
+def prepare(model: Artifact, plan: Plan, out: Path) -> None:
+    """Makes the folder of a set with its card, or checks that it is there. May be called by many processes at once.
 
     Raises:
-        SynthMedError: the folder holds something else, or another set.
+        SynthMedError: the folder holds something else or another set, or a package is missing.
         OSError: it cannot be written.
     """
+    formats.writer(plan.format).require()
+    card = make(model, plan)
     if out.exists() and any(not path.name.endswith(files.PART) for path in out.iterdir()):
         check_same_set(out, card)
         return
     out.mkdir(parents=True, exist_ok=True)
     if not files.create_text(out / FILE, json.dumps(card, indent=2) + "\n"):
-        check_same_set(out, card)  # another job was quicker
+        check_same_set(out, card)  # another process was faster
 
 
 def read(folder: Path, otherwise: str = "choose another --out or empty it") -> dict[str, Any]:

@@ -3,10 +3,10 @@
     <set>/card.json                    what generates it, and its plan
     <set>/shards/00003-of-00008.jsonl  of each whole shard: what it is, a line a pair or a file, and their SHA-256
     <set>/manifest.jsonl               all of these in their order, once every shard is there
-    <set>/preview.png                  its first pairs; and what the format has
+    <set>/preview.png                  its first pairs; and what the format adds
 
-A shard is generated in `<set>/.drawing/`, and moved to its place when it is whole; its own manifest comes last. What it
-holds depends on artifact and plan alone, so that it does not matter who generates it, when, or how often.
+A shard is generated in `<set>/.drawing/`, and moved to its place when it is whole; its own manifest comes last. Its
+files depend on the artifact and the plan only, so it does not matter who generates it, when, or how often.
 """
 
 import contextlib
@@ -15,112 +15,74 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
-import numpy as np
-
-from synthmed_tf import files, images
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.exporting.artifact import Artifact
-from synthmed_tf.generation import formats, manifest, set_card, stream
-from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter, opened_shard
+from synthmed_tf.generation import formats, manifest, preview
+from synthmed_tf.generation.formats.base import Line, opened_shard
+from synthmed_tf.generation.part import Part, Sink
 from synthmed_tf.generation.plan import Plan
 
-MANIFEST = manifest.FILE
 RECORDS = "shards"
-DRAWING = ".drawing"
-PREVIEW = "preview.png"
-_PREVIEW_PAIRS = 8
-
-Progress = Callable[[int, int], None]
+STAGING = ".drawing"
 
 
-def make_plan(
-    opened: Artifact, seed: int, first_index: int, count: int, shards: int, format: str, batch_size: int = 16
-) -> Plan:
-    """The plan of a set that this artifact generates.
+class Shard(Part):
+    """A shard of a set.
 
-    Raises:
-        SynthMedError: a number is out of its range.
+    Attributes:
+        number: of the shard, from 0.
     """
-    size, runtime = opened.card["size"], opened.runtime
-    plan = Plan(opened.model_sha256, seed, first_index, count, shards, format, size, runtime, batch_size)
-    plan.check()
-    return plan
 
+    def __init__(self, plan: Plan, out: Path, number: int):
+        super().__init__(plan, out, number, Path(out) / STAGING / f"{number:05d}.lock")
+        self.number = number
 
-def prepare(opened: Artifact, plan: Plan, out: Path) -> None:
-    """Makes the set's folder with its card, or sees that it is there. May be called by many at once.
+    def is_whole(self, read: bool = False) -> bool:
+        try:
+            lines = list(read_record(self.plan, self.number, self.out))  # all: the digest is at the end
+        except (SynthMedError, FileNotFoundError):
+            return False
+        return all(manifest.is_true(self.out, line, read) for line in lines)
 
-    Raises:
-        SynthMedError: the folder holds something else or another set, or a package is missing.
-        OSError: it cannot be written.
-    """
-    formats.writer(plan.format).require()
-    set_card.place(set_card.make(opened, plan.seed, plan), Path(out))
+    def start(self, repair: bool):
+        for left in (self.out / STAGING).glob(f"{self.number:05d}.*.*"):
+            shutil.rmtree(left, ignore_errors=True)
+        # Another process may have finished it just before it was locked.
+        return self.indices if not repair and self.is_whole() else ()
 
-
-def generate_shard(
-    opened: Artifact,
-    plan: Plan,
-    shard: int,
-    out: Path,
-    workers: int = stream.WORKERS,
-    progress: Progress = lambda done, total: None,
-) -> None:
-    """Generates one shard into a set's folder. The files depend on the artifact and the plan alone.
-
-    Nothing is seen of it before it is whole. Drawing it again, or at once on two machines, gives the same files.
-
-    Args:
-        opened: the artifact of the plan.
-        plan: of the set.
-        shard: its number, from 0.
-        out: the set's folder, which must be there.
-        workers: threads that encode and write.
-        progress: called with (done, total), in pairs.
-
-    Raises:
-        SynthMedError: the artifact is not that of the plan, or there is no such shard.
-        OSError: the folder cannot be written.
-    """
-    if (opened.model_sha256, opened.runtime) != (plan.model_sha256, plan.runtime):
-        raise SynthMedError(
-            f"The plan is for model {plan.model_sha256} in {plan.runtime}, not {opened.model_sha256} in "
-            f"{opened.runtime}; open the artifact that it was made for."
-        )
-    indices = plan.indices(shard)
-    work = out / DRAWING / f"{shard:05d}.{socket.gethostname()}.{os.getpid()}"
-    shutil.rmtree(work, ignore_errors=True)
-    work.mkdir(parents=True)
-    try:
-        with (
-            open(work / MANIFEST, "wb") as file,
-            opened_shard(formats.writer(plan.format), work, plan, shard) as writer,
-        ):
-            record = _Record(file)
-            record.add([_heading(plan, shard)])
-            preview = _Preview(indices[:_PREVIEW_PAIRS] if shard == 0 else range(0))
-            pairs = stream.encoded(opened, plan.seed, indices, preview.seen(writer.encode), plan.batch_size, workers)
-            with contextlib.closing(pairs):
-                for done, encoded in enumerate(pairs, start=1):
-                    record.add(writer.add(encoded))
-                    progress(done, len(indices))
-            record.add(writer.close())
-            record.add(preview.save(writer))
-            record.end(shard)
-        _take_places(work, record_path(out, plan, shard), out)
-    finally:
+    @contextlib.contextmanager
+    def opened(self) -> Iterator[Sink]:
+        work = self.out / STAGING / f"{self.number:05d}.{socket.gethostname()}.{os.getpid()}"
         shutil.rmtree(work, ignore_errors=True)
+        work.mkdir(parents=True)
+        kind = formats.writer(self.plan.format)
+        first = preview.Collector(self.indices if self.number == 0 else ())
+        try:
+            with (
+                open(work / manifest.FILE, "wb") as file,
+                opened_shard(kind, work, self.plan, self.number) as writer,
+            ):
+                record = _Record(file)
+                record.add([_heading(self.plan, self.number)])
+                yield Sink(first.collecting(writer.encode), lambda encoded: record.add(writer.add(encoded)))
+                record.add(writer.close())
+                if (content := first.encode()) is not None:
+                    record.add([writer.save(preview.FILE, content)])
+                record.end(self.number)
+            _move_into_place(work, record_path(self.out, self.plan, self.number), self.out)
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
 
 def read_record(plan: Plan, shard: int, out: Path) -> Iterator[Line]:
     """The lines of a whole shard.
 
     Raises:
-        SynthMedError: at the end, where it is damaged or of another plan.
+        SynthMedError: at the end, if it is damaged or of another plan.
         OSError: there is none, or it cannot be read.
     """
     path, digest, line = record_path(out, plan, shard), hashlib.sha256(), None
@@ -139,45 +101,39 @@ def read_record(plan: Plan, shard: int, out: Path) -> Iterator[Line]:
     raise SynthMedError(f"{path} is damaged; run the same synthmed generate command again.")
 
 
-def is_whole(plan: Plan, shard: int, out: Path, read: bool = False) -> bool:
-    """Whether a shard is there, with all of its files.
-
-    Args:
-        plan: of the set.
-        shard: its number.
-        out: the set's folder.
-        read: whether to read the files, or to look at their sizes alone.
-    """
-    try:
-        lines = list(read_record(plan, shard, out))  # all of them: that they are true is known at the end
-        listed = (file for line in lines for file in manifest.files_of(line))
-        faults = (manifest.fault(out, file, read) for file in listed)
-        return not any(faults)
-    except (SynthMedError, FileNotFoundError):
-        return False
+def read_records(plan: Plan, out: Path) -> Iterator[Line]:
+    """The lines of all shards, in their order; see `read_record`."""
+    for shard in range(plan.shards):
+        yield from read_record(plan, shard, out)
 
 
 def missing(plan: Plan, out: Path) -> tuple[int, ...]:
-    """The shards that are not there."""
+    """The shards that are not there; a plain set has none."""
     return tuple(shard for shard in range(plan.shards) if not record_path(out, plan, shard).is_file())
 
 
 def finish(plan: Plan, out: Path) -> None:
-    """Writes what stands beside the shards, which must all be there. May be called by many at once.
+    """Writes the files of the whole set, when every shard is there. May be called by many processes at once.
 
     Raises:
-        SynthMedError: a shard's manifest is damaged.
-        OSError: one is missing, or the folder cannot be written.
+        SynthMedError: the manifest of a shard is damaged.
+        OSError: a shard is missing, or the folder cannot be written.
     """
-    for name, parts in beside(plan, out):
+    for name, content in files_of_the_whole(plan, out):
         with files.replaced_file(out / name) as file:
-            file.writelines(parts)
+            file.writelines(content)
+    shutil.rmtree(out / STAGING, ignore_errors=True)
 
 
-def beside(plan: Plan, out: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
-    """The files that stand beside the shards: the place in the set, and the content in parts."""
+def files_of_the_whole(plan: Plan, out: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """The files that belong to no shard: the path in the set, and the content in pieces."""
     yield from formats.writer(plan.format).describe(plan, read_records(plan, out))
-    yield MANIFEST, _merged(plan, out)
+    yield manifest.FILE, _merged(plan, out)
+
+
+def record_path(out: Path, plan: Plan, shard: int) -> Path:
+    """The manifest of a shard; the shard is whole if it is there."""
+    return out / RECORDS / f"{shard:05d}-of-{plan.shards:05d}.jsonl"
 
 
 def _merged(plan: Plan, out: Path) -> Iterator[bytes]:
@@ -186,20 +142,9 @@ def _merged(plan: Plan, out: Path) -> Iterator[bytes]:
             yield from record
 
 
-def read_records(plan: Plan, out: Path) -> Iterator[Line]:
-    """The lines of all shards, in their order."""
-    for shard in range(plan.shards):
-        yield from read_record(plan, shard, out)
-
-
-def record_path(out: Path, plan: Plan, shard: int) -> Path:
-    """The manifest of a shard: where it is, the shard is whole."""
-    return out / RECORDS / f"{shard:05d}-of-{plan.shards:05d}.jsonl"
-
-
 def _heading(plan: Plan, shard: int) -> Line:
     indices = plan.indices(shard)
-    facts = {"shard": shard, "shards": plan.shards, "first_index": indices.start, "count": len(indices)}
+    facts = {"shard": shard, "shards": plan.shards, "first_index": indices[0], "count": len(indices)}
     return facts | {"seed": plan.seed, "model_sha256": plan.model_sha256, "format": plan.format}
 
 
@@ -208,7 +153,7 @@ def _ending(shard: int, digest) -> Line:
 
 
 class _Record:
-    """A shard's manifest as it is written."""
+    """The manifest of a shard while it is written."""
 
     def __init__(self, file: BinaryIO):
         self._file = file
@@ -224,32 +169,9 @@ class _Record:
         self.add([_ending(shard, self._digest)])
 
 
-class _Preview:
-    """Keeps a set's first pairs, and writes them as one image."""
-
-    def __init__(self, indices: range):
-        self._indices = indices
-        self._pairs: dict[int, Pair] = {}
-
-    def seen(self, encode: Callable[[Pair], Any]) -> Callable[[Pair], Any]:
-        def keep(pair: Pair) -> Any:
-            if pair.index in self._indices:
-                self._pairs[pair.index] = pair
-            return encode(pair)
-
-        return keep
-
-    def save(self, writer: ShardWriter) -> list[Line]:
-        if not self._pairs:
-            return []
-        pairs = [self._pairs[index] for index in self._indices]
-        shown = [pair.photograph for pair in pairs] + [np.repeat(pair.mask, 3, axis=-1) for pair in pairs]
-        return [writer.save(PREVIEW, images.encode_png(images.grid(np.stack(shown), len(pairs))))]
-
-
-def _take_places(work: Path, record: Path, out: Path) -> None:
-    """Moves a whole shard's files into the set, each over what is there, and its manifest last."""
-    os.replace(work / MANIFEST, work / record.name)
+def _move_into_place(work: Path, record: Path, out: Path) -> None:
+    """Moves the files of a whole shard into the set, each over what is there, and its manifest last."""
+    os.replace(work / manifest.FILE, work / record.name)
     for folder, _, names in os.walk(work):
         place = out / Path(folder).relative_to(work)
         place.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from synthmed_tf import files, images
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.generation import manifest, set_card, shards, stream, synthesis
+from synthmed_tf.generation import manifest, plain, preview, set_card, shards, stream
 from synthmed_tf.generation.formats.base import Line
 from synthmed_tf.generation.plan import Plan
 
@@ -92,14 +92,14 @@ def _of_pairs(folder: Path) -> Iterator[Check]:
         return
     damaged, pairs = 0, 0
     with open(path, "rb") as lines:
-        for line in map(synthesis.parse_line, lines):
+        for line in map(manifest.parse_pair, lines):
             damaged += line is None
             listed = manifest.files_of(line) if line else []
             pairs += bool(listed)
             yield from _files(folder, listed)
     yield manifest.FILE, lambda: f"has {damaged} damaged line(s)" if damaged else None
     if pairs:
-        yield shards.PREVIEW, lambda: _unreadable(folder / shards.PREVIEW)
+        yield preview.FILE, lambda: _unreadable(folder / preview.FILE)
 
 
 def _of_shards(folder: Path, plan: Plan) -> Iterator[Check]:
@@ -118,7 +118,7 @@ def _of_shards(folder: Path, plan: Plan) -> Iterator[Check]:
         whole &= fault is None
         yield shards.record_path(Path(), plan, shard).as_posix(), functools.partial(str, fault) if fault else _nothing
     if whole:
-        for name, parts in shards.beside(plan, folder):
+        for name, parts in shards.files_of_the_whole(plan, folder):
             fault = _other_than(folder / name, parts)
             yield name, functools.partial(str, fault) if fault else _nothing
 
@@ -153,7 +153,7 @@ def _unreadable(path: Path) -> str | None:
 
 def _stranger(file: str) -> Problem:
     name = file.rpartition("/")[2]
-    if file.startswith(f"{shards.DRAWING}/") or name.endswith(files.PART) or name == synthesis.LOCK:
+    if file.startswith(f"{shards.STAGING}/") or name.endswith(files.PART) or name == plain.LOCK:
         return Problem(file, "is left of a job", "delete it, unless that is still running")
     return Problem(file, "does not belong to the set", "delete it")
 

@@ -19,7 +19,7 @@ from synthmed_tf.generation import synthesis
 def drawn(tiny_artifact, tmp_path_factory):
     """A set of 9 pairs of 32 pixels. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(9, seed=4, first_index=3), out)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 9, seed=4, first_index=3)
     return out
 
 

@@ -24,7 +24,7 @@ SHORT = Settings(quick=True, seeds=1, segmenter_steps=2, permutations=99)
 def drawn(tiny_artifact, tmp_path_factory):
     """A set of 12 pairs of 32 pixels. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(12, seed=4), out)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 12, seed=4)
     return out
 
 
@@ -129,7 +129,7 @@ def test_pixels_that_are_no_numbers_are_refused(drawn, eyes, tmp_path):
 def test_a_report_folder_of_another_set_or_of_something_else_is_refused(drawn, eyes, tiny_artifact, tmp_path):
     evaluate(_job(drawn, eyes, tmp_path), SHORT)
     before = (tmp_path / "report" / "report.json").read_bytes()
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(12, seed=5), tmp_path / "other")
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), tmp_path / "other", 12, seed=5)
     with pytest.raises(SynthMedError, match="report of another set"):
         evaluate(_job(tmp_path / "other", eyes, tmp_path), SHORT)
     assert (tmp_path / "report" / "report.json").read_bytes() == before

@@ -28,7 +28,7 @@ SCORES = {
 def drawn(tiny_artifact, tmp_path_factory):
     """A set of 6 pairs, from index 0. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(6, seed=4), out)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 6, seed=4)
     return out
 
 
@@ -103,7 +103,7 @@ def test_the_card_says_by_which_report_and_limits(drawn, judged, tmp_path):
 def test_nothing_can_be_added_to_a_filtered_set(drawn, judged, tiny_artifact, tmp_path):
     filter_set(drawn, judged, tmp_path / "set", Limits())
     with pytest.raises(SynthMedError, match="filtered set"):
-        synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(6, seed=4), tmp_path / "set")
+        synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), tmp_path / "set", 6, seed=4)
 
 
 def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(drawn, judged, tmp_path):
@@ -113,7 +113,7 @@ def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(drawn, j
 
 def test_a_report_on_another_set_is_refused(drawn, tiny_artifact, judged, tmp_path):
     other = tmp_path / "other"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(6, seed=5), other)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), other, 6, seed=5)
     assert "another set" in _refusal(other, judged, tmp_path / "set", Limits())
 
 

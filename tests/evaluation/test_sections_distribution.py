@@ -139,7 +139,7 @@ def test_the_facts_of_a_set_are_those_of_its_card(tiny_artifact, tmp_path):
     from synthmed_tf.generation import synthesis
 
     opened = open_artifact(tiny_artifact, "onnx")
-    synthesis.generate(opened, synthesis.Job(3, seed=4), tmp_path / "set")
+    synthesis.generate_set(opened, tmp_path / "set", 3, seed=4)
     train = _pairs(np.zeros((2, 32, 32, 3), np.uint8), "r")
     figures = compared.judge(Case(SetPairs(tmp_path / "set"), train, None, Cache(tmp_path))).figures
     assert (figures.seed, figures.license, figures.model_sha256) == (4, "CC BY 4.0", opened.model_sha256)

@@ -147,16 +147,16 @@ def test_contrast_is_what_was_generated():
 
 def test_a_set_says_its_precision_and_takes_no_other(model, tmp_path):
     opened = {name: artifact.open_artifact(model, name) for name in ("onnx", "onnx-int8")}
-    synthesis.generate(opened["onnx-int8"], synthesis.Job(2, seed=4), tmp_path / "set")
+    synthesis.generate_set(opened["onnx-int8"], tmp_path / "set", 2, seed=4)
     assert set_card.read(tmp_path / "set")["precision"] == "int8"
     with pytest.raises(SynthMedError, match="holds a set with precision int8, not float32; choose another --out."):
-        synthesis.generate(opened["onnx"], synthesis.Job(3, seed=4), tmp_path / "set")
+        synthesis.generate_set(opened["onnx"], tmp_path / "set", 3, seed=4)
 
 
 def test_a_set_from_before_precision_was_noted_goes_on(model, tmp_path):
     opened = artifact.open_artifact(model, "onnx")
-    synthesis.generate(opened, synthesis.Job(1, seed=4), tmp_path / "set")
+    synthesis.generate_set(opened, tmp_path / "set", 1, seed=4)
     card = set_card.read(tmp_path / "set")
     del card["precision"]
     (tmp_path / "set" / "card.json").write_text(json.dumps(card))
-    assert synthesis.generate(opened, synthesis.Job(2, seed=4), tmp_path / "set") == 1
+    assert synthesis.generate_set(opened, tmp_path / "set", 2, seed=4).generated == 1

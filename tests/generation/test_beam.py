@@ -6,7 +6,7 @@ from click.testing import CliRunner
 from synthmed_tf.cli.main import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact
-from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation import set_card, shards, synthesis
 
 pytest.importorskip("apache_beam", reason="the extra [beam] is not installed")
 
@@ -18,8 +18,8 @@ def single(tiny_artifact, tmp_path_factory):
     """A plan, and its set as one process generates it."""
     out = tmp_path_factory.mktemp("single") / "set"
     opened = artifact.open_artifact(tiny_artifact, "savedmodel")
-    plan = shards.make_plan(opened, 3, 100, 11, 4, "webdataset", 3)
-    shard_job.generate(opened, plan, out)
+    plan = synthesis.make_plan(opened, 11, 3, 100, "webdataset", 4, 3)
+    synthesis.generate(opened, plan, out)
     return plan, out
 
 
@@ -31,18 +31,18 @@ def test_beam_generates_the_same_set_and_then_nothing(tiny_artifact, single, tmp
     plan, alone = single
     opened = artifact.open_artifact(tiny_artifact, plan.runtime)
     out = tmp_path / "set"
-    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == 11
+    assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == 11
     assert _files(out) == _files(alone)
     (out / "pairs-00002.tar").write_bytes(b"damaged")
-    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == len(plan.indices(2))
+    assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == len(plan.indices(2))
     assert _files(out) == _files(alone)
-    assert beam.generate(opened, tiny_artifact, plan, out, "DirectRunner") == 0
+    assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == 0
 
 
 def test_shards_do_not_depend_on_their_order(tiny_artifact, single, tmp_path):
     plan, alone = single
     out = tmp_path / "set"
-    shards.prepare(artifact.open_artifact(tiny_artifact, plan.runtime), plan, out)
+    set_card.prepare(artifact.open_artifact(tiny_artifact, plan.runtime), plan, out)
     handler = beam.ShardHandler(tiny_artifact, plan, out, workers=1)
     for numbers in ([3], [2, 1], [0, 3]):
         beam.run(handler, numbers, "DirectRunner")

@@ -12,7 +12,7 @@ from click.testing import CliRunner
 from synthmed_tf.cli.main import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact
-from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation import shards, synthesis
 from synthmed_tf.generation.formats import dicom_objects
 from synthmed_tf.generation.formats.dicom import FOLDERS
 
@@ -23,7 +23,7 @@ GIVEN = (
     *("laterality=L", "device=FundusCamera", "burned_in_annotation=NO", "created=2026-11-25T12:00:05"),
     "pixel_spacing=0.25",
 )
-FACTS = dicom_objects.parse_facts(GIVEN)
+FACTS = dicom_objects.parse_facts(dict(text.split("=") for text in GIVEN))
 SOURCE = dicom_objects.Source("0123456789abcdef" * 4, -7, 42)
 # What a validator of 2022 does not know (Synthetic Data), and where it takes the Source Image Sequence for that of
 # General Reference (C.12.4, an item or more) and not of the photograph's own module (C.8.17.2, which may be empty).
@@ -177,17 +177,17 @@ def test_dciodvfy_finds_nothing_new(files, number, tmp_path):
 )
 def test_facts_that_are_missing_or_wrong_are_named(given, said):
     with pytest.raises(SynthMedError, match="none is made up") as caught:
-        dicom_objects.parse_facts(given)
+        dicom_objects.parse_facts(dict(text.split("=") for text in given))
     assert said in str(caught.value)
 
 
 def test_a_set_is_the_same_in_whatever_order_it_is_generated(tiny_artifact, tmp_path):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
-    plan = shards.make_plan(opened, 5, 10, 5, 2, "dicom", 4)
+    plan = synthesis.make_plan(opened, 5, 5, 10, "dicom", 2, 4)
     plan = dataclasses.replace(plan, options=FACTS.model_dump_json())
-    shard_job.generate(opened, plan, tmp_path / "a")
+    synthesis.generate(opened, plan, tmp_path / "a")
     for shard in (1, 0):
-        shard_job.generate(opened, plan, tmp_path / "b", [shard])
+        synthesis.generate(opened, plan, tmp_path / "b", [shard])
     a, b = (
         {path.relative_to(root): path.read_bytes() for path in root.rglob("*") if path.is_file()}
         for root in (tmp_path / "a", tmp_path / "b")
@@ -204,7 +204,7 @@ def test_a_set_is_the_same_in_whatever_order_it_is_generated(tiny_artifact, tmp_
 def test_a_plan_without_facts_is_refused(tiny_artifact, tmp_path):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
     with pytest.raises(SynthMedError, match="laterality is missing"):
-        shard_job.generate(opened, shards.make_plan(opened, 0, 0, 1, 1, "dicom"), tmp_path / "set")
+        synthesis.generate(opened, synthesis.make_plan(opened, 1, format="dicom"), tmp_path / "set")
     assert list((tmp_path / "set").rglob("*.dcm")) == []
 
 

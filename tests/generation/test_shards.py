@@ -15,7 +15,7 @@ from synthmed_tf import images
 from synthmed_tf.cli.main import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import open_artifact
-from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation import shards, synthesis
 from synthmed_tf.generation.plan import FORMATS, Plan
 from synthmed_tf.generation.verification import verify
 
@@ -39,13 +39,13 @@ def sets(opened, tmp_path_factory):
     """A set of three shards in each format. Not to be changed."""
     folder = tmp_path_factory.mktemp("shards")
     for name in FORMATS:
-        outcome = shard_job.generate(opened, _plan(opened, name), folder / name)
-        assert outcome == shard_job.Outcome(COUNT, (), ())
+        outcome = synthesis.generate(opened, _plan(opened, name), folder / name)
+        assert outcome == synthesis.Written(COUNT, (), ())
     return folder
 
 
 def _plan(opened, name, shards_=3):
-    plan = shards.make_plan(opened, 4, FIRST, COUNT, shards_, name, batch_size=4)
+    plan = synthesis.make_plan(opened, COUNT, 4, FIRST, name, shards_, batch_size=4)
     return dataclasses.replace(plan, options=FACTS if name == "dicom" else "")
 
 
@@ -60,11 +60,11 @@ def _close(image, expected):
 @pytest.mark.parametrize("name", FORMATS)
 def test_shards_generated_in_any_order_by_several_are_the_same_bytes(opened, sets, tmp_path, name):
     plan, out = _plan(opened, name), tmp_path / "set"
-    assert shard_job.generate(opened, plan, out, only=[2], workers=1) == shard_job.Outcome(4, (0, 1), ())
-    shards.generate_shard(opened, plan, 0, out, workers=3)
-    assert shard_job.generate(opened, plan, out).generated == len(plan.indices(1))
+    assert synthesis.generate(opened, plan, out, only=[2], workers=1) == synthesis.Written(4, (0, 1), ())
+    shards.Shard(plan, out, 0).write(opened, workers=3)
+    assert synthesis.generate(opened, plan, out).generated == len(plan.indices(1))
     assert _contents(out) == _contents(sets / name)
-    assert shard_job.generate(opened, plan, out).generated == 0
+    assert synthesis.generate(opened, plan, out).generated == 0
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -75,8 +75,8 @@ def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, n
     victim = out / (listed[0] if name != "png" else "images/00000003.png")
     victim.write_bytes(victim.read_bytes()[:-1] + b"x")
     (out / "stray.txt").write_text("text")
-    (out / shards.DRAWING).mkdir()
-    (out / shards.DRAWING / "left").write_text("text")
+    (out / shards.STAGING).mkdir()
+    (out / shards.STAGING / "left").write_text("text")
     (out / "manifest.jsonl").unlink()
     shards.record_path(out, plan, 2).write_bytes(b"{}\n")
     found = {problem.file: problem.what for problem in verify(out).problems}
@@ -85,14 +85,14 @@ def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, n
     assert found[".drawing/left"] == "is left of a job"
     assert found["shards/00002-of-00003.jsonl"] == "is damaged"
     (out / "stray.txt").unlink()
-    assert shard_job.generate(opened, plan, out, repair=True).generated == len(plan.indices(0)) + len(plan.indices(2))
+    assert synthesis.generate(opened, plan, out, repair=True).generated == len(plan.indices(0)) + len(plan.indices(2))
     assert verify(out).problems == () and _contents(out) == _contents(sets / name)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "dicom"])  # which writes no PNG
 def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, monkeypatch):
     plan, out = _plan(opened, name), tmp_path / "set"
-    shard_job.generate(opened, plan, out, only=[0])
+    synthesis.generate(opened, plan, out, only=[0])
     before = _contents(out)
     whole = images.encode_png
     calls = []
@@ -105,10 +105,10 @@ def test_a_full_disk_leaves_nothing_half_written(opened, sets, tmp_path, name, m
 
     monkeypatch.setattr(images, "encode_png", full)
     with pytest.raises(SynthMedError, match=r"cannot be written \(No space left on device\); free space"):
-        shard_job.generate(opened, plan, out)
+        synthesis.generate(opened, plan, out)
     assert _contents(out) == before
     monkeypatch.undo()
-    shard_job.generate(opened, plan, out)
+    synthesis.generate(opened, plan, out)
     assert _contents(out) == _contents(sets / name)
 
 
@@ -130,14 +130,14 @@ _LIMITED = """
 import dataclasses, signal, sys
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 from pathlib import Path
-from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation import shards, synthesis
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.errors import SynthMedError
 model, name, options, out = sys.argv[1:]
 opened = open_artifact(model, "onnx")
-plan = dataclasses.replace(shards.make_plan(opened, 4, 0, 40, 1, name), options=options)
+plan = dataclasses.replace(synthesis.make_plan(opened, 40, 4, 0, name, 1), options=options)
 try:
-    shard_job.generate(opened, plan, Path(out))
+    synthesis.generate(opened, plan, Path(out))
 except SynthMedError as error:
     print("SynthMedError:", error)
 """
@@ -149,12 +149,12 @@ def test_a_shard_that_another_generates_is_left_to_it(opened, tmp_path):
 
     def look(done, total):
         if done == 1 and not others:
-            others.append(shard_job.generate(opened, plan, out))
+            others.append(synthesis.generate(opened, plan, out))
             with pytest.raises(SynthMedError, match=r"Shard 0 of .* is being generated by pid"):
-                shard_job.generate(opened, plan, out, only=[0])
+                synthesis.generate(opened, plan, out, only=[0])
 
-    assert shard_job.generate(opened, plan, out, progress=look).generated == len(plan.indices(0))
-    assert others == [shard_job.Outcome(COUNT - len(plan.indices(0)), (0,), (0,))]
+    assert synthesis.generate(opened, plan, out, progress=look).generated == len(plan.indices(0))
+    assert others == [synthesis.Written(COUNT - len(plan.indices(0)), (0,), (0,))]
     assert verify(out).problems == ()
 
 
@@ -168,8 +168,9 @@ def test_the_shards_are_the_range_once():
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"shards": 12}, "The number of shards is 12; it must be from 1 to the number of pairs, 11."),
-        ({"shards": 0}, "The number of shards is 0;"),
+        ({"shards": 12}, "The number of shards is 12; it must be from 0 to the number of pairs, 11."),
+        ({"shards": 0, "format": "tfrecord"}, "The number of shards is 0; it must be from 1"),
+        ({"shards": -1}, "The number of shards is -1; it must be from 0"),
         ({"first_index": 2**63 - 5}, "are not all from 0 to 9223372036854775807"),
     ],
 )
@@ -182,14 +183,14 @@ def test_numbers_out_of_range(opened, change, said):
 def test_another_set_in_the_folder_is_refused(opened, sets, tmp_path):
     before = _contents(sets / "png")
     with pytest.raises(SynthMedError, match="holds a set with format png, not tfrecord; choose another --out"):
-        shard_job.generate(opened, _plan(opened, "tfrecord"), sets / "png")
+        synthesis.generate(opened, _plan(opened, "tfrecord"), sets / "png")
     with pytest.raises(SynthMedError, match="holds a set with shards 3, not 2"):
-        shard_job.generate(opened, _plan(opened, "png", 2), sets / "png")
+        synthesis.generate(opened, _plan(opened, "png", 2), sets / "png")
     with pytest.raises(SynthMedError, match="There is no shard 3"):
-        shard_job.generate(opened, _plan(opened, "png"), sets / "png", only=[3])
+        synthesis.generate(opened, _plan(opened, "png"), sets / "png", only=[3])
     (tmp_path / "notes.txt").write_text("text")
     with pytest.raises(SynthMedError, match="is not a synthetic set"):
-        shard_job.generate(opened, _plan(opened, "png"), tmp_path)
+        synthesis.generate(opened, _plan(opened, "png"), tmp_path)
     assert _contents(sets / "png") == before and len(_contents(tmp_path)) == 1
 
 
@@ -197,7 +198,7 @@ def test_the_commands(tiny_artifact, tmp_path):
     run = CliRunner()
     command = ["generate", f"--model={tiny_artifact}", "--runtime=onnx", "--index-range=3:9", f"--out={tmp_path / 's'}"]
     done = run.invoke(main, [*command, "--format=nnunet", "--shards=2", "--shard=1"])
-    assert done.exit_code == 0 and "1 of 2 shards" in done.output
+    assert done.exit_code == 0 and "3 pairs generated now; 1 shards are missing" in done.output
     assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 2
     assert "6 pairs in" in run.invoke(main, [*command, "--format=nnunet", "--shards=2"]).output
     assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 0

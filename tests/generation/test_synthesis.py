@@ -11,7 +11,8 @@ import pytest
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import open_artifact
-from synthmed_tf.generation.synthesis import Job, generate, read_manifest
+from synthmed_tf.generation.manifest import read_pairs
+from synthmed_tf.generation.synthesis import Written, generate, generate_set, make_plan
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +24,7 @@ def opened(tiny_artifact):
 def whole(opened, tmp_path_factory):
     """A set of 11 pairs with seed 4, generated in one go. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "whole"
-    assert generate(opened, Job(11, seed=4, batch_size=4), out) == 11
+    assert generate_set(opened, out, 11, seed=4, batch_size=4) == Written(11)
     return out
 
 
@@ -31,9 +32,9 @@ def _contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def _refusal(opened, job, out):
+def _refusal(opened, out, *numbers, **options):
     with pytest.raises(SynthMedError) as caught:
-        generate(opened, job, out)
+        generate_set(opened, out, *numbers, **options)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -53,7 +54,7 @@ def test_the_files_are_the_images_of_seed_and_index(opened, whole):
 
 
 def test_the_manifest_has_a_true_line_for_each_pair(opened, whole):
-    lines = list(read_manifest(whole))
+    lines = list(read_pairs(whole))
     assert [line["index"] for line in lines] == list(range(11))
     for line in lines:
         for folder in ("images", "masks"):
@@ -107,17 +108,15 @@ def test_a_harmed_set_is_mended_to_the_same_bytes(opened, whole, tmp_path, harm)
         (out / "preview.png").unlink()
         generated = 0
     seen = []
-    assert (
-        generate(opened, Job(11, seed=4, batch_size=4), out, lambda done, total: seen.append((done, total)))
-        == generated
-    )
+    written = generate_set(opened, out, 11, seed=4, batch_size=4, progress=lambda *counts: seen.append(counts))
+    assert written == Written(generated)
     assert _contents(out) == _contents(whole)
     assert seen == [(done, 11) for done in range(11 - generated, 12)]
 
 
 def test_an_interrupted_run_goes_on(opened, whole, tmp_path):
     class Stopping:
-        model_sha256, precision, card = opened.model_sha256, opened.precision, opened.card
+        model_sha256, precision, card, runtime = opened.model_sha256, opened.precision, opened.card, "onnx"
         calls = 0
 
         def pixels(self, seed, index):
@@ -127,15 +126,15 @@ def test_an_interrupted_run_goes_on(opened, whole, tmp_path):
             return opened.pixels(seed, index)
 
     with pytest.raises(KeyboardInterrupt):
-        generate(Stopping(), Job(11, seed=4, batch_size=4), tmp_path / "set")
+        generate(Stopping(), make_plan(opened, 11, seed=4, batch_size=4), tmp_path / "set")
     assert len(os.listdir(tmp_path / "set" / "images")) == 8
-    generate(opened, Job(11, seed=4, batch_size=4), tmp_path / "set")
+    generate_set(opened, tmp_path / "set", 11, seed=4, batch_size=4)
     assert _contents(tmp_path / "set") == _contents(whole)
 
 
 def test_parts_generated_in_any_order_are_the_whole(opened, whole, tmp_path):
     for first, count in ((6, 5), (3, 2), (0, 11)):
-        generate(opened, Job(count, seed=4, first_index=first, batch_size=3), tmp_path / "set")
+        generate_set(opened, tmp_path / "set", count, seed=4, first_index=first, batch_size=3)
     parts, expected = _contents(tmp_path / "set"), _contents(whole)
     assert parts.keys() == expected.keys()
     for name in expected:
@@ -144,11 +143,11 @@ def test_parts_generated_in_any_order_are_the_whole(opened, whole, tmp_path):
         if name.startswith("images/"):
             difference = images.decode_png(parts[name]).astype(int) - images.decode_png(expected[name])
             assert np.abs(difference).max() <= 1
-    assert [line["index"] for line in read_manifest(tmp_path / "set")] == list(range(11))
+    assert [line["index"] for line in read_pairs(tmp_path / "set")] == list(range(11))
 
 
 def test_both_runtimes_generate_the_same_set(tiny_artifact, whole, tmp_path):
-    generate(open_artifact(tiny_artifact, "savedmodel"), Job(11, seed=4), tmp_path / "set")
+    generate_set(tiny_artifact, tmp_path / "set", 11, seed=4, runtime="savedmodel")
     for index in range(11):
         name = f"{index:08d}.png"
         assert (tmp_path / "set" / "masks" / name).read_bytes() == (whole / "masks" / name).read_bytes()
@@ -157,36 +156,39 @@ def test_both_runtimes_generate_the_same_set(tiny_artifact, whole, tmp_path):
 
 
 def test_the_last_index_of_the_endless_set(opened, tmp_path):
-    assert generate(opened, Job(2, seed=-(2**63), first_index=2**63 - 2), tmp_path) == 2
-    assert generate(opened, Job(2, seed=-(2**63), first_index=2**63 - 2), tmp_path) == 0
-    assert [line["index"] for line in read_manifest(tmp_path)] == [2**63 - 2, 2**63 - 1]
+    for generated in (2, 0):
+        assert generate_set(opened, tmp_path, 2, seed=-(2**63), first_index=2**63 - 2).generated == generated
+    assert [line["index"] for line in read_pairs(tmp_path)] == [2**63 - 2, 2**63 - 1]
 
 
 @pytest.mark.parametrize(
-    ("job", "sentence"),
+    ("numbers", "sentence"),
     [
-        (Job(0, 1), "The number of pairs is 0; it must be at least 1."),
-        (Job(1, 1, -1), "Indices -1 to -1 are not all from 0 to 9223372036854775807; choose another --from-index."),
+        ({"count": 0}, "The number of pairs is 0; it must be at least 1."),
         (
-            Job(2, 1, 2**63 - 1),
+            {"count": 1, "first_index": -1},
+            "Indices -1 to -1 are not all from 0 to 9223372036854775807; choose another --from-index.",
+        ),
+        (
+            {"count": 2, "first_index": 2**63 - 1},
             "Indices 9223372036854775807 to 9223372036854775808 are not all from 0 to 9223372036854775807; "
             "choose another --from-index.",
         ),
-        (Job(1, 2**63), "The seed is 9223372036854775808; it must fit into 64 bits."),
+        ({"count": 1, "seed": 2**63}, "The seed is 9223372036854775808; it must fit into 64 bits."),
     ],
 )
-def test_numbers_out_of_range(opened, tmp_path, job, sentence):
-    assert _refusal(opened, job, tmp_path / "set") == sentence
+def test_numbers_out_of_range(opened, tmp_path, numbers, sentence):
+    assert _refusal(opened, tmp_path / "set", **numbers) == sentence
     assert not (tmp_path / "set").exists()
 
 
 def test_a_set_of_another_seed_or_model_is_refused(opened, whole, tmp_path):
     out = shutil.copytree(whole, tmp_path / "set")
-    assert _refusal(opened, Job(1, seed=5), out) == f"{out} holds a set with seed 4, not 5; choose another --out."
+    assert _refusal(opened, out, 1, seed=5) == f"{out} holds a set with seed 4, not 5; choose another --out."
     card = json.loads((out / "card.json").read_text()) | {"model_sha256": "ffff"}
     (out / "card.json").write_text(json.dumps(card))
     sentence = f"{out} holds a set with model_sha256 ffff, not {opened.model_sha256}; choose another --out."
-    assert _refusal(opened, Job(1, seed=4), out) == sentence
+    assert _refusal(opened, out, 1, seed=4) == sentence
 
 
 @pytest.mark.parametrize(
@@ -200,23 +202,21 @@ def test_a_set_of_another_seed_or_model_is_refused(opened, whole, tmp_path):
 )
 def test_a_folder_of_something_else_is_refused(opened, tmp_path, name, content, said):
     (tmp_path / name).write_text(content)
-    assert said in _refusal(opened, Job(1, seed=5), tmp_path)
+    assert said in _refusal(opened, tmp_path, 1, seed=5)
     assert os.listdir(tmp_path) == [name]
 
 
 def test_a_place_that_cannot_be_written(opened, tmp_path):
     (tmp_path / "file").write_text("text")
     for out in (tmp_path / "file", tmp_path / "file" / "set"):
-        assert "cannot be written (Not a directory); free space or choose another --out" in _refusal(
-            opened, Job(1, 1), out
-        )
+        assert "cannot be written (Not a directory); free space or choose another --out" in _refusal(opened, out, 1)
 
 
 def test_two_jobs_do_not_generate_into_one_set_without_shards(opened, tmp_path):
     out = tmp_path / "set"
     with pytest.raises(SynthMedError, match=r"set is being generated by pid \d+ on .*; wait for it, or use --shards"):
-        generate(opened, Job(4, seed=1), out, lambda done, total: generate(opened, Job(4, seed=1), out))
-    assert generate(opened, Job(4, seed=1), out) == 4
+        generate_set(opened, out, 4, progress=lambda done, total: generate_set(opened, out, 4))
+    assert generate_set(opened, out, 4).generated == 4
 
 
 @pytest.mark.parametrize("harm", ["cut short", "another image"])
@@ -225,6 +225,7 @@ def test_a_changed_file_is_generated_again(opened, whole, tmp_path, harm):
     harmed = out / "images" / "00000003.png"
     content = harmed.read_bytes()
     harmed.write_bytes(content[:-9] if harm == "cut short" else content[:-9] + b"x" + content[-8:])
-    assert generate(opened, Job(11, seed=4, batch_size=4), out) == (harm == "cut short")
-    assert generate(opened, Job(11, seed=4, batch_size=4, repair=True), out) == (harm != "cut short")
+    plan = make_plan(opened, 11, seed=4, batch_size=4)
+    assert generate(opened, plan, out) == Written(harm == "cut short")
+    assert generate(opened, plan, out, repair=True) == Written(harm != "cut short")
     assert _contents(out) == _contents(whole)

@@ -41,7 +41,7 @@ def make(folder: Path, artifact: Path) -> Path:
     """
     repository, keys, images = folder / "repo", folder / "keys", folder / "set"
     new_repository.init(repository, keys, TITLE)
-    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(COUNT, SEED), images)
+    synthesis.generate_set(open_artifact(artifact, "onnx"), images, COUNT, SEED)
     judged = write_report(images, folder / "report")
 
     def publish(name: str, version: str, day: int, **said) -> None:

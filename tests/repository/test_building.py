@@ -17,7 +17,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.filtering import Limits, filter_set
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.exporting.artifact import open_artifact
-from synthmed_tf.generation import plan, shard_job, shards, synthesis
+from synthmed_tf.generation import plan, synthesis
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.repository.publish import building
 
@@ -33,7 +33,7 @@ def opened(tiny_artifact):
 def generated(opened, tmp_path_factory):
     """A set of 12 pairs from index 0. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(opened, synthesis.Job(COUNT, seed=SEED), out)
+    synthesis.generate_set(opened, out, COUNT, seed=SEED)
     return out
 
 
@@ -148,7 +148,7 @@ def test_the_zip_tells_no_time_and_no_user(version):
 
 @pytest.mark.parametrize("name", ["tfrecord", "webdataset"])
 def test_records_are_those_that_generate_writes(version, opened, tmp_path, name):
-    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, name), tmp_path / name)
+    synthesis.generate(opened, synthesis.make_plan(opened, COUNT, SEED, 0, name, 1), tmp_path / name)
     expected = contents(tmp_path / name)
     for place, content in contents(version[1] / name).items():
         assert content == expected[place]
@@ -178,7 +178,7 @@ def test_a_filtered_set_keeps_its_indices(filtered, tmp_path, monkeypatch, count
 
 
 def test_a_set_in_shards_is_the_same_version(opened, generated, tmp_path):
-    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "set")
+    synthesis.generate(opened, synthesis.make_plan(opened, COUNT, SEED, 0, "png", 3), tmp_path / "set")
     made = [built(request(folder), tmp_path / name) for folder, name in ((generated, "a"), (tmp_path / "set", "b"))]
     assert made[0].count == made[1].count == COUNT
     packed = [contents(tmp_path / name / "imagefolder") for name in "ab"]
@@ -215,7 +215,7 @@ def test_tensorflow_datasets_reads_the_records(version, generated):
 
 
 def test_previews_are_spread_evenly_and_are_the_sets_files(opened, tmp_path):
-    synthesis.generate(opened, synthesis.Job(50, seed=1, first_index=100), tmp_path / "set")
+    synthesis.generate_set(opened, tmp_path / "set", 50, seed=1, first_index=100)
     entry = built(request(tmp_path / "set"), tmp_path / "version")
     indices = [preview.index for preview in entry.previews]
     assert len(indices) == 24 and indices[:3] == [100, 102, 104] and indices[-1] == 147
@@ -297,10 +297,10 @@ def test_a_folder_that_is_not_empty_is_refused(generated, tmp_path):
 
 
 def test_sets_that_cannot_be_published_are_refused(opened, generated, tmp_path):
-    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 1, "webdataset"), tmp_path / "tars")
+    synthesis.generate(opened, synthesis.make_plan(opened, COUNT, SEED, 0, "webdataset", 1), tmp_path / "tars")
     said = _refusal(request(tmp_path / "tars"), tmp_path)
     assert "is a set of webdataset, and plain pairs are published; generate it with --format png." in said
-    shard_job.generate(opened, shards.make_plan(opened, SEED, 0, COUNT, 3, "png"), tmp_path / "half", only=[0])
+    synthesis.generate(opened, synthesis.make_plan(opened, COUNT, SEED, 0, "png", 3), tmp_path / "half", only=[0])
     shutil.rmtree(tmp_path / "refused")
     assert "00001-of-00003.jsonl cannot be read (No such file" in _refusal(request(tmp_path / "half"), tmp_path)
     shutil.rmtree(tmp_path / "refused")
@@ -360,7 +360,7 @@ def test_a_privacy_fail_is_refused(generated, tmp_path, states, leaking, said):
 
 
 def test_a_report_on_another_set_is_refused(opened, judged, tmp_path):
-    synthesis.generate(opened, synthesis.Job(COUNT, seed=5), tmp_path / "other")
+    synthesis.generate_set(opened, tmp_path / "other", COUNT, seed=5)
     said = _refusal(request(tmp_path / "other", report=judged), tmp_path)
     assert "is a report on another set than" in said
 

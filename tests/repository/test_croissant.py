@@ -20,7 +20,7 @@ FIRST, COUNT = 8, 5
 def generated(tiny_artifact, tmp_path_factory):
     """A set of 5 pairs from index 8: with 8, 9, 10 and so on, names of several lengths. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(COUNT, seed=-4, first_index=FIRST), out)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, COUNT, seed=-4, first_index=FIRST)
     return out
 
 

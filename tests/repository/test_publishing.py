@@ -30,7 +30,7 @@ def generated(tiny_artifact, tmp_path_factory) -> Path:
     from synthmed_tf.generation import synthesis
 
     folder = tmp_path_factory.mktemp("generated") / "set"
-    synthesis.generate(artifact.open_artifact(tiny_artifact, "onnx"), synthesis.Job(COUNT, seed=1), folder)
+    synthesis.generate_set(artifact.open_artifact(tiny_artifact, "onnx"), folder, COUNT, seed=1)
     return folder
 
 

@@ -44,7 +44,7 @@ def artifact(tiny_artifact, tmp_path_factory):
 def generated(artifact, tmp_path_factory):
     """A set that it generated. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(artifact, "onnx"), synthesis.Job(12, seed=4), out)
+    synthesis.generate_set(open_artifact(artifact, "onnx"), out, 12, seed=4)
     card = json.loads((out / "card.json").read_text())
     assert card["data"]["stage1"]["source"] == "ward-9"
     (out / "card.json").write_text(json.dumps(card | {"note": "of anna-k"}))

@@ -16,7 +16,7 @@ from synthmed_tf.repository.publish import licenses, readme
 def generated(tiny_artifact, tmp_path_factory):
     """A set of 12 pairs. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
-    synthesis.generate(open_artifact(tiny_artifact, "onnx"), synthesis.Job(12, seed=4), out)
+    synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 12, seed=4)
     return out
 
 

@@ -10,7 +10,7 @@ The numbers in comments are the sections and tables of DICOM PS3.3.
 import hashlib
 import json
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from io import BytesIO
 from typing import Any, Literal, NamedTuple
@@ -79,14 +79,13 @@ class Source(NamedTuple):
     index: int
 
 
-def parse_facts(given: Sequence[str]) -> Facts:
-    """Facts from `NAME=VALUE` texts.
+def parse_facts(given: Mapping[str, str]) -> Facts:
+    """Facts from texts by name.
 
     Raises:
         SynthMedError: one is missing, unknown or not allowed.
     """
-    named = dict(text.partition("=")[::2] for text in given)
-    return _validated(lambda: Facts.model_validate(named))
+    return _validated(lambda: Facts.model_validate(dict(given)))
 
 
 def facts_from_json(text: str) -> Facts:

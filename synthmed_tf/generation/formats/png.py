@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from synthmed_tf import images
+from synthmed_tf import files, images
 from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
 
 FOLDERS = ("images", "masks")
@@ -30,19 +30,21 @@ def encode(pair: Pair, seed: int, model_sha256: str) -> tuple[Line, dict[str, by
 
 
 class Writer(ShardWriter):
-    """A line of its manifest is a pair: `index`, `seed`, `model_sha256`, `vessel_share`, and of both files
+    """Writes each file whole or not at all, so that a plain set can be written in place.
+
+    A line of its manifest is a pair: `index`, `seed`, `model_sha256`, `vessel_share`, and of both files
     `images_sha256`, `images_size`, `masks_sha256`, `masks_size`.
     """
 
     def __init__(self, folder: Path, plan, shard: int):
         super().__init__(folder, plan, shard)
         for name in FOLDERS:
-            (folder / name).mkdir()
+            (folder / name).mkdir(exist_ok=True)
 
     def encode(self, pair: Pair) -> Line:
         line, contents = encode(pair, self.plan.seed, self.plan.model_sha256)
         for name, content in contents.items():
-            (self.folder / name).write_bytes(content)
+            files.write_bytes(self.folder / name, content)
         return line
 
     def add(self, encoded: Line) -> list[Line]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.pairs import fingerprint
-from synthmed_tf.generation import manifest, set_card, shards, stream, synthesis
+from synthmed_tf.generation import manifest, set_card, shards, stream
 from synthmed_tf.generation.formats.base import Line, PngPair
 
 _GENERATE = "name the folder that synthmed generate or synthmed filter wrote"
@@ -64,7 +64,7 @@ class GeneratedSet:
                 yield from (line for line in shards.read_records(plan, self.folder) if "index" in line)
                 return
             with open(self.folder / manifest.FILE, "rb") as lines:
-                for number, line in enumerate(map(synthesis.parse_line, lines), start=1):
+                for number, line in enumerate(map(manifest.parse_pair, lines), start=1):
                     if line is None:
                         raise self._damaged(f"line {number} is no pair")
                     if manifest.files_of(line):

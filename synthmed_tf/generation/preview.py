@@ -1,0 +1,56 @@
+"""The preview of a set: its first pairs as one image, the photographs above their masks."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from synthmed_tf import files, images
+from synthmed_tf.generation.formats.base import Pair
+from synthmed_tf.generation.formats.png import FOLDERS, file_name
+
+FILE = "preview.png"
+PAIRS = 8
+
+
+def encode(pairs: Sequence[Pair]) -> bytes:
+    """The preview of some pairs as PNG."""
+    cells = [pair.photograph for pair in pairs] + [np.repeat(pair.mask, 3, axis=-1) for pair in pairs]
+    return images.encode_png(images.grid(np.stack(cells), len(pairs)))
+
+
+def write(folder: Path, indices: Sequence[int]) -> None:
+    """Writes the preview of a plain set from the first of these pairs, which are on the disk."""
+    photographs, masks = FOLDERS
+    pairs = [
+        Pair(
+            index,
+            images.read_image(folder / masks / file_name(index))[..., :1],
+            images.read_image(folder / photographs / file_name(index)),
+        )
+        for index in indices[:PAIRS]
+    ]
+    files.write_bytes(folder / FILE, encode(pairs))
+
+
+class Collector:
+    """Keeps the first pairs of a set while they are encoded, in any order."""
+
+    def __init__(self, indices: Sequence[int]):
+        self._indices = indices[:PAIRS]
+        self._pairs: dict[int, Pair] = {}
+
+    def collecting(self, function: Callable[[Pair], Any]) -> Callable[[Pair], Any]:
+        """The function, which now also keeps the pairs that are needed."""
+
+        def collect(pair: Pair) -> Any:
+            if pair.index in self._indices:
+                self._pairs[pair.index] = pair
+            return function(pair)
+
+        return collect
+
+    def encode(self) -> bytes | None:
+        """The preview as PNG, or None if there is nothing to show."""
+        return encode([self._pairs[index] for index in self._indices]) if self._pairs else None
