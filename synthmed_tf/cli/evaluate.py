@@ -7,7 +7,6 @@ import click
 
 from synthmed_tf.cli import progress
 from synthmed_tf.cli.options import FOLDER, parts
-from synthmed_tf.errors import SynthMedError
 
 
 @click.command()
@@ -27,29 +26,21 @@ from synthmed_tf.errors import SynthMedError
 @click.option("--segmenter-steps", type=click.IntRange(1), help="Steps of each; default: 1000 (200 with --quick).")
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the evaluation.")
 @click.option("--no-real-images", is_flag=True, help="Leave real photographs and masks out of the report.")
-def evaluate(folder, only, quick, seeds, segmenter_steps, seed, no_real_images, **given):
+def evaluate(folder, out, only, no_real_images, **options):
     """Evaluates SET: is it useful, and does it reveal a training patient?
 
     SET is a folder that synthmed generate or synthmed filter wrote. Ends with 0 if every verdict is PASS, with 1 if
     one is not, with 2 if something is missing.
     """
-    if given["holdout"] is not None and given["holdout_patients"] is not None:
-        raise SynthMedError("Options --holdout and --holdout-patients both name the holdout; leave one of them out.")
+    from synthmed_tf import api
 
-    from synthmed_tf.evaluation import evaluator
-    from synthmed_tf.evaluation.context import QUICK, Settings
-
-    changed = {"seeds": seeds, "segmenter_steps": segmenter_steps, "seed": seed}
-    settings = (QUICK if quick else Settings()).model_copy(
-        update={name: value for name, value in changed.items() if value is not None}
-    )
-    job = evaluator.Job(set=folder, only=parts(only), real_images=not no_real_images, **given)
+    options |= {"only": parts(only), "real_images": not no_real_images}
     with progress.bars() as shown:
-        written = evaluator.evaluate(job, settings, shown)
-    for verdict in written.verdicts:
+        report = api.evaluate(folder, out=out, progress=shown, **options)
+    for verdict in report.verdicts:
         click.echo(f"{verdict.state.value:<11} {verdict.question}: {verdict.sentence}")
-    click.echo(f"{written.verdict.value:<11} overall; look at {job.out / 'report.html'}")
-    sys.exit(0 if written.verdict == "PASS" else 1)
+    click.echo(f"{report.verdict.value:<11} overall; look at {out / 'report.html'}")
+    sys.exit(0 if report.verdict == "PASS" else 1)
 
 
 @click.command("filter")

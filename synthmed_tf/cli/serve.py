@@ -3,12 +3,15 @@
 import signal
 import threading
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from synthmed_tf.cli.options import FOLDER, say
 from synthmed_tf.extras import require_extra
-from synthmed_tf.serving.limits import Limits
+
+if TYPE_CHECKING:
+    from synthmed_tf.serving.limits import Limits
 
 _PORT = click.IntRange(0, 65535)
 
@@ -34,12 +37,14 @@ def serve(
 
     For notebooks, tests and small teams; use TensorFlow Serving itself in production.
     """
-    limits = Limits(max_rows, max_queue, max_requests, max_body_mb * 2**20, timeout, not no_batching)
-    _serve_model(model, host, rest_port, grpc_port, name, limits)
-
-
-def _serve_model(model: Path, host: str, rest_port: int, grpc_port: int, name: str, limits: Limits) -> None:
     require_extra("serving")
+    from synthmed_tf.serving.limits import Limits
+
+    limits = Limits(max_rows, max_queue, max_requests, max_body_mb * 2**20, timeout, not no_batching)
+    _serve(model, host, rest_port, grpc_port, name, limits)
+
+
+def _serve(model: Path, host: str, rest_port: int, grpc_port: int, name: str, limits: "Limits") -> None:
     from synthmed_tf.serving.server import Server
 
     # Before the model is opened, so that a signal in between ends this command in the same way.

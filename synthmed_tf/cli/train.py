@@ -1,9 +1,7 @@
 """The commands about a run: `synthmed train`, `synthmed status` and `synthmed segment`."""
 
-import json
 import sys
 from pathlib import Path
-from typing import Any
 
 import click
 
@@ -34,28 +32,26 @@ PRESETS = ("paper", "recommended", "demo")
 @click.option("--xla", is_flag=True, help="Compile with XLA; the same as --override xla=true.")
 @click.option("--override-config", is_flag=True, help="Resume a run that was started with other options.")
 @click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
-def train(stage, preset, source, run, config_file, overrides, cpus, override_config, dry_run, **shortcuts):
+def train(stage, preset, source, run, cpus, override_config, dry_run, **options):
     """Trains STAGE (stage1, stage2, segmenter, or all: both stages of the GAN)."""
-    from synthmed_tf.config.schema import load_config
+    from synthmed_tf import api
 
-    config = load_config(preset, config_file, (*overrides, *_overrides(**shortcuts)))
-    stages = ("stage1", "stage2") if stage == "all" else (stage,)
+    config = api.training_config(preset, **options)
     if run is None and not dry_run:
         raise SynthMedError("Option --run is missing: name the folder of the run.")
     _use_logical_cpus(cpus)
-
-    from synthmed_tf.training import run as training
-
     if dry_run:
-        plan = training.plan(config, source, stages)
-        click.echo(f"{config.model_dump_json(indent=2)}\n{plan}")
+        from synthmed_tf.training.run import plan
+
+        planned = plan(config, source, api.stages_of(stage))
+        click.echo(f"{config.model_dump_json(indent=2)}\n{planned}")
         return
     from synthmed_tf.training.loop import Interrupted
 
     try:
-        training.train(config, source, run, stages, say, override_config)
+        api.train(source, run, stage=stage, preset=preset, override_config=override_config, say=say, **options)
     except Interrupted as stopped:
-        click.echo(f"synthmed: {stopped}", err=True)
+        say(f"synthmed: {stopped}")
         sys.exit(128 + stopped.signal_number)
     say(f"the run is in {run}; next: {_next_command(run, stage)}")
 
@@ -91,14 +87,6 @@ def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int |
     for sentence in labelled.failures:
         say(f"synthmed: {sentence}")
     sys.exit(2 if labelled.failures else 0)
-
-
-def _overrides(patients, validation_patients, patient_regex, xla, **top: Any) -> list[str]:
-    """The options that have a name of their own, as overrides."""
-    values = {"data.patients": patients, "data.validation_patients": validation_patients}
-    values |= {"data.patient_regex": patient_regex, "xla": xla or None} | top
-    # JSON puts text in quotes, so that a patient `01-10` stays text.
-    return [f"{name}={json.dumps(value)}" for name, value in values.items() if value is not None]
 
 
 def _next_command(run: Path, stage: str) -> str:

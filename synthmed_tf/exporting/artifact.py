@@ -82,8 +82,25 @@ class Artifact(abc.ABC):
             seed, index: `(n,)`, int64.
 
         Returns:
-            Masks `(n, size, size, 1)` uint8 in {0, 255}, and photographs `(n, size, size, 3)` uint8.
+            Masks `(n, size, size, 1)` uint8 in {0, 255}, and images `(n, size, size, 3)` uint8.
         """
+
+    def translate(self, mask: np.ndarray, seed: np.ndarray, index: np.ndarray) -> np.ndarray:
+        """Generates images of given masks: Stage-II alone, which only a SavedModel has.
+
+        Args:
+            mask: `(n, size, size, 1)`, uint8; 128 or more is vessel.
+            seed, index: `(n,)`, int64: of the styles.
+
+        Returns:
+            Images `(n, size, size, 3)`, uint8.
+
+        Raises:
+            SynthMedError: the runtime has no Stage-II alone.
+        """
+        raise SynthMedError(
+            f"The runtime {self.runtime} generates no images of given masks; open the artifact with runtime=savedmodel."
+        )
 
 
 class SavedModelArtifact(Artifact):

@@ -54,6 +54,12 @@ def export(
     Raises:
         SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ by too
             much, or a smaller file loses too much.
+
+    Example:
+        >>> import synthmed_tf as sm
+        >>> parity = sm.export("RUN", "NEW_MODEL", formats=["savedmodel"], license="CC0-1.0")
+        >>> parity["savedmodel"]["grey_levels"] <= 1
+        True
     """
     _check_formats(formats)
     out = Path(out).resolve()

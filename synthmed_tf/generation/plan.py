@@ -13,7 +13,7 @@ PLAIN = "png"
 """The format of a plain set: pairs of PNG files that are not cut into shards."""
 
 LARGEST_INDEX = 2**63 - 1
-PAIRS_PER_SHARD = 1000
+PAIRS_A_SHARD = 1000
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Plan:
 
 def default_shards(count: int) -> int:
     """One shard for each thousand pairs."""
-    return max(1, math.ceil(count / PAIRS_PER_SHARD))
+    return max(1, math.ceil(count / PAIRS_A_SHARD))
 
 
 def check_pairs(count: int, first_index: int, seed: int) -> None:

@@ -86,9 +86,9 @@ def generate_set(
 
     Example:
         >>> import synthmed_tf as sm
-        >>> sm.generate_set("MODEL", "SET", count=3, seed=1)
+        >>> sm.generate_set("MODEL", "NEW_SET", count=3, seed=1)
         Written(generated=3, missing=(), elsewhere=())
-        >>> sm.generate_set("MODEL", "SET", count=3, seed=1).generated
+        >>> sm.generate_set("MODEL", "NEW_SET", count=3, seed=1).generated
         0
     """
     check_pairs(count, first_index, seed)

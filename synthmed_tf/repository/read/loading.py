@@ -55,6 +55,13 @@ def load(
 
     Raises:
         SynthMedError: there is no such version, it was withdrawn, or something is not as it was signed.
+
+    Example:
+        >>> import synthmed_tf as sm
+        >>> dataset, card = sm.load_dataset("phantom@1.0.0", source="REPO", cache="CACHE")
+        >>> for image, mask in dataset.take(1):
+        ...     print(image.shape, mask.shape, card.license)
+        (32, 32, 3) (32, 32, 1) CC-BY-4.0
     """
     opened, kept = Source(source), Path(cache) if cache else cache_folder()
     repository = Repository(opened, Trust(root, fingerprint), kept)
