@@ -42,12 +42,12 @@ class SynthMedError(Exception):
         'a.png is empty (0 bytes); copy it again from its source.'
     """
 
-    def __init__(self, problem: str, remedy: str = "", path: str | os.PathLike = "") -> None:
+    def __init__(self, problem: str, remedy: str = "", path: str | os.PathLike[str] = "") -> None:
         sentence = f"{os.fspath(path)} {problem}" if path else problem
         super().__init__(f"{sentence}; {remedy}." if remedy else sentence)
         self.path, self.problem, self.remedy = os.fspath(path), problem, remedy
 
-    def finding(self, path: str | os.PathLike, severity: str = ERROR) -> Finding:
+    def finding(self, path: str | os.PathLike[str], severity: str = ERROR) -> Finding:
         """The error as a finding.
 
         Args:

@@ -12,6 +12,7 @@ Opening one needs TensorFlow, ONNX Runtime or OpenVINO, not Keras. What is opene
 
 import abc
 import json
+import os
 from pathlib import Path
 from typing import Any, Literal
 
@@ -184,7 +185,7 @@ class OpenVinoArtifact(Artifact):
         return self._compiled[1]
 
 
-def open_artifact(folder: str | Path, runtime: Runtime = "auto") -> Artifact:
+def open_artifact(folder: str | os.PathLike[str], runtime: Runtime = "auto") -> Artifact:
     """Opens an artifact, whose files are compared with the card first.
 
     Args:
