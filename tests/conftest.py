@@ -1,7 +1,9 @@
 """What several test files share."""
 
+import fcntl
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -51,6 +53,19 @@ def real_data() -> Path:
     return folder
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], object]) -> Path:
+    """A folder that all test processes share: the first that needs it makes it, while the others wait."""
+    base = factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    folder, done = base / name, base / f"{name}.done"
+    with open(base / f"{name}.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
 PHANTOM_SIDE = 160
 
 
@@ -59,9 +74,7 @@ def phantoms(tmp_path_factory) -> Path:
     """Four phantom pairs of 160 pixels a side. Not to be changed."""
     from synthmed_tf.data.phantom import write_phantoms
 
-    folder = tmp_path_factory.mktemp("phantoms") / "set"
-    write_phantoms(folder, PHANTOM_SIDE, 4, seed=5)
-    return folder
+    return made_once(tmp_path_factory, "set", lambda folder: write_phantoms(folder, PHANTOM_SIDE, 4, seed=5))
 
 
 @pytest.fixture
@@ -77,16 +90,15 @@ def tiny_run(tmp_path_factory) -> Path:
     from helpers.tiny import make_run
 
     options = ("stage1.calibrate=true", "stage2.use_fov=true")
-    return make_run(tmp_path_factory.mktemp("tiny") / "run", "recommended", *options)
+    return made_once(tmp_path_factory, "run", lambda folder: make_run(folder, "recommended", *options))
 
 
 @pytest.fixture(scope="session")
-def tiny_artifact(tiny_run) -> Path:
+def tiny_artifact(tiny_run, tmp_path_factory) -> Path:
     """Its artifact in both formats. Not to be changed."""
     from synthmed_tf.exporting.exporter import export
 
-    export(tiny_run, tiny_run.parent / "model", license="CC BY 4.0")
-    return tiny_run.parent / "model"
+    return made_once(tmp_path_factory, "model", lambda folder: export(tiny_run, folder, license="CC BY 4.0"))
 
 
 @pytest.fixture(scope="session")
