@@ -24,12 +24,21 @@ tf.config.set_logical_device_configuration(
 LONGEST = ("test_resume.py", "test_training.py", "test_precision.py", "test_step.py", "test_cli.py")
 
 
+# Their code touches neither TensorFlow nor Keras, and NumPy and Pillow only in ways that all versions share.
+ONE_STACK = ("data/doctor/", "repository/", "site/", "test_docs.py")
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The longest files first, all others in their order; beside Addons without what is marked `once`."""
+    """The longest files first, all others in their order; with Addons, without tests that the current stack covers."""
     items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
     if keras.__version__.startswith("2."):
-        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("once")])
-        items[:] = [item for item in items if not item.get_closest_marker("once")]
+        config.hook.pytest_deselected(items=[item for item in items if _once(item)])
+        items[:] = [item for item in items if not _once(item)]
+
+
+def _once(item: pytest.Item) -> bool:
+    place = item.path.relative_to(Path(__file__).parent).as_posix()
+    return place.startswith(ONE_STACK) or item.get_closest_marker("once") is not None
 
 
 @pytest.fixture(scope="session")
