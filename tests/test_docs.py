@@ -1,5 +1,7 @@
 """README and documentation: each command has the options it names, and each example runs."""
 
+import ast
+import inspect
 import json
 import re
 import shlex
@@ -9,6 +11,7 @@ import numpy as np
 import pytest
 from helpers.paths import ROOT
 
+import synthmed_tf as sm
 from synthmed_tf.cli.main import main
 
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("export/serving/*.md")])
@@ -53,6 +56,26 @@ def test_the_readme_is_for_five_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 700
 
 
+def test_the_readmes_example_runs(tiny_artifact, tmp_path, monkeypatch):
+    """What opens the artifact runs; the calls before it are compared with the signatures, since training takes long."""
+    (code,) = EXAMPLE.findall((ROOT / "README.md").read_text(encoding="utf-8"))
+    before, after = code.split("\n\nmodel = ")
+    calls = [node.value for node in ast.parse(before).body if isinstance(node, ast.Expr)]
+    for call in calls:
+        inspect.signature(getattr(sm, call.func.attr)).bind(*call.args, **{word.arg: word for word in call.keywords})
+    assert [call.func.attr for call in calls] == ["train", "export", "generate_set"]
+    (tmp_path / "MODEL").symlink_to(tiny_artifact)
+    monkeypatch.chdir(tmp_path)
+    names: dict = {"sm": sm}
+    exec(f"model = {after}", names)
+    pairs, styled = names["pairs"], names["styled"]
+    assert pairs.mask.shape == (8, 32, 32, 1) and pairs.image.shape == (8, 32, 32, 3)
+    np.testing.assert_array_equal(styled.mask, pairs.mask)
+    image, mask = next(iter(names["dataset"]))
+    np.testing.assert_array_equal(mask, pairs.mask)
+    np.testing.assert_array_equal(image, pairs.image)
+
+
 def test_the_artifact_runs_as_its_page_says(tiny_artifact, tmp_path, monkeypatch):
     (code,) = EXAMPLE.findall((ROOT / "docs" / "artifact.md").read_text(encoding="utf-8"))
     (tmp_path / "MODEL").symlink_to(tiny_artifact)
@@ -67,3 +90,11 @@ def test_the_artifact_runs_as_its_page_says(tiny_artifact, tmp_path, monkeypatch
 def test_notebooks_are_kept_without_outputs(notebook):
     cells = [cell for cell in json.loads(notebook.read_text(encoding="utf-8"))["cells"] if cell["cell_type"] == "code"]
     assert cells and all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+
+
+def test_contributing_lists_the_layers():
+    settings = (ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    (layers,) = re.findall(r"^layers = \[(.*?)^\]", settings, re.M | re.S)
+    checked = [line.split(" | ") for line in re.findall(r'"(.+)"', layers)]
+    (listed,) = re.findall(r"never from those above:\n\n((?: {4}.+\n)+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
+    assert [line.strip().split(", ") for line in listed.splitlines()] == checked[1:] and checked[0] == ["__main__"]
