@@ -58,6 +58,22 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
         beside.unlink(missing_ok=True)
 
 
+@contextlib.contextmanager
+def glob_free(folder: Path) -> Iterator[Path]:
+    """Gives a path to a folder that TensorFlow cannot take for a pattern.
+
+    TensorFlow looks for the files of a checkpoint, and of a SavedModel's variables, by a glob pattern, and opens them
+    by the same text; so a path with brackets or a backslash has no spelling that it finds. A link stands in for it.
+    """
+    if not set("*?[\\") & set(str(folder)):
+        yield folder
+        return
+    with tempfile.TemporaryDirectory(prefix="synthmed-") as place:
+        link = Path(place) / "folder"
+        link.symlink_to(Path(folder).resolve(), target_is_directory=True)
+        yield link
+
+
 def sync(path: Path) -> None:
     """Waits until a file, or a folder's list of names, is on the disk."""
     descriptor = os.open(path, os.O_RDONLY)

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from synthmed_tf import files
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.pairs import Block
@@ -100,10 +101,10 @@ def _restore(model: keras.Model, folder: Path) -> None:
         raise SynthMedError(f"{folder} holds no checkpoint; the discriminator is kept nowhere else.")
     variables = layers.plain_variables(model)
     try:
-        reader = tf.train.load_checkpoint(str(folder / f"ckpt-{steps[0]}"))
-        values = [
-            reader.get_tensor(f"discriminator/{number}/.ATTRIBUTES/VARIABLE_VALUE") for number in range(len(variables))
-        ]
+        with files.glob_free(folder) as place:
+            reader = tf.train.load_checkpoint(str(place / f"ckpt-{steps[0]}"))
+            names = (f"discriminator/{number}/.ATTRIBUTES/VARIABLE_VALUE" for number in range(len(variables)))
+            values = [reader.get_tensor(name) for name in names]
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     except Exception as error:  # TensorFlow meets damage with errors of many classes

@@ -114,7 +114,8 @@ class SavedModelArtifact(Artifact):
         import tensorflow as tf
 
         # Kept whole: a signature alone does not keep the variables alive.
-        self._model = tf.saved_model.load(str(folder))
+        with files.glob_free(folder) as place:
+            self._model = tf.saved_model.load(str(place))
 
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         generated = self._model.signatures["pixels"](seed=_int64(seed), index=_int64(index))

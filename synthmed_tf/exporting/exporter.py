@@ -109,7 +109,8 @@ def _write(
     (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
     if "savedmodel" in formats:
         say("writing the SavedModel")
-        tf.saved_model.save(chain, str(folder / artifact.SAVEDMODEL), signatures=chain.signatures())
+        with files.glob_free(folder) as place:
+            tf.saved_model.save(chain, str(place / artifact.SAVEDMODEL), signatures=chain.signatures())
         warmup.write(folder / artifact.SAVEDMODEL)
     if set(formats) - {"savedmodel", "onnx-latent"}:
         say("writing the ONNX file")

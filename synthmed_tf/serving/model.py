@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact
 from synthmed_tf.serving.status import Refused
@@ -40,7 +41,8 @@ class Model:
         try:
             saved = saved_model_pb2.SavedModel.FromString((place / "saved_model.pb").read_bytes())
             self.signatures = dict(saved.meta_graphs[0].signature_def)
-            self._model = tf.saved_model.load(str(place))
+            with files.glob_free(place) as folder:
+                self._model = tf.saved_model.load(str(folder))
         except Exception as error:  # TensorFlow has many errors for files that are missing or damaged
             first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
             raise SynthMedError(f"{place} cannot be opened ({first}); export the run again.") from error

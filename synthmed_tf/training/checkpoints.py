@@ -33,7 +33,9 @@ class Checkpoints:
 
     def save(self, step: int) -> None:
         """Writes the checkpoint of a step; then all but the last two are removed."""
-        self._checkpoint.write(str(self.folder / f"ckpt-{step}"))
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with files.glob_free(self.folder) as folder:
+            self._checkpoint.write(str(folder / f"ckpt-{step}"))
         found = saved_steps(self.folder)
         for old in found[:-_KEPT]:
             for file in self.folder.glob(f"ckpt-{old}.*"):
@@ -49,7 +51,7 @@ class Checkpoints:
             Its step, or 0 where there is none.
 
         Raises:
-            SynthMedError: it is of other networks, or all that are there are damaged.
+            SynthMedError: it is of other networks, one cannot be opened, or all that are there are damaged.
         """
         damage: list[str] = []
         for step in reversed(saved_steps(self._source)):
@@ -63,8 +65,8 @@ class Checkpoints:
             damage.append(f"the checkpoint {prefix} is damaged ({reason})")
         if damage:
             raise SynthMedError(
-                f"No checkpoint in {self._source} can be read: {'; '.join(damage)}; restore one from a copy, or remove "
-                "that folder to begin this stage again."
+                f"No checkpoint in {self._source} is whole: {'; '.join(damage)}; restore one from a copy, or choose "
+                "another --run to begin again."
             )
         return 0
 
@@ -82,7 +84,8 @@ class Checkpoints:
 
     def _read(self, prefix: Path) -> None:
         try:
-            self._checkpoint.read(str(prefix)).assert_consumed()
+            with files.glob_free(prefix.parent) as folder:
+                self._checkpoint.read(str(folder / prefix.name)).assert_consumed()
         except (AssertionError, ValueError) as error:
             raise SynthMedError(
                 f"The checkpoint {prefix} is of other networks than the configuration's; choose another --run."
@@ -96,11 +99,23 @@ def saved_steps(folder: Path) -> list[int]:
 
 
 def _damage(prefix: Path) -> str | None:
-    """Why a checkpoint cannot be read, or None: each tensor is read, which checks its checksum."""
+    """How a checkpoint is damaged, or None: each tensor is read, which checks its checksum.
+
+    Raises:
+        SynthMedError: a file of it cannot be opened; it may be whole.
+    """
+    for file in prefix.parent.glob(f"{prefix.name}.*"):
+        try:
+            file.open("rb").close()
+        except OSError as error:
+            raise SynthMedError(
+                f"{file} cannot be read ({error.strerror}); check its rights and run the same command again."
+            ) from error
     try:
-        reader = tf.train.load_checkpoint(str(prefix))
-        for name in reader.get_variable_to_shape_map():
-            reader.get_tensor(name)
+        with files.glob_free(prefix.parent) as folder:
+            reader = tf.train.load_checkpoint(str(folder / prefix.name))
+            for name in reader.get_variable_to_shape_map():
+                reader.get_tensor(name)
     except Exception as error:  # TensorFlow meets damage with errors of many classes
         return " ".join(str(error).split())[:120] or type(error).__name__
     return None
