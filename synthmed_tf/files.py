@@ -15,6 +15,9 @@ from synthmed_tf.errors import SynthMedError
 
 PART = ".part"
 """Ends the name of a file that is being written; a process that was killed may leave one."""
+_LONGEST_NAME = 128
+_NO_RIGHTS = (errno.EACCES, errno.EPERM, errno.EROFS)
+_NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of network folders and memory cards
 
 
 @contextlib.contextmanager
@@ -25,7 +28,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
-    new = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    new = Path(tempfile.mkdtemp(prefix=f"{_hidden(folder.name)}.", dir=folder.parent))
     new.chmod(0o755)
     try:
         yield new
@@ -44,7 +47,7 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
+    beside = _beside(path)
     try:
         with open(beside, "wb") as file:
             yield file
@@ -131,8 +134,15 @@ def write_text(path: Path, text: str) -> None:
 
 
 @contextlib.contextmanager
-def failing_clearly(out: Path) -> Iterator[None]:
+def failing_clearly(
+    out: Path, again: str = ", and run the same command again: what is finished is kept", option: str = "--out"
+) -> Iterator[None]:
     """Turns an error of the disk into a sentence.
+
+    Args:
+        out: what is written.
+        again: ends the sentence.
+        option: that names another place.
 
     Raises:
         SynthMedError: what cannot be written, why, and what to do.
@@ -140,18 +150,26 @@ def failing_clearly(out: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        place = Path(error.filename or out)
+        shown = out if place.parent == Path(out).parent and place.name.startswith(".") else place
+        remedy = "get the right to write there" if error.errno in _NO_RIGHTS else "free space"
         raise SynthMedError(
-            f"{error.filename or out} cannot be written ({error.strerror or error}); free space or choose another "
-            "--out, and run the same command again: what is finished is kept."
+            f"{shown} cannot be written ({error.strerror or error}); {remedy} or choose another {option}{again}."
         ) from error
 
 
 def create_text(path: Path, text: str) -> bool:
     """Writes a file where there is none, whole or not at all. Returns False where there is one, and leaves it."""
-    beside = path.with_name(f".{path.name}.{socket.gethostname()}.{os.getpid()}{PART}")
+    beside = _beside(path)
     try:
         beside.write_text(text, encoding="utf-8")
-        os.link(beside, path)
+        try:
+            os.link(beside, path)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            with open(path, "x", encoding="utf-8") as file:  # whole but for a kill in between
+                file.write(text)
     except FileExistsError:
         return False
     finally:
@@ -168,8 +186,19 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
+def _beside(path: Path) -> Path:
+    """Where this process writes what is to become `path`."""
+    return path.with_name(f"{_hidden(path.name)}.{socket.gethostname()}.{os.getpid()}{PART}")
+
+
+def _hidden(name: str) -> str:
+    """The name after a dot; a digest of a long one, since file systems allow 255 bytes."""
+    encoded = os.fsencode(name)
+    return f".{name}" if len(encoded) <= _LONGEST_NAME else f".{hashlib.sha256(encoded).hexdigest()[:32]}"
+
+
 def _take_place(new: Path, folder: Path) -> None:
-    old = folder.with_name(f".{folder.name}.old")
+    old = folder.with_name(f"{_hidden(folder.name)}.old")
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         os.rename(folder, old)

@@ -10,7 +10,7 @@ import sys
 import click
 
 from synthmed_tf import __version__
-from synthmed_tf.cli import data, evaluate, export, generate, old_spellings, repository, serve, site, train
+from synthmed_tf.cli import data, evaluate, export, generate, messages, old_spellings, repository, serve, site, train
 from synthmed_tf.errors import SynthMedError
 
 _terminated: list[int] = []
@@ -30,7 +30,7 @@ class _Group(click.Group):
         try:
             return super().invoke(ctx)
         except SynthMedError as error:
-            click.echo(f"synthmed: {error}", err=True)
+            click.echo(f"synthmed: {messages.failure(error)}", err=True)
             sys.exit(2)
         except KeyboardInterrupt:
             click.echo("synthmed: stopped; run the same command again", err=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
+from synthmed_tf.cli.messages import quoted
 from synthmed_tf.cli.options import FOLDER
 from synthmed_tf.extras import require_extra
 
@@ -28,7 +29,7 @@ def site() -> None:
 def build(repository: Path, out: Path, onnxruntime_web: Path | None) -> None:
     """Writes web pages of REPO: static files for any host, with the repository in them."""
     _build(repository, out, onnxruntime_web)
-    click.echo(f"the site is in {out}; copy it to a web host, or look at it: synthmed site serve {repository}")
+    click.echo(f"the site is in {out}; copy it to a web host, or look at it: synthmed site serve {quoted(repository)}")
 
 
 @site.command()

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
+from synthmed_tf.cli.messages import quoted
 from synthmed_tf.cli.options import FOLDER, say
 from synthmed_tf.errors import SynthMedError
 
@@ -93,9 +94,9 @@ def _next_command(run: Path, stage: str) -> str:
     from synthmed_tf.training.run import GANS
 
     if stage == "segmenter":
-        return f"synthmed segment --run {run} --images DIR --out DIR"
+        return f"synthmed segment --run {quoted(run)} --images DIR --out DIR"
     ready = all((run / name / "snapshot").is_dir() for name in GANS)
-    return f"synthmed export --run {run} --out DIR" if ready else "the other stage"
+    return f"synthmed export --run {quoted(run)} --out DIR" if ready else "the other stage"
 
 
 def _use_logical_cpus(count: int) -> None:

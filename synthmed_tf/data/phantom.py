@@ -13,6 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter, map_coordinates
 from scipy.special import expit
 
+from synthmed_tf import files
 from synthmed_tf.data.phantom_tree import FIELD_AREA, STEP, Eye, Vessel, grow_tree
 from synthmed_tf.data.sample import Crop, Sample
 from synthmed_tf.errors import SynthMedError
@@ -107,7 +108,8 @@ def write_phantoms(folder: str | Path, size: int, count: int, seed: int) -> None
         mask = np.where(sample.mask >= 128, np.uint8(255), np.uint8(0))
         for part, pixels in (("images", sample.photograph), ("masks", mask), ("fov", sample.fov)):
             path = Path(folder) / part / f"{sample.name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
+            with files.failing_clearly(path, again=""):
+                path.parent.mkdir(parents=True, exist_ok=True)
             write_png(path, pixels)
 
 

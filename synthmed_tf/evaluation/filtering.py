@@ -83,14 +83,9 @@ def filter_set(
     counts = Counter(line.get("dropped", {}).get("reason", "kept") for line in lines)
     if counts["kept"] < 2:
         raise SynthMedError(f"These limits leave {counts['kept']} of {len(lines)} pairs; choose wider ones.")
-    try:
-        with files.replaced_folder(out) as new:
-            _copy(pairs, lines, new, progress)
-            _describe(pairs, report_folder, limits, counts, new)
-    except OSError as error:
-        raise SynthMedError(
-            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out."
-        ) from error
+    with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
+        _copy(pairs, lines, new, progress)
+        _describe(pairs, report_folder, limits, counts, new)
     return counts
 
 

@@ -72,13 +72,8 @@ def export(
     card = _describe(masks, photographs, name or out.name, license)
     smaller = set(formats) & set(parity.MOST_LOSS)
     measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
-    try:
-        with files.replaced_folder(out) as new:
-            return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
-    except OSError as error:
-        raise SynthMedError(
-            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out."
-        ) from error
+    with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
+        return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
 
 
 def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path) -> Chain:

@@ -151,17 +151,12 @@ def segment_folder(
     source = find_pairs(images)
     model = files.sha256(snapshot.chosen(run / "segmenter") / "weights.npz")
     job = _Job(segmenter, options, {"model_sha256": model} | options, out)
-    try:
+    with files.failing_clearly(out):
         results = _label_all(job, source, _prepare(out, source, job.settings), progress)
         facts = [line for line in results if isinstance(line, dict)]
         files.write_text(out / LINES, "".join(json.dumps(line) + "\n" for line in facts))
         if facts:
             _write_preview(out, facts)
-    except OSError as error:
-        raise SynthMedError(
-            f"{error.filename or out} cannot be written ({error.strerror}); free space or choose another --out, "
-            "and run the same command again: what is finished is kept."
-        ) from error
     return Labelled(facts, [line for line in results if isinstance(line, str)])
 
 

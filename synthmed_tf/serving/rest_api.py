@@ -1,9 +1,11 @@
 """The REST interface of TensorFlow Serving, with `/healthz` and its metrics beside it."""
 
 import asyncio
+import functools
 import json
 import logging
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
@@ -17,7 +19,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
 
-from synthmed_tf.serving import json_tensor, metrics
+from synthmed_tf.serving import gzip_body, json_tensor, metrics
 from synthmed_tf.serving.service import DTYPES, METADATA_FIELD, Service, deadline_in
 from synthmed_tf.serving.status import HTTP_STATUS, Refused, invalid
 
@@ -25,6 +27,7 @@ _WHICH = r"(?:/versions/(?P<version>\d+)|/labels/(?P<label>[^/:]+))?"
 _PREDICT = re.compile(rf"(?i:/v1/models/(?P<name>[^/:]+){_WHICH}:(?P<verb>classify|regress|predict))", re.ASCII)
 _LOOK = re.compile(rf"(?i:/v1/models(?:/(?P<name>[^/:]+))?{_WHICH}(?:/(?P<metadata>metadata))?)", re.ASCII)
 _LARGEST_VERSION = 2**63 - 1
+_TOO_LARGE = 413
 # Protobuf renamed the option in its release 26.
 _PRINT_ALL = (
     "always_print_fields_with_no_presence"
@@ -88,18 +91,19 @@ class _Api:
             return _json(_to_json(self._service.status(asked)))
         if target.verb == "metadata":
             return _json(self._metadata(target.spec))
+        most = self._service.limits.body_bytes
         try:
-            body = await asyncio.wait_for(_read_body(request, self._service.limits.body_bytes), deadline_left(deadline))
+            body = await asyncio.wait_for(_read_body(request, most), deadline_left(deadline))
         except asyncio.TimeoutError:
             raise Refused("DEADLINE_EXCEEDED", "Timed out while reading the request's body") from None
-        except _TooLarge as error:
-            return JSONResponse({"error": str(error)}, status_code=413)
-        if self._threads is None:  # made inside the event loop; as many as requests, so that none waits unseen
+        if self._threads is None:  # made inside the event loop; one for each request, so that none waits unseen
             self._threads = anyio.CapacityLimiter(self._service.limits.requests)
-        return await anyio.to_thread.run_sync(self._predict, target, body, deadline, limiter=self._threads)
+        answer = functools.partial(self._predict, target, body, deadline, request.headers)
+        return await anyio.to_thread.run_sync(answer, limiter=self._threads)
 
-    def _predict(self, target: _Target, body: bytes, deadline: float) -> Response:
+    def _predict(self, target: _Target, body: bytes, deadline: float, headers: Mapping[str, str]) -> Response:
         with self._service.metrics.prediction("REST"):
+            body = gzip_body.decoded(body, headers.get("content-encoding", ""), self._service.limits.body_bytes)
             document = json_tensor.parse(body)
             target.spec.signature_name = json_tensor.signature_name(document)
             signature = self._service.signature(target.spec, unknown="INVALID_ARGUMENT")
@@ -112,7 +116,10 @@ class _Api:
             dtypes = {name: DTYPES[info.dtype] for name, info in signature.inputs.items()}
             inputs, rows = json_tensor.read_inputs(document, dtypes)
             outputs = self._service.predict(target.spec, inputs, (), deadline)
-        return _json(json.dumps(json_tensor.write_outputs(outputs, rows)))
+        content = json.dumps(json_tensor.write_outputs(outputs, rows)).encode()
+        packed = gzip_body.encoded(content) if gzip_body.is_accepted(headers.get("accept-encoding", "")) else None
+        sent = {"Vary": "Accept-Encoding"} | ({} if packed is None else {"Content-Encoding": "gzip"})
+        return Response(packed or content, media_type="application/json", headers=sent)
 
     def _metadata(self, spec: model_pb2.ModelSpec) -> str:
         asked = get_model_metadata_pb2.GetModelMetadataRequest(model_spec=spec, metadata_field=[METADATA_FIELD])
@@ -124,16 +131,15 @@ class _Api:
         return json.dumps({"model_spec": model, "metadata": {METADATA_FIELD: described}}, indent=1)
 
 
-class _TooLarge(Exception):
-    """More bytes than a body may have."""
-
-
 async def _read_body(request: Request, most: int) -> bytes:
+    length = request.headers.get("content-length", "")
+    if "expect" in request.headers and length.isdecimal() and int(length) > most:
+        raise gzip_body.TooLarge(most)  # before "100 Continue" lets the client send it
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > most:
-            raise _TooLarge(f"The request's body is larger than {most} bytes; send fewer rows.")
+            raise gzip_body.TooLarge(most)
     return bytes(body)
 
 
@@ -175,4 +181,5 @@ def _json(text: str) -> Response:
 
 
 def _error(error: Refused) -> Response:
-    return JSONResponse({"error": error.message}, status_code=HTTP_STATUS[error.code])
+    status = _TOO_LARGE if isinstance(error, gzip_body.TooLarge) else HTTP_STATUS[error.code]
+    return JSONResponse({"error": error.message}, status_code=status)

@@ -118,17 +118,26 @@ def _alone_in(run: Path) -> Iterator[None]:
     made = [folder for folder in (run, *run.parents) if not folder.exists()]
     _make_folder(run)
     try:
-        with files.exclusive(run / "lock"):
+        with contextlib.ExitStack() as held:
+            _hold(held, run / "lock")
             yield
-    except BlockingIOError as error:
-        raise SynthMedError(
-            f"{run} is being trained by another process ({error.strerror}); wait for it, stop it, or choose another "
-            "--run."
-        ) from None
     finally:
         with contextlib.suppress(OSError):  # not empty
             for folder in made:
                 folder.rmdir()
+
+
+def _hold(held: contextlib.ExitStack, lock: Path) -> None:
+    try:
+        held.enter_context(files.exclusive(lock))
+    except BlockingIOError as error:
+        raise SynthMedError(
+            f"{lock.parent} is being trained by another process ({error.strerror}); wait for it, stop it, or choose "
+            "another --run."
+        ) from None
+    except OSError as error:
+        with files.failing_clearly(lock, again="", option="--run"):
+            raise error
 
 
 def describe_data(facts: dict[str, Any]) -> str:

@@ -339,7 +339,7 @@ def test_searching_and_fetching_import_no_tensorflow(host, out):
 def test_a_cache_that_cannot_be_written_is_said(made, tmp_path):
     (tmp_path / "cache").write_text("no folder")
     with pytest.raises(
-        SynthMedError, match=r"cache/repositories cannot be written \(Not a directory\); free space, or name"
+        SynthMedError, match=r"cache/repositories cannot be written \(Not a directory\); free space or get"
     ):
         Repository(Source(made / "repo"), cache=tmp_path / "cache")
 

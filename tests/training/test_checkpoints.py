@@ -87,8 +87,19 @@ def test_where_all_are_damaged_the_run_says_so_and_does_not_begin_again(tmp_path
     for file in (tmp_path / "checkpoints").glob("*.data-*"):
         _cut(file)
     with pytest.raises(
-        SynthMedError, match=r"No checkpoint in .* can be read: .*ckpt-6 is damaged .*ckpt-4 is damaged"
+        SynthMedError,
+        match=r"No checkpoint in .* is whole: .*ckpt-6 is damaged .*ckpt-4 is damaged .*choose another --run",
     ):
+        _made(tmp_path)[0].restore()
+
+
+def test_a_checkpoint_that_cannot_be_opened_is_not_called_damaged(tmp_path):
+    """A folder in place of the file stands for an error of the disk or missing rights: nothing is passed over."""
+    _saved(tmp_path, 4, 6)
+    data = tmp_path / "checkpoints" / "ckpt-6.data-00000-of-00001"
+    data.unlink()
+    data.mkdir()
+    with pytest.raises(SynthMedError, match=r"ckpt-6.data-00000-of-00001 cannot be read \(Is a directory\); check"):
         _made(tmp_path)[0].restore()
 
 

@@ -53,7 +53,13 @@ class Trust:
 
 def cache_folder() -> Path:
     """Where readers keep what they have seen: `$XDG_CACHE_HOME/synthmed`, or `~/.cache/synthmed`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "synthmed"
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "synthmed"
+    except RuntimeError:
+        raise SynthMedError(
+            "There is no home folder to keep a repository's root of trust in; name one by XDG_CACHE_HOME."
+        ) from None
 
 
 class Kept:
@@ -91,8 +97,8 @@ class Kept:
             yield
         except OSError as error:
             raise SynthMedError(
-                f"{error.filename or self._folder} cannot be written ({error.strerror or error}); free space, or name "
-                "another folder for what is kept by XDG_CACHE_HOME."
+                f"{error.filename or self._folder} cannot be written ({error.strerror or error}); free space or get "
+                "the right to write there, or name another folder for what is kept by XDG_CACHE_HOME."
             ) from error
 
     def anchor(self, trust: Trust) -> tuple[bytes, bool]:
