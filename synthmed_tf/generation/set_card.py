@@ -65,6 +65,8 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
         card = None
     except (OSError, ValueError) as error:
         raise SynthMedError(f"{folder / FILE} is damaged ({error}); {otherwise}.") from error
+    if not folder.exists():
+        raise SynthMedError(f"There is no folder {folder}; {otherwise}.")
     if not isinstance(card, dict) or card.get("kind") != KIND:
         raise SynthMedError(f"{folder} is there and is not a synthetic set; {otherwise}.")
     return card

@@ -33,7 +33,7 @@ def test_beam_generates_the_same_set_and_then_nothing(tiny_artifact, single, tmp
     out = tmp_path / "set"
     assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == 11
     assert _files(out) == _files(alone)
-    (out / "pairs-00002.tar").write_bytes(b"damaged")
+    (out / "train-00002.tar").write_bytes(b"damaged")
     assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == len(plan.indices(2))
     assert _files(out) == _files(alone)
     assert beam.generate(opened, plan, tiny_artifact, out, "DirectRunner") == 0

@@ -1,4 +1,4 @@
-"""Sets in shards: the same bytes whoever generates them, opened by the readers that they are written for."""
+"""Sets in shards: the same bytes in whatever order, and by however many processes, they are generated."""
 
 import dataclasses
 import json
@@ -7,7 +7,6 @@ import shutil
 import subprocess
 import sys
 
-import numpy as np
 import pytest
 from click.testing import CliRunner
 
@@ -29,12 +28,6 @@ def opened(tiny_artifact):
 
 
 @pytest.fixture(scope="module")
-def generated(opened):
-    """Masks and photographs of the plan, as the artifact generates them."""
-    return opened.pixels(np.full(COUNT, 4), np.arange(FIRST, FIRST + COUNT))
-
-
-@pytest.fixture(scope="module")
 def sets(opened, tmp_path_factory):
     """A set of three shards in each format. Not to be changed."""
     folder = tmp_path_factory.mktemp("shards")
@@ -51,10 +44,6 @@ def _plan(opened, name, shards_=3):
 
 def _contents(folder):
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-def _close(image, expected):
-    assert np.abs(np.asarray(image).astype(int) - expected.astype(int)).max() <= 1
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -203,64 +192,6 @@ def test_the_commands(tiny_artifact, tmp_path):
     assert "6 pairs in" in run.invoke(main, [*command, "--format=nnunet", "--shards=2"]).output
     assert run.invoke(main, ["verify", str(tmp_path / "s")]).exit_code == 0
     assert "write it as 0:1000" in run.invoke(main, [*command[:3], "--index-range=7", command[-1]]).output
-
-
-def test_nnunet_has_the_layout_of_its_raw_data(sets, generated):
-    facts = json.loads((sets / "nnunet" / "dataset.json").read_text())
-    assert facts["numTraining"] == COUNT and facts["labels"] == {"background": 0, "vessel": 1}
-    for row in range(COUNT):
-        case = f"pair_{FIRST + row:08d}"
-        label = images.decode_png((sets / "nnunet" / "labelsTr" / f"{case}.png").read_bytes())
-        np.testing.assert_array_equal(label, generated[0][row] // 255)
-        _close(images.decode_png((sets / "nnunet" / "imagesTr" / f"{case}_0000.png").read_bytes()), generated[1][row])
-
-
-def test_tensorflow_datasets_reads_the_records(sets, generated):
-    tfds = pytest.importorskip("tensorflow_datasets", reason="tensorflow-datasets is not installed")
-    builder = tfds.builder_from_directory(sets / "tfrecord")
-    assert builder.info.splits["train"].num_examples == COUNT
-    examples = sorted(tfds.as_numpy(builder.as_dataset(split="train")), key=lambda example: example["index"])
-    assert [int(example["index"]) for example in examples] == list(range(FIRST, FIRST + COUNT))
-    for row, example in enumerate(examples):
-        np.testing.assert_array_equal(example["mask"], generated[0][row])
-        _close(example["image"], generated[1][row])
-        assert example["seed"] == 4
-
-
-def test_datasets_reads_the_image_folder(sets, generated, tmp_path):
-    datasets = pytest.importorskip("datasets", reason="datasets is not installed")
-    folder = str(sets / "imagefolder")
-    rows = datasets.load_dataset("imagefolder", data_dir=folder, split="train", cache_dir=str(tmp_path))
-    assert rows["index"][:] == list(range(FIRST, FIRST + COUNT))
-    for row, example in enumerate(rows):
-        np.testing.assert_array_equal(np.asarray(example["mask"])[..., None], generated[0][row])
-        _close(example["image"], generated[1][row])
-
-
-def test_webdataset_reads_the_tars(sets, generated):
-    webdataset = pytest.importorskip("webdataset", reason="webdataset is not installed")
-    tars = [str(path) for path in sorted((sets / "webdataset").glob("*.tar"))]
-    read = webdataset.WebDataset(tars, shardshuffle=False).to_tuple("image.png", "mask.png", "json")
-    for row, (photograph, mask, facts) in enumerate(read):
-        assert json.loads(facts)["index"] == FIRST + row
-        np.testing.assert_array_equal(images.decode_png(mask), generated[0][row])
-        _close(images.decode_png(photograph), generated[1][row])
-    assert row == COUNT - 1
-
-
-def test_tensorflow_alone_opens_tfrecords(sets, generated):
-    tf = pytest.importorskip("tensorflow")
-    masks, photographs = generated
-    indices = []
-    for file in sorted((sets / "tfrecord").glob("*.tfrecord-*")):
-        for record in tf.data.TFRecordDataset(str(file)):
-            features = tf.train.Example.FromString(record.numpy()).features.feature
-            index = features["index"].int64_list.value[0]
-            mask, photograph = (images.decode_png(features[name].bytes_list.value[0]) for name in ("mask", "image"))
-            np.testing.assert_array_equal(mask, masks[index - FIRST])
-            np.testing.assert_allclose(photograph.astype(int), photographs[index - FIRST], atol=1)
-            indices.append(index)
-    assert indices == list(range(FIRST, FIRST + COUNT))
 
 
 def test_a_shards_manifest_without_a_size_is_damaged(sets, tmp_path):

@@ -22,7 +22,7 @@ from synthmed_tf.repository.verify.checking import check
 
 VERSION = "targets/phantom/1.0.0"
 ZIP = "imagefolder/train-00000-of-00001.zip"
-TAR = "webdataset/pairs-00000.tar"
+TAR = "webdataset/train-00000.tar"
 TFRECORD = "tfrecord/synthmed-train.tfrecord-00000-of-00001"
 PAST = datetime(2020, 1, 1, tzinfo=timezone.utc)
 

@@ -1,6 +1,6 @@
 """WebDataset: a tar of a shard, in which the members of a pair stand together.
 
-pairs-00003.tar    00000042.image.png, 00000042.mask.png, 00000042.json, ...
+train-00003.tar    00000042.image.png, 00000042.mask.png, 00000042.json, ...
 """
 
 import io
@@ -18,7 +18,7 @@ class Writer(PngWriter):
 
     def __init__(self, folder: Path, plan, shard: int):
         super().__init__(folder, plan, shard)
-        self._name = f"pairs-{shard:05d}.tar"
+        self._name = f"train-{shard:05d}.tar"
         self._tar = tarfile.open(folder / self._name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115
 
     def encode_png(self, pair: PngPair) -> Members:

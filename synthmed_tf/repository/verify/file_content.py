@@ -199,7 +199,7 @@ _PLACES = {
     "png": r"thumbnail\.png|previews/\d{8,}\.(image|mask)\.png",
     "zip": rf"imagefolder/train-{_SHARD}\.zip",
     "tfrecord": rf"tfrecord/synthmed-train\.tfrecord-{_SHARD}",
-    "tar": r"webdataset/pairs-\d{5}\.tar",
+    "tar": r"webdataset/(?:train|pairs)-\d{5}\.tar",
     "page": r"report/report\.html",
     "onnx": r"generator/[a-z0-9_.-]+\.onnx",
     "savedmodel": r"generator/savedmodel/1/saved_model\.pb",
