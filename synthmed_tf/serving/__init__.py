@@ -1,1 +1,1 @@
-"""The prediction API: TensorFlow Serving's interface on one machine, and a client for both."""
+"""The prediction API: a server with TensorFlow Serving's interface, and a client for both servers."""

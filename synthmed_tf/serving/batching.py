@@ -1,8 +1,8 @@
 """Generates the rows of several requests as one batch.
 
-One thread generates. While it does, requests queue up; when it is free it takes as many of one signature as fit into a
-batch. So a lone request never waits for company, and nothing needs tuning. Batches are not padded: the graph takes any
-number of rows without being traced again.
+One thread generates. Meanwhile, requests wait in a queue. When the thread is free, it takes as many requests of one
+signature as fit into a batch. A single request therefore never waits for others, and there is no delay to tune. Batches
+are not padded: the graph takes any number of rows without a retrace.
 """
 
 import threading
@@ -31,7 +31,7 @@ class _Job:
 
 
 class Batcher:
-    """The queue before a model, and the thread behind it."""
+    """The queue in front of a model, and the thread that empties it."""
 
     def __init__(
         self,
@@ -42,9 +42,10 @@ class Batcher:
         """Starts the thread.
 
         Args:
-            run: generates a batch: signature and inputs, each `(n, ...)`, to outputs, each `(n, ...)`.
-            limits: `rows` a batch, `queue` rows that wait, `batching`.
-            observe: called with the rows of each batch.
+            run: generates a batch: takes the name of a signature and its inputs, each `(n, ...)`, and returns its
+                outputs, each `(n, ...)`.
+            limits: `rows`, `queue` and `batching` are used.
+            observe: called with the number of rows of each batch.
         """
         self._run, self._limits, self._observe = run, limits, observe
         self._jobs: deque[_Job] = deque()
@@ -56,19 +57,20 @@ class Batcher:
 
     @property
     def waiting(self) -> int:
-        """Rows in the queue."""
+        """The number of rows in the queue."""
         return self._waiting
 
     def generate(self, signature: str, inputs: Arrays, deadline: float) -> Arrays:
-        """Waits for the outputs of one request.
+        """Generates the outputs of one request, and blocks until they are there.
 
         Args:
-            signature: its name.
+            signature: the name of the signature.
             inputs: each `(n, ...)` with the same n of at least 1.
-            deadline: by `time.monotonic()`.
+            deadline: in the time of `time.monotonic()`, in seconds.
 
         Raises:
-            Refused: the queue is full, the time is up, the server is stopping, or the graph refuses the inputs.
+            Refused: the queue is full, the deadline has passed, the server is stopping, or the graph rejects the
+                inputs.
         """
         job = _Job(signature, inputs, len(next(iter(inputs.values()))), deadline)
         self._enter(job)
@@ -79,7 +81,7 @@ class Batcher:
             raise _late() from None
 
     def stop(self) -> None:
-        """Finishes what is in the queue; takes nothing more."""
+        """Refuses new requests, finishes those in the queue, and ends the thread."""
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -106,7 +108,7 @@ class Batcher:
                 self._answer(ready)
 
     def _next(self) -> list[_Job]:
-        """The first job in the queue and those behind it that fit into its batch; nothing once all is done."""
+        """The first job in the queue and the later ones that fit into its batch; empty after `stop`."""
         with self._changed:
             while not self._jobs and not self._stopping:
                 self._changed.wait()
@@ -140,7 +142,7 @@ class Batcher:
         except Exception as error:
             if len(jobs) == 1:
                 jobs[0].answer.set_exception(error)
-            else:  # one bad row must not cost the others their images
+            else:  # a bad row must fail its own request only
                 for job in jobs:
                     self._answer([job])
             return

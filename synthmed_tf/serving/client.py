@@ -19,26 +19,31 @@ _FIRST_PAUSE = 0.1
 
 
 class Client:
-    """A connection to a model on a server, which is checked to be one of ours.
+    """A connection to a model of this package on a server.
 
-    A request is sent again where that can help (the server is busy, starting or out of reach), and never where it
-    cannot; an image is the same however often it is asked for.
+    A request is repeated if that can help (the server is busy, starting or cannot be reached), and only then. That is
+    safe, because a request for the same seed and index always gives the same image.
+
+    Example:
+        with Client("http://localhost:8501") as client:
+            masks, images = client.pixels([0, 0], [42, 43])
     """
 
     def __init__(
         self, url: str, model: str = "synthmed", batch_size: int = 16, seconds: float = 60.0, retries: int = 4
     ):
-        """Connects.
+        """Connects, and checks that the model is one of this package.
 
         Args:
             url: `http://host:8501` for REST, `grpc://host:8500` for gRPC.
-            model: its name on the server.
-            batch_size: pairs a request, from 1 to 32.
-            seconds: that an answer may take.
-            retries: how often a request is sent again, after pauses of 0.1 s, 0.2 s, 0.4 s, ...
+            model: the name of the model on the server.
+            batch_size: pairs in a request, from 1 to 32.
+            seconds: timeout of a request.
+            retries: how often a request is repeated, after pauses of 0.1 s, 0.2 s, 0.4 s, ...
 
         Raises:
-            SynthMedError: the URL is of another kind, the server cannot be reached, or its model is not one of ours.
+            SynthMedError: the URL has another scheme, the server cannot be reached, or its model is not one of this
+                package.
         """
         scheme, _, address = url.partition("://")
         if scheme not in ("http", "https", "grpc") or not address:
@@ -54,16 +59,16 @@ class Client:
             raise
 
     def png(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
-        """Generates pairs as files.
+        """Generates pairs as PNG files.
 
         Args:
             seed, index: `(n,)` integers; an index is 0 or more.
 
         Returns:
-            The PNG files of n masks and of n photographs.
+            The files of n masks and of n images.
 
         Raises:
-            SynthMedError: the server refuses, is too busy for too long, or went away.
+            SynthMedError: the server refuses the request, stays too busy, or can no longer be reached.
         """
         seed, index = (np.atleast_1d(np.asarray(values, np.int64)) for values in (seed, index))
         if seed.shape != index.shape or seed.ndim != 1 or (index < 0).any():
@@ -83,7 +88,7 @@ class Client:
         return masks, photographs
 
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Generates pairs as arrays: masks `(n, size, size, 1)` and photographs `(n, size, size, 3)`, uint8.
+        """Generates pairs as arrays: masks `(n, size, size, 1)` and images `(n, size, size, 3)`, uint8.
 
         Raises:
             SynthMedError: as for `png`.
@@ -92,13 +97,13 @@ class Client:
         return tuple(np.stack([images.decode_png(file) for file in files]) for files in (masks, photographs))
 
     def pairs(self, count: int, seed: int = 0, first_index: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
-        """Index, mask and photograph (PNG) of one pair after the other; memory does not grow with their number."""
+        """Yields (index, mask, image) of one pair after another, as PNG files; memory does not grow with `count`."""
         for start in range(first_index, first_index + count, self._batch_size):
             index = np.arange(start, min(start + self._batch_size, first_index + count))
             yield from zip(index.tolist(), *self.png(np.full_like(index, seed), index), strict=True)
 
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
         self._transport.close()
 
     def __enter__(self) -> "Client":
@@ -113,8 +118,8 @@ class Client:
             there = (found or {}).get(side, {})
             if there != wanted:
                 raise SynthMedError(
-                    f"Model {self._model} at {self._url} is not of synthmed: the {side} of its {_SIGNATURE} are "
-                    f"{there or 'missing'}, not {wanted}; name another model or server."
+                    f"Model {self._model} at {self._url} is not a model of synthmed: the {side} of its {_SIGNATURE} "
+                    f"are {there or 'missing'}, not {wanted}; name another model or server."
                 )
 
     def _ask(self, request, when: str):
@@ -125,7 +130,7 @@ class Client:
                 if not error.retried or attempt == self._retries:
                     raise SynthMedError(
                         f"The server at {self._url} did not answer for model {self._model} {when}: {error}; "
-                        + ("see that it runs and ask again." if error.retried else "change the request.")
+                        + ("check that it runs and try again." if error.retried else "change the request.")
                     ) from error
             time.sleep(_FIRST_PAUSE * 2**attempt)
         raise AssertionError("unreachable")

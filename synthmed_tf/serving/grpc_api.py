@@ -1,4 +1,4 @@
-"""The gRPC interface: TensorFlow Serving's PredictionService and ModelService, as far as a generator needs them."""
+"""The gRPC interface: the methods of TensorFlow Serving's PredictionService and ModelService that a generator needs."""
 
 import logging
 from collections.abc import Callable
@@ -19,21 +19,21 @@ _MESSAGE_BYTES = 2**31 - 1
 
 
 def start(service: Service, host: str, port: int) -> tuple[grpc.Server, int]:
-    """Starts to serve.
+    """Starts a gRPC server.
 
     Returns:
         The server and its port.
 
     Raises:
-        SynthMedError: the port is taken or not allowed.
+        SynthMedError: the port is in use or not allowed.
     """
     limits = service.limits
     options = [
-        ("grpc.so_reuseport", 0),  # else two servers would share a port and a client would meet either
+        ("grpc.so_reuseport", 0),  # otherwise two servers could share a port
         ("grpc.max_receive_message_length", limits.body_bytes),
         ("grpc.max_send_message_length", _MESSAGE_BYTES),
     ]
-    # What finds no free thread is refused here, not queued out of sight.
+    # A request that finds no free thread is refused; otherwise gRPC would queue it without a limit.
     server = grpc.server(ThreadPoolExecutor(limits.requests), options=options, maximum_concurrent_rpcs=limits.requests)
     for name, methods in _methods(service).items():
         handlers = {method: _handler(*parts) for method, parts in methods.items()}
@@ -63,7 +63,7 @@ def _methods(service: Service) -> dict[str, dict[str, tuple[type[Message], Calla
 
 
 def _handler(kind: type[Message], answer: Callable[[Any, float | None], Message]) -> grpc.RpcMethodHandler:
-    """Parses by itself: gRPC would call bytes that are no message an internal error, which they are not."""
+    """A handler that parses the message itself: gRPC would report unparsable bytes as INTERNAL."""
 
     def handle(body: bytes, context: grpc.ServicerContext) -> bytes:
         try:
@@ -81,7 +81,7 @@ def _parse(kind: type[Message], body: bytes) -> Message:
     try:
         return kind.FromString(body)
     except DecodeError as error:
-        raise invalid(f"The message is no {kind.DESCRIPTOR.full_name} ({error}).") from error
+        raise invalid(f"The message is not a {kind.DESCRIPTOR.full_name} ({error}).") from error
 
 
 def _predict(service: Service, request: predict_pb2.PredictRequest, left: float | None) -> predict_pb2.PredictResponse:

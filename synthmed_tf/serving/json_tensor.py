@@ -1,7 +1,7 @@
 """Tensors as JSON, by the rules of TensorFlow Serving's `json_tensor.cc`.
 
-`instances` holds a row after the other, `inputs` a column after the other; the answer is `predictions` or `outputs`.
-Text that stands for bytes is `{"b64": ...}`.
+`instances` holds rows and is answered by `predictions`; `inputs` holds columns and is answered by `outputs`. Bytes are
+written as `{"b64": ...}` in base64.
 """
 
 import base64
@@ -25,7 +25,7 @@ def parse(body: bytes) -> dict[str, Any]:
     """The request's JSON object.
 
     Raises:
-        Refused: it is none.
+        Refused: the body is not a JSON object.
     """
     if not body:
         raise invalid("JSON Parse error: The document is empty")
@@ -41,7 +41,7 @@ def parse(body: bytes) -> dict[str, Any]:
 
 
 def signature_name(document: dict[str, Any]) -> str:
-    """The signature that is asked for; empty for the default one."""
+    """The name of the signature in the request; empty for the default signature."""
     name = document.get("signature_name", "")
     if not isinstance(name, str):
         raise invalid(
@@ -54,14 +54,14 @@ def read_inputs(document: dict[str, Any], dtypes: Mapping[str, str]) -> tuple[di
     """The request's tensors.
 
     Args:
-        document: as of `parse`.
-        dtypes: of the signature's inputs by name: `int64`, `uint8`, `float32`, `bool` or `string`.
+        document: the result of `parse`.
+        dtypes: the type of each input of the signature: `int64`, `uint8`, `float32`, `bool` or `string`.
 
     Returns:
-        The arrays by name, and whether the request is by rows (`instances`).
+        The arrays by name, and whether the request has rows (`instances`).
 
     Raises:
-        Refused: the document does not hold them.
+        Refused: the document does not hold these inputs.
     """
     rows, columns = "instances" in document, "inputs" in document
     if rows and columns:
@@ -77,7 +77,7 @@ def read_inputs(document: dict[str, Any], dtypes: Mapping[str, str]) -> tuple[di
 
 
 def write_outputs(outputs: Mapping[str, np.ndarray], rows: bool) -> dict[str, Any]:
-    """The answer: `predictions` by rows or `outputs` by columns. A single output drops its name."""
+    """The reply: `predictions` (rows) or `outputs` (columns). A single output is written without its name."""
     columns = {name: _to_json(name, array) for name, array in sorted(outputs.items())}
     if len(columns) == 1:
         return {"predictions" if rows else "outputs": next(iter(columns.values()))}
@@ -238,7 +238,7 @@ def _to_json(name: str, array: np.ndarray) -> list:
 
 
 def _text(value: Any) -> str:
-    """The value as an error shows it; a long one is cut."""
+    """The value as JSON for an error message, cut where it is long."""
     try:
         text = json.dumps(value)
     except RecursionError:

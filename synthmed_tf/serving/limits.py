@@ -1,4 +1,4 @@
-"""What a server takes on, and no more."""
+"""The limits of `synthmed serve`."""
 
 from dataclasses import dataclass
 
@@ -7,14 +7,14 @@ from synthmed_tf.exporting.artifact import BATCH_SIZES
 
 @dataclass(frozen=True)
 class Limits:
-    """Of `synthmed serve`.
+    """What a server accepts.
 
     Attributes:
-        rows: pairs a request, and a batch that is generated at once.
-        queue: pairs that wait to be generated; a request beyond is UNAVAILABLE.
-        requests: that are worked on at once; one beyond is RESOURCE_EXHAUSTED.
-        body_bytes: of a request.
-        seconds: a request may take, from its first byte to its answer.
+        rows: pairs in a request, and in a batch.
+        queue: pairs that may wait; a request beyond that is UNAVAILABLE.
+        requests: requests at once; one more is RESOURCE_EXHAUSTED.
+        body_bytes: size of a request, after decompression.
+        seconds: time for a request, from its first byte to its answer.
         batching: whether rows of several requests are generated as one batch.
     """
 

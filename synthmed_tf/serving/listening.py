@@ -1,4 +1,4 @@
-"""A socket that a server listens on."""
+"""The socket that a server listens on."""
 
 import socket
 
@@ -6,10 +6,10 @@ from synthmed_tf.errors import SynthMedError
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listens; a port of 0 is any that is free.
+    """Opens a listening socket; port 0 means any free port.
 
     Raises:
-        SynthMedError: the host is not known, or the port not to be had.
+        SynthMedError: the host is not known, or the port is in use or not allowed.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -17,7 +17,7 @@ def listen(host: str, port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         raise SynthMedError(f"Host {host} is not known ({error}); choose another --host.") from error
     try:
-        # Else a server that was just stopped keeps its port for a minute.
+        # Otherwise the port of a server that has just stopped stays blocked for a minute.
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(address)
         listening.listen(2048)

@@ -1,4 +1,4 @@
-"""What a server counts, under TensorFlow Serving's names where it has one."""
+"""Prometheus metrics, under TensorFlow Serving's names where it has the same metric."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,18 +15,18 @@ _MICROSECONDS = tuple(1000.0 * 2**i for i in range(16))
 
 
 class Metrics:
-    """Of one server."""
+    """The metrics of one server."""
 
     def __init__(self, model_name: str, waiting: Callable[[], int]):
-        """Makes them.
+        """Creates the metrics in a registry of their own.
 
         Args:
-            model_name: on those that TensorFlow Serving labels with it.
-            waiting: gives the rows in the queue.
+            model_name: the label of the metrics that TensorFlow Serving labels with the model.
+            waiting: returns the number of rows in the queue.
         """
         self._registry = CollectorRegistry()
         self._model_name = model_name
-        # A gauge, as prometheus_client would call a counter `request_count_total`, which TensorFlow Serving does not.
+        # A gauge: prometheus_client appends `_total` to the name of a counter, which TensorFlow Serving does not.
         self._requests = Gauge(
             ":tensorflow:serving:request_count",
             "Predictions by the code of their answer.",
@@ -54,7 +54,7 @@ class Metrics:
 
     @contextmanager
     def prediction(self, entrypoint: str) -> Iterator[None]:
-        """Counts and times what is done inside; `entrypoint` is `REST` or `GRPC`."""
+        """Counts and times a prediction, which runs inside the context; `entrypoint` is `REST` or `GRPC`."""
         start, status = time.perf_counter(), "OK"
         try:
             yield
@@ -70,5 +70,5 @@ class Metrics:
             self._latency.labels(self._model_name, "Predict", entrypoint).observe(microseconds)
 
     def page(self) -> bytes:
-        """All of them in Prometheus's text format."""
+        """All metrics in Prometheus's text format."""
         return generate_latest(self._registry)

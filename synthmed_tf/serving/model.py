@@ -1,4 +1,4 @@
-"""The SavedModel behind a server, with its signatures as TensorFlow Serving describes them."""
+"""The SavedModel that a server loads, and its signatures as protocol buffers."""
 
 import re
 from pathlib import Path
@@ -14,20 +14,20 @@ DEFAULT_SIGNATURE = "serving_default"
 
 
 class Model:
-    """A loaded version.
+    """A loaded version of a model.
 
     Attributes:
-        name: by which clients ask for it.
-        version: its folder's number.
-        signatures: a `SignatureDef` by name.
+        name: the name of the model in requests.
+        version: the number that is the name of its folder.
+        signatures: the `SignatureDef` of each signature by name.
     """
 
     def __init__(self, name: str, folder: Path):
         """Loads the version with the largest number.
 
         Args:
-            name: by which clients ask for it.
-            folder: the artifact.
+            name: the name of the model in requests.
+            folder: the folder of the artifact.
 
         Raises:
             SynthMedError: there is no such artifact, it has no SavedModel, or a file of it is missing or damaged.
@@ -51,7 +51,7 @@ class Model:
         """Generates a batch.
 
         Raises:
-            Refused: the graph does not take the inputs.
+            Refused: the graph rejects the inputs.
         """
         import tensorflow as tf
 

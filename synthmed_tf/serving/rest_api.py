@@ -1,4 +1,4 @@
-"""The REST interface of TensorFlow Serving, with `/healthz` and its metrics beside it."""
+"""The REST interface of TensorFlow Serving, with its metrics and `/healthz`."""
 
 import asyncio
 import functools
@@ -38,7 +38,7 @@ _PRINT_ALL = (
 
 @dataclass(frozen=True)
 class _Target:
-    """What a path names."""
+    """The model and the method that a path names."""
 
     spec: model_pb2.ModelSpec
     verb: str
@@ -69,7 +69,7 @@ class _Api:
         if not re.match("(?i)/v1/", path):
             return _error(Refused("NOT_FOUND", f"Not found: {request.method} {path}"))
         if self._under_way >= limits.requests:
-            sentence = f"{limits.requests} requests are being worked on, which is the limit; try again."
+            sentence = f"{limits.requests} requests are being processed, which is the limit; try again."
             return _error(Refused("RESOURCE_EXHAUSTED", sentence))
         self._under_way += 1
         try:
@@ -168,7 +168,7 @@ def _decode(part: str) -> str:
 
 
 def deadline_left(deadline: float) -> float:
-    """Seconds until then."""
+    """The seconds until a deadline, 0 or more."""
     return max(0.0, deadline - deadline_in(0))
 
 

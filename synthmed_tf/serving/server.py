@@ -1,4 +1,4 @@
-"""Both interfaces in one process, from start to a shutdown that finishes what it began."""
+"""Both interfaces in one process, with a shutdown that finishes the requests it has accepted."""
 
 import threading
 from pathlib import Path
@@ -16,8 +16,8 @@ class Server:
     """A running server.
 
     Attributes:
-        rest_port, grpc_port: that it listens on.
-        service: behind both.
+        rest_port, grpc_port: the ports that it listens on.
+        service: what both interfaces call.
     """
 
     def __init__(
@@ -29,10 +29,10 @@ class Server:
         name: str = "synthmed",
         limits: Limits | None = None,
     ):
-        """Opens the artifact and starts to serve; a port of 0 is any that is free.
+        """Opens the artifact and starts to serve; port 0 means any free port.
 
         Raises:
-            SynthMedError: the artifact cannot be opened, or a port not be listened on.
+            SynthMedError: the artifact cannot be opened, or a port is in use or not allowed.
         """
         limits = limits or Limits()
         listening = listen(host, rest_port)
@@ -58,7 +58,7 @@ class Server:
             self._thread.join(0.01)
 
     def stop(self) -> None:
-        """Refuses what is new, answers what has come, and ends."""
+        """Refuses new requests, answers those it has accepted, and ends."""
         self._rest.should_exit = True
         stopped = self._grpc.stop(self._limits.seconds)
         self._thread.join()

@@ -1,4 +1,4 @@
-"""What is asked of a server, whichever interface it came in by: predict, model status, model metadata."""
+"""The requests that both interfaces have: predict, model status, model metadata."""
 
 import time
 from collections.abc import Iterable, Mapping
@@ -25,12 +25,12 @@ DTYPES = {
 
 
 class Service:
-    """One model behind a queue.
+    """One model with a queue in front of it.
 
     Attributes:
-        model: that is served.
-        limits: that hold.
-        metrics: that are counted.
+        model: the model that is served.
+        limits: of requests.
+        metrics: of requests and batches.
     """
 
     def __init__(self, model: Model, limits: Limits):
@@ -39,14 +39,14 @@ class Service:
         self._batcher = Batcher(model.run, limits, self.metrics.batch)
 
     def stop(self) -> None:
-        """Finishes what is in the queue; takes nothing more."""
+        """Refuses new requests and finishes those in the queue."""
         self._batcher.stop()
 
     def signature(self, spec: model_pb2.ModelSpec, unknown: str = "FAILED_PRECONDITION") -> meta_graph_pb2.SignatureDef:
-        """The signature that is asked for.
+        """The signature that a request names.
 
         Raises:
-            Refused: no such model or version, or no such signature (with the code `unknown`).
+            Refused: there is no such model or version, or no such signature (with the code `unknown`).
         """
         self._check_model(spec)
         name = spec.signature_name or DEFAULT_SIGNATURE
@@ -62,16 +62,16 @@ class Service:
     def predict(
         self, spec: model_pb2.ModelSpec, inputs: Arrays, output_filter: Iterable[str], deadline: float
     ) -> Arrays:
-        """Generates.
+        """Generates the outputs of a request.
 
         Args:
             spec: model and signature.
-            inputs: by name.
-            output_filter: names of the outputs; all where empty.
-            deadline: by `time.monotonic()`.
+            inputs: arrays by name.
+            output_filter: names of the wanted outputs; empty for all.
+            deadline: in the time of `time.monotonic()`, in seconds.
 
         Raises:
-            Refused: the request cannot be answered; the code and the message say why.
+            Refused: the request cannot be answered; code and message say why.
         """
         signature = self.signature(spec)
         names = _filtered(list(output_filter), signature)
@@ -82,7 +82,7 @@ class Service:
         return {name: outputs[name] for name in names}
 
     def resolved(self, signature_name: str = "") -> model_pb2.ModelSpec:
-        """What an answer says of the model."""
+        """The model specification that a reply carries."""
         spec = model_pb2.ModelSpec(name=self.model.name, signature_name=signature_name)
         spec.version.value = self.model.version
         return spec
@@ -90,7 +90,7 @@ class Service:
     def status(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:
-        """The state of the version."""
+        """The state of the loaded version."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         spec = request.model_spec
@@ -109,7 +109,7 @@ class Service:
     def metadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
-        """The signatures."""
+        """The signatures of the model."""
         if not request.HasField("model_spec"):
             raise invalid("Missing ModelSpec")
         if not request.metadata_field:
@@ -141,10 +141,10 @@ class Service:
 def check_inputs(
     given: Mapping[str, tuple[object, tuple[int, ...]]], signature: meta_graph_pb2.SignatureDef, most_rows: int
 ) -> None:
-    """Names, types and shapes, before anything is decoded or generated.
+    """Checks names, types and shapes before anything is decoded or generated.
 
     Raises:
-        Refused: the first thing that is wrong.
+        Refused: the first fault that was found.
     """
     sent, wanted = set(given), set(signature.inputs)
     if sent != wanted:
@@ -187,5 +187,5 @@ def _filtered(names: list[str], signature: meta_graph_pb2.SignatureDef) -> list[
 
 
 def deadline_in(seconds: float) -> float:
-    """The moment by `time.monotonic()`."""
+    """A deadline in the time of `time.monotonic()`."""
     return time.monotonic() + seconds

@@ -1,4 +1,4 @@
-"""Errors as both interfaces tell them: one code and one message, in REST's numbers or in gRPC's names."""
+"""Errors of both interfaces: a message and a code, which is a number in HTTP and a name in gRPC."""
 
 HTTP_STATUS = {
     "INVALID_ARGUMENT": 400,
@@ -24,11 +24,11 @@ LONGEST_MESSAGE = 1024
 
 
 class Refused(Exception):
-    """A request that is not answered with images.
+    """A request that cannot be answered.
 
     Attributes:
-        code: a gRPC code's name, a key of `HTTP_STATUS`.
-        message: for whoever sent the request.
+        code: the name of a gRPC status code, a key of `HTTP_STATUS`.
+        message: for the client.
     """
 
     def __init__(self, code: str, message: str):
@@ -38,10 +38,10 @@ class Refused(Exception):
 
 
 def invalid(message: str) -> Refused:
-    """What is the sender's fault."""
+    """The error for a request that is wrong."""
     return Refused("INVALID_ARGUMENT", message)
 
 
 def shortened(message: str) -> str:
-    """As TensorFlow Serving cuts messages in gRPC's trailers."""
+    """A message cut to the length that TensorFlow Serving allows in gRPC's trailers."""
     return message if len(message) <= LONGEST_MESSAGE else message[:LONGEST_MESSAGE] + "...TRUNCATED"

@@ -1,4 +1,4 @@
-"""Tensors as protos, with typed fields as TensorFlow Serving writes them."""
+"""Conversion between arrays and `TensorProto` with typed fields, as TensorFlow Serving writes it."""
 
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
@@ -17,10 +17,10 @@ _NUMPY = {
 
 
 def describe(name: str, proto: tensor_pb2.TensorProto) -> tuple[np.dtype, tuple[int, ...]]:
-    """Type and shape that a proto claims; no memory is taken for its values.
+    """The type and shape that a proto declares; no memory is allocated for its values.
 
     Raises:
-        Refused: there is no such type or shape.
+        Refused: the type is not supported, or the shape is not known.
     """
     if proto.dtype not in _NUMPY:
         known = proto.dtype in types_pb2.DataType.values()
@@ -33,10 +33,10 @@ def describe(name: str, proto: tensor_pb2.TensorProto) -> tuple[np.dtype, tuple[
 
 
 def decode(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
-    """The values of a proto whose type and shape were checked.
+    """The values of a proto, whose type and shape must have been checked.
 
     Raises:
-        Refused: they do not fill the shape.
+        Refused: the number of values does not match the shape.
     """
     import tensorflow as tf
 
@@ -47,7 +47,7 @@ def decode(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
 
 
 def encode(array: np.ndarray) -> tensor_pb2.TensorProto:
-    """A proto of uint8 or of bytes."""
+    """The proto of an array of uint8 or of bytes."""
     proto = tensor_pb2.TensorProto(dtype=types_pb2.DT_STRING if array.dtype == object else types_pb2.DT_UINT8)
     for size in array.shape:
         proto.tensor_shape.dim.add(size=size)

@@ -1,4 +1,4 @@
-"""One prediction over REST or gRPC, with the same answers and the same errors."""
+"""Predictions over REST and over gRPC, with equal results and errors."""
 
 import abc
 import base64
@@ -10,7 +10,7 @@ import numpy as np
 from synthmed_tf.serving.status import HTTP_STATUS
 
 Signature = dict[str, dict[str, tuple[str, tuple[int, ...]]]]
-"""`inputs` and `outputs`: type and shape by name, -1 for any size."""
+"""`inputs` and `outputs`, each with type and shape by name; -1 is any size."""
 
 _RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _REPLY_BYTES = 2**31 - 1
@@ -20,7 +20,7 @@ class Failed(Exception):
     """A prediction that failed.
 
     Attributes:
-        retried: whether the same request may succeed a little later.
+        retried: whether the same request may succeed later.
     """
 
     def __init__(self, message: str, retried: bool):
@@ -29,23 +29,23 @@ class Failed(Exception):
 
 
 class Transport(abc.ABC):
-    """To one model of one server."""
+    """A connection to one model of one server."""
 
     @abc.abstractmethod
     def signature(self, name: str) -> Signature | None:
-        """A signature as the server describes it; None where it has none of that name."""
+        """A signature as the server describes it; None if there is none of that name."""
 
     @abc.abstractmethod
     def predict(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
-        """PNG files of masks and of photographs by `serving_default`, a pair for each row."""
+        """The PNG files of masks and of images by `serving_default`, one pair for each row."""
 
     @abc.abstractmethod
     def close(self) -> None:
-        """Lets go of the connection."""
+        """Closes the connection."""
 
 
 class Rest(Transport):
-    """Over HTTP; needs no TensorFlow."""
+    """Over HTTP; does not import TensorFlow."""
 
     def __init__(self, url: str, model: str, seconds: float):
         import requests
@@ -141,7 +141,7 @@ class Grpc(Transport):
             return method(request, timeout=self._seconds)
         except self._grpc.RpcError as error:
             code, said = error.code().name, error.details()
-            # A reply that is too long for this side has the same code as a server that is too busy.
+            # A reply over this side's size limit has the same code as a busy server.
             retried = code in _RETRIED and "larger than max" not in said
             raise Failed(f"{said} ({code})", retried) from error
 

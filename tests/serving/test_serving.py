@@ -340,7 +340,7 @@ def test_a_port_in_use_and_a_server_that_is_gone(tiny_artifact):
             Client(f"grpc://127.0.0.1:{server.grpc_port}", retries=1),
         ]
     for client in clients:
-        with client, pytest.raises(SynthMedError, match="did not answer .* after 0 of 1 pairs: .*ask again"):
+        with client, pytest.raises(SynthMedError, match="did not answer .* after 0 of 1 pairs: .*try again"):
             client.png(np.array([1]), np.array([1]))
 
 

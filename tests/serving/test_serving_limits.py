@@ -122,7 +122,7 @@ class _Scripted:
 
 def test_the_client_names_a_model_that_is_not_ours():
     other = {"metadata": {"signature_def": {"signature_def": {"serving_default": {"inputs": {}, "outputs": {}}}}}}
-    with _Scripted((200, other)) as server, pytest.raises(SynthMedError, match="is not of synthmed"):
+    with _Scripted((200, other)) as server, pytest.raises(SynthMedError, match="is not a model of synthmed"):
         Client(server.url)
 
 
