@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from synthmed_tf import images
 from synthmed_tf.exporting.artifact import open_artifact
-from synthmed_tf.generation import shard_job, shards
+from synthmed_tf.generation import synthesis
 from synthmed_tf.generation.plan import FORMATS
 
 COUNT, FIRST, SEED, SIZE = 11, 3, 4, 32
@@ -36,8 +36,8 @@ def sets(opened, tmp_path_factory):
     """A set of three shards in each format. Not to be changed."""
     folder = tmp_path_factory.mktemp("readers")
     for name in FORMATS:
-        plan = shards.make_plan(opened, SEED, FIRST, COUNT, 3, name)
-        shard_job.generate(opened, dataclasses.replace(plan, options=FACTS if name == "dicom" else ""), folder / name)
+        plan = synthesis.make_plan(opened, COUNT, SEED, FIRST, name, 3)
+        synthesis.generate(opened, dataclasses.replace(plan, options=FACTS if name == "dicom" else ""), folder / name)
     return folder
 
 
