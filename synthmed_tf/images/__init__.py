@@ -1,0 +1,34 @@
+"""Image files in and out: photographs, masks and label maps, PNG bytes and grids of images."""
+
+from synthmed_tf.images.decoding import (
+    EXTENSIONS,
+    MAX_BYTES,
+    MAX_PIXELS,
+    Decoded,
+    decode_bytes,
+    decode_file,
+    read_bytes,
+)
+from synthmed_tf.images.labels import Label, parse_labels
+from synthmed_tf.images.reading import mask_of, photograph_of, read_image, read_mask
+from synthmed_tf.images.writing import decode_png, encode_png, grid, write_png
+
+__all__ = [
+    "EXTENSIONS",
+    "MAX_BYTES",
+    "MAX_PIXELS",
+    "Decoded",
+    "Label",
+    "decode_bytes",
+    "decode_file",
+    "decode_png",
+    "encode_png",
+    "grid",
+    "mask_of",
+    "parse_labels",
+    "photograph_of",
+    "read_bytes",
+    "read_image",
+    "read_mask",
+    "write_png",
+]
