@@ -50,6 +50,7 @@ class DataConfig(Section):
 
     Attributes:
         patient_regex: for plain folders: its first group in the file name is the patient.
+        vessel_labels: for masks that are label maps: the values or colours of the vessels, such as `1,2` or `red,blue`.
         patients: which patients are trained on, such as `01-10`; all (but those of the validation) where None.
         validation_patients: by whom the step is chosen, such as `11-14`; they are not trained on.
         validation_share: the share of the patients for that where none is named; none from fewer than 5 patients.
@@ -58,6 +59,7 @@ class DataConfig(Section):
     """
 
     patient_regex: str | None = None
+    vessel_labels: str | None = None
     patients: str | None = None
     validation_patients: str | None = None
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf.config.schema import Config, DataConfig
+from synthmed_tf.data.layouts import folders_with_masks
 from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.data.pipeline import COVERAGE, FOV, stack_samples
 from synthmed_tf.data.preprocessing import load_samples
@@ -69,13 +70,12 @@ def load_dataset(
         training, held = _split(samples, options, config.seed)
         layout, source = PHANTOM, PHANTOM
     else:
-        found = find_pairs(data, options.patient_regex)
+        found = find_pairs(data, options.patient_regex, options.vessel_labels)
         labelled = [pair for pair in found.pairs if pair.mask is not None]
         if not labelled:
-            raise SynthMedError(
-                f"{data} (layout {found.layout}) has photographs alone; training needs vessel masks beside them: "
-                "synthmed segment generates them."
-            )
+            better = folders_with_masks(found.root)
+            remedy = f"give {better[0]}" if better else "synthmed segment generates vessel masks, which training needs"
+            raise SynthMedError(f"(layout {found.layout}) has photographs alone", remedy, path=data)
         chosen, validation = _split(labelled, options, config.seed)
         samples = load_samples([*chosen, *validation], size, progress=progress)
         training, held = samples[: len(chosen)], samples[len(chosen) :]

@@ -49,7 +49,8 @@ def load_sample(pair: Pair, size: int) -> Sample:
     if size < 1:
         raise ValueError(f"A sample has a side of at least 1 pixel. Received: size={size}")
     photograph = read_image(pair.photograph)
-    mask, fov = (None if path is None else read_mask(path) for path in (pair.mask, pair.fov))
+    mask = None if pair.mask is None else read_mask(pair.mask, pair.labels, pair.dark_vessels)
+    fov = None if pair.fov is None else read_mask(pair.fov, labels=None)
     _refuse_sizes(pair, photograph, mask, fov)
     fov = derive_fov(photograph, str(pair.photograph)) if fov is None else fov
     crop = square_around(fov)

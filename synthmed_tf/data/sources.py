@@ -8,8 +8,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthmed_tf.data.layouts import UNREAD_IMAGES, LayoutFiles, recognise, stem
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.data.layouts import UNREAD_IMAGES, LayoutFiles, bare_name, recognise, stem
+from synthmed_tf.errors import ERROR, Finding, SynthMedError
+from synthmed_tf.images import Label, parse_labels
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,8 @@ class Pair:
         name: the photograph's file name without its extension; unique in its source.
         patient: whose eye it is.
         photograph, mask, fov: the files; mask and fov are None where there is no such file.
+        labels: the values and colours of the vessels in a label map; empty for masks of two values.
+        dark_vessels: whether vessels are the dark value of the mask.
     """
 
     name: str
@@ -27,6 +30,8 @@ class Pair:
     photograph: Path
     mask: Path | None
     fov: Path | None
+    labels: tuple[Label, ...] = ()
+    dark_vessels: bool = False
 
 
 @dataclass(frozen=True)
@@ -49,19 +54,23 @@ class Source:
         return _natural(pair.patient for pair in self.pairs)
 
 
-def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Source:
+def find_pairs(
+    root: str | os.PathLike, patient_regex: str | None = None, vessel_labels: str | None = None
+) -> Source:
     """Recognises the layout of a folder and lists its pairs.
 
-    Hidden files and files that are no images are passed over. Patients: DRIVE and STARE by number, CHASE_DB1 by
-    number without L and R, otherwise a patient a photograph.
+    Hidden files and files that are no images are passed over. Names are compared in composed form (NFC), extensions
+    without regard to case. Patients: DRIVE, RITE and STARE by number, CHASE_DB1 by number without L and R, otherwise a
+    patient a photograph.
 
     Args:
         root: the folder.
         patient_regex: where given, names the patient in every layout: it is searched in the pair's name, and its
             first group (or, without one, the whole match) is the patient.
+        vessel_labels: for masks that are label maps: the values or colours of the vessels, such as `1,2` or `red,blue`.
 
     Returns:
-        The source. All masks are None if the folder has photographs alone; in the HRF layout single ones may be.
+        The source. All masks are None if the folder has photographs alone; in some layouts (HRF) single ones may be.
 
     Raises:
         SynthMedError: no such folder, no or more than one known layout, no image, a photograph or a mask without
@@ -69,14 +78,18 @@ def find_pairs(root: str | os.PathLike, patient_regex: str | None = None) -> Sou
     """
     root = Path(root)
     if not root.exists():
-        raise SynthMedError(f"{root} does not exist; give a folder of photographs.")
+        raise SynthMedError("does not exist", "give a folder of photographs", path=root)
     if not root.is_dir():
-        raise SynthMedError(f"{root} is a file; give the folder that it lies in.")
+        raise SynthMedError("is a file", "give the folder that it lies in", path=root)
     try:
         layout, files = recognise(root)
-        pairs = _match(root, layout, files)
+        pairs, findings = match(root, layout, files)
     except OSError as error:
-        raise SynthMedError(f"{error.filename} could not be listed ({error.strerror}); check its rights.") from error
+        problem = f"could not be listed ({error.strerror})"
+        raise SynthMedError(problem, "check its rights", path=error.filename) from error
+    _refuse_first(findings)
+    labels = () if vessel_labels is None else parse_labels(vessel_labels)
+    pairs = [replace(pair, labels=labels) for pair in pairs]
     if patient_regex is not None:
         pairs = [_with_patient(pair, patient_regex) for pair in pairs]
     return Source(layout, root, tuple(sorted(pairs, key=lambda pair: pair.name)))
@@ -151,42 +164,97 @@ def parse_patients(text: str, patients: Iterable[str]) -> tuple[str, ...]:
     return tuple(name for name in order if name in chosen)
 
 
-def _match(root: Path, layout: str, files: LayoutFiles) -> list[Pair]:
+def match(root: Path, layout: str, files: LayoutFiles) -> tuple[list[Pair], list[Finding]]:
+    """Pairs the files of a layout, going on after each problem.
+
+    Args:
+        root: the folder.
+        layout, files: as `layouts.recognise` gives them.
+
+    Returns:
+        A pair for each photograph, and what is wrong with names: files of a kind that is not read, names that the
+        layout does not know, two files of one name, and halves of pairs.
+    """
+    findings: list[Finding] = []
+    groups = (files.photographs, files.masks, files.fovs)
     photographs, masks, fovs = (
-        _by_key(layout, paths, pattern)
-        for paths, pattern in zip((files.photographs, files.masks, files.fovs), files.patterns, strict=True)
+        _by_key(layout, files, paths, pattern, findings) for paths, pattern in zip(groups, files.patterns, strict=True)
     )
-    if not photographs and not masks:
-        raise SynthMedError(f"{root} looks like the layout {layout} but holds no images; copy them into its folders.")
+    if files.loose:
+        masks, fovs = (_with_bare_names(found, photographs, findings) for found in (masks, fovs))
+    if not photographs and not masks and not findings:
+        problem = f"looks like the layout {layout} but holds no images"
+        return [], [Finding(ERROR, str(root), problem, "copy them into its folders")]
     for kind, found in (("mask", masks), ("field of view", fovs)):
-        _refuse_half(kind, "photograph", found, photographs)
-    if masks and not files.masks_may_lack:
-        _refuse_half("photograph", "mask", photographs, masks)
-    return [
-        Pair(stem(path), re.match(files.patient, stem(path), re.DOTALL)[1], path, masks.get(key), fovs.get(key))
-        for key, path in photographs.items()
-    ]
+        findings += [_half(found[key], kind, "photograph") for key in found if key not in photographs]
+    if files.masks and not files.masks_may_lack:
+        findings += [_half(path, "photograph", "mask") for key, path in photographs.items() if key not in masks]
+    pairs = []
+    for key, path in photographs.items():
+        prefix = files.prefixes.get(path.parent, "")
+        patient = re.match(files.patient, stem(path), re.DOTALL)
+        name = patient[1] if patient else stem(path)
+        pairs.append(
+            Pair(prefix + stem(path), prefix + name, path, masks.get(key), fovs.get(key), (), files.dark_vessels)
+        )
+    return pairs, findings
 
 
-def _by_key(layout: str, paths: list[Path], pattern: str) -> dict[str, Path]:
+def _by_key(
+    layout: str, files: LayoutFiles, paths: list[Path], pattern: str, findings: list[Finding]
+) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
-        if path.suffix.lower() in UNREAD_IMAGES:
-            raise SynthMedError(f"{path} is of a kind that is not read; convert it to PNG or move it away.")
-        match = re.fullmatch(pattern, stem(path), re.DOTALL)
-        if match is None:
-            raise SynthMedError(f"{path} is not named as the layout {layout} has it ({pattern}); rename or remove it.")
-        if match[1] in found:
-            raise SynthMedError(f"{found[match[1]]} and {path} have the same name; remove one of them.")
-        found[match[1]] = path
+        matched = re.fullmatch(pattern, stem(path), re.DOTALL)
+        if path.name.lower().endswith(UNREAD_IMAGES):
+            problem, remedy = "is of a kind that is not read", "convert it to PNG or move it away"
+            findings.append(Finding(ERROR, str(path), problem, remedy))
+            continue
+        if matched is None:
+            problem = f"is not named as the layout {layout} has it ({pattern})"
+            findings.append(Finding(ERROR, str(path), problem, "rename or remove it"))
+            continue
+        key = files.prefixes.get(path.parent, "") + matched[1]
+        key = key.replace(" ", "") if layout == "aria" else key
+        if key in found:
+            findings.append(_same_name(path, found[key]))
+        else:
+            found[key] = path
     return found
 
 
-def _refuse_half(kind: str, other: str, found: dict[str, Path], partners: dict[str, Path]) -> None:
-    alone = [path for key, path in found.items() if key not in partners]
-    if alone:
-        more = f" (and {len(alone) - 1} more like it)" if len(alone) > 1 else ""
-        raise SynthMedError(f"{alone[0]} is a {kind} without a {other}{more}; add the {other} or remove the {kind}.")
+def _with_bare_names(
+    found: dict[str, Path], photographs: dict[str, Path], findings: list[Finding]
+) -> dict[str, Path]:
+    """Gives masks the keys of their photographs: `a` for `a_mask`, where there is no photograph `a_mask`."""
+    bare: dict[str, list[str]] = {}
+    for key in photographs:
+        bare.setdefault(bare_name(key), []).append(key)
+    paired: dict[str, Path] = {}
+    for key, path in found.items():
+        names = [key] if key in photographs else bare.get(bare_name(key), [])
+        name = names[0] if len(names) == 1 else key
+        if name in paired:
+            findings.append(_same_name(path, paired[name]))
+        else:
+            paired[name] = path
+    return paired
+
+
+def _same_name(path: Path, other: Path) -> Finding:
+    return Finding(ERROR, str(path), f"has the same name as {other}", "remove one of the two, or rename it")
+
+
+def _half(path: Path, kind: str, other: str) -> Finding:
+    return Finding(ERROR, str(path), f"is a {kind} without a {other}", f"add the {other} or remove the {kind}")
+
+
+def _refuse_first(findings: list[Finding]) -> None:
+    if findings:
+        first, *others = findings
+        alike = sum(other.problem == first.problem for other in others)
+        more = f" (and {alike} more like it)" if alike else ""
+        raise SynthMedError(f"{first.problem}{more}", first.remedy, path=first.path)
 
 
 def _with_patient(pair: Pair, expression: str) -> Pair:

@@ -46,7 +46,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return photograph_of(Path(path), decode_file(path))
 
 
-def read_mask(path: str | os.PathLike, labels: Sequence[Label] = (), dark: bool = False) -> np.ndarray:
+def read_mask(path: str | os.PathLike, labels: Sequence[Label] | None = (), dark: bool = False) -> np.ndarray:
     """Reads a two-valued mask, or the union of the named labels of a label map.
 
     A mask is split halfway between the file's darkest and brightest value. The two values may be any (0 and 1, 0 and
@@ -57,6 +57,7 @@ def read_mask(path: str | os.PathLike, labels: Sequence[Label] = (), dark: bool 
     Args:
         path: the file.
         labels: values and colours of the vessels, as `parse_labels` gives them; without them a label map is refused.
+            None where it cannot be a label map, as a field of view.
         dark: whether the vessels are the dark value.
 
     Returns:
@@ -82,12 +83,12 @@ def photograph_of(path: Path, decoded: Decoded) -> np.ndarray:
     return np.ascontiguousarray(np.broadcast_to(colours, (*colours.shape[:2], 3)))
 
 
-def mask_of(path: Path, decoded: Decoded, labels: Sequence[Label] = (), dark: bool = False) -> np.ndarray:
+def mask_of(path: Path, decoded: Decoded, labels: Sequence[Label] | None = (), dark: bool = False) -> np.ndarray:
     """As `read_mask`, of a file that was decoded."""
     try:
         if labels:
             return label_maps.union(decoded, labels)
-        mask = _two_valued(_finite(decoded))
+        mask = _two_valued(_finite(decoded), labels is not None)
     except SynthMedError as error:
         raise SynthMedError(error.problem, error.remedy, path=path) from error
     return ~mask if dark else mask
@@ -122,14 +123,15 @@ def _finite(decoded: Decoded) -> Decoded:
     return decoded
 
 
-def _two_valued(decoded: Decoded) -> np.ndarray:
+def _two_valued(decoded: Decoded, may_be_labels: bool) -> np.ndarray:
     colours, alpha = split_alpha(decoded.pixels)
     if alpha is not None and alpha.min() != alpha.max():
         return _by_alpha(colours, alpha)
     present = None if decoded.lossy else label_maps.few_values(label_maps.value_image(decoded))
     if present is not None and len(present) > 2:
+        named = "name those of the vessels with --vessel-labels (such as 1,2), or " if may_be_labels else ""
         problem = f"has {label_maps.describe(decoded)}: it is a label map, or no mask of two values"
-        raise SynthMedError(problem, f"name those of the vessels with --vessel-labels (such as 1,2), or {_TWO_VALUES}")
+        raise SynthMedError(problem, f"{named}{_TWO_VALUES}")
     return _by_channels(colours)
 
 
