@@ -18,7 +18,8 @@ def data() -> None:
 @click.argument("folder", type=FOLDER)
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 @click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
-def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
+@click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
+def check(folder: Path, as_json: bool, patient_regex: str | None, vessel_labels: str | None) -> None:
     """Reads every image in FOLDER; says what is wrong with it and what to do.
 
     Ends with 0, with 1 if there are warnings, with 2 if there are errors.
@@ -26,7 +27,7 @@ def check(folder: Path, as_json: bool, patient_regex: str | None) -> None:
     from synthmed_tf.data.doctor.check import check_folder
 
     with progress.bar("images") as shown:
-        report = check_folder(folder, patient_regex, progress=shown)
+        report = check_folder(folder, patient_regex, vessel_labels, progress=shown)
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(report.exit_code)
 

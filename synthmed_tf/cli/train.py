@@ -27,6 +27,7 @@ PRESETS = ("paper", "recommended", "demo")
     help="Choose the best step with these; the same as --override data.validation_patients=...",
 )
 @click.option("--patient-regex", help="The same as --override data.patient_regex=...")
+@click.option("--vessel-labels", help="Of label maps, such as 1,2; the same as --override data.vessel_labels=...")
 @click.option("--strategy", help="auto, one, mirrored or multi_worker.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Logical CPUs, to try `mirrored` without GPUs.")
 @click.option("--precision", help="float32, mixed_float16 or mixed_bfloat16; the same as --override precision=...")

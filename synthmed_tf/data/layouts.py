@@ -94,7 +94,7 @@ def recognise(root: Path) -> tuple[str, LayoutFiles]:
 
 
 def folders_with_masks(root: Path) -> list[Path]:
-    """The folders below `root`, or else the one above it, that have a layout with vessel masks: what to give instead."""
+    """What to give instead of `root`: the folders below it, or else one above it, that have vessel masks."""
     below = [folder for folder in _inner(root) if _with_masks(folder)]
     if below:
         return below
@@ -215,7 +215,9 @@ def _fives(root: Path) -> LayoutFiles | None:
     if not parts:
         return None
     prefixes = {
-        _child(part, name): "" if part == root else f"{part.name}_" for part in parts for name in ("Original", "Ground truth")
+        _child(part, name): "" if part == root else f"{part.name}_"
+        for part in parts
+        for name in ("Original", "Ground truth")
     }
     return LayoutFiles(*_listed(parts, "Original", "Ground truth"), [], prefixes=prefixes)
 
@@ -223,7 +225,9 @@ def _fives(root: Path) -> LayoutFiles | None:
 def _les_av(root: Path) -> LayoutFiles | None:
     if not (_child(root, "images") and _child(root, "vessel-segmentations")):
         return None
-    return LayoutFiles(*_listed([root], "images", "vessel-segmentations", "masks"), ("(.+)", "(.+)", r"(.+?)(?:_mask)?"))
+    return LayoutFiles(
+        *_listed([root], "images", "vessel-segmentations", "masks"), ("(.+)", "(.+)", r"(.+?)(?:_mask)?")
+    )
 
 
 def _avrdb(root: Path) -> LayoutFiles | None:
@@ -280,7 +284,9 @@ def _idrid(root: Path) -> LayoutFiles | None:
 
 
 def _refuge(root: Path) -> LayoutFiles | None:
-    parts = [f for f in _folders(root) if re.fullmatch(r"(REFUGE-?)?(training|validation|test)400", f.name, re.IGNORECASE)]
+    parts = [
+        f for f in _folders(root) if re.fullmatch(r"(REFUGE-?)?(training|validation|test)400", f.name, re.IGNORECASE)
+    ]
     if not parts:
         return None
     photographs = [path for part in parts for path in _photographs_below(part)]

@@ -54,9 +54,7 @@ class Source:
         return _natural(pair.patient for pair in self.pairs)
 
 
-def find_pairs(
-    root: str | os.PathLike, patient_regex: str | None = None, vessel_labels: str | None = None
-) -> Source:
+def find_pairs(root: str | os.PathLike, patient_regex: str | None = None, vessel_labels: str | None = None) -> Source:
     """Recognises the layout of a folder and lists its pairs.
 
     Hidden files and files that are no images are passed over. Names are compared in composed form (NFC), extensions
@@ -223,9 +221,7 @@ def _by_key(
     return found
 
 
-def _with_bare_names(
-    found: dict[str, Path], photographs: dict[str, Path], findings: list[Finding]
-) -> dict[str, Path]:
+def _with_bare_names(found: dict[str, Path], photographs: dict[str, Path], findings: list[Finding]) -> dict[str, Path]:
     """Gives masks the keys of their photographs: `a` for `a_mask`, where there is no photograph `a_mask`."""
     bare: dict[str, list[str]] = {}
     for key in photographs:

@@ -5,12 +5,12 @@ from synthmed_tf.images.decoding import (
     MAX_BYTES,
     MAX_PIXELS,
     Decoded,
-    decode_bytes,
-    decode_file,
     read_bytes,
+    unpack,
 )
 from synthmed_tf.images.labels import Label, parse_labels
-from synthmed_tf.images.reading import mask_of, photograph_of, read_image, read_mask
+from synthmed_tf.images.opening import decode_bytes, decode_file
+from synthmed_tf.images.reading import mask_of, photograph_of, read_image, read_mask, split_alpha
 from synthmed_tf.images.writing import decode_png, encode_png, grid, write_png
 
 __all__ = [
@@ -30,5 +30,7 @@ __all__ = [
     "read_bytes",
     "read_image",
     "read_mask",
+    "split_alpha",
+    "unpack",
     "write_png",
 ]

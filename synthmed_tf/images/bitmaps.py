@@ -60,7 +60,8 @@ def _png_chunks(data: bytes) -> Iterator[tuple[bytes, bytes]]:
         stored = data[at + 8 + length : at + 12 + length]
         if len(stored) < 4:
             raise SynthMedError("is truncated or damaged (a chunk is cut short)", COPY_AGAIN)
-        if zlib.crc32(kind + body) != struct.unpack(">I", stored)[0]:
+        critical = not kind[0] & 32 or kind == b"tRNS"
+        if critical and zlib.crc32(kind + body) != struct.unpack(">I", stored)[0]:
             raise SynthMedError(f"is truncated or damaged (the checksum of its chunk {kind!r} fails)", COPY_AGAIN)
         yield kind, body
         if kind == b"IEND":
@@ -91,7 +92,8 @@ def decode_jpeg(data: bytes) -> Decoded:
 
 def _jpeg_header(data: bytes) -> tuple[int, int, int, list[bytes]]:
     """Bits and number of components, the frame's marker, and the application segments in front of it."""
-    at, segments = 2, []
+    segments: list[bytes] = []
+    at = 2
     while at + 4 <= len(data):
         if data[at] != 0xFF:
             break

@@ -1,6 +1,7 @@
 """DICOM files: ophthalmic photographs and masks, uncompressed, run-length coded or of the JPEG family."""
 
 from io import BytesIO
+from typing import Any
 
 import numpy as np
 
@@ -40,7 +41,7 @@ def decode(data: bytes) -> Decoded:
     return _meaning(file, kind, pixels)
 
 
-def _frame(file, kind: str) -> np.ndarray:
+def _frame(file: Any, kind: str) -> np.ndarray:
     syntax = str(file.file_meta.TransferSyntaxUID)
     if syntax in (*_LOSSLESS_JPEG, *_JPEG_LS):
         import imagecodecs
@@ -62,7 +63,7 @@ def _frame(file, kind: str) -> np.ndarray:
         raise SynthMedError(f"cannot be read ({name}: {' '.join(str(error).split())[:200]})", remedy) from error
 
 
-def _meaning(file, kind: str, pixels: np.ndarray) -> Decoded:
+def _meaning(file: Any, kind: str, pixels: np.ndarray) -> Decoded:
     lossy = str(file.file_meta.TransferSyntaxUID) in _LOSSY
     if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[-1] != 3):
         raise SynthMedError(f"is truncated or damaged (pixels of the shape {pixels.shape})", COPY_AGAIN)

@@ -48,7 +48,7 @@ def _label(part: str) -> Label:
     if re.fullmatch(r"\d{1,9}", part):
         return int(part)
     if re.fullmatch(r"#[0-9a-f]{6}", part):
-        return tuple(int(part[i : i + 2], 16) for i in (1, 3, 5))
+        return int(part[1:3], 16), int(part[3:5], 16), int(part[5:], 16)
     raise SynthMedError(
         f"Option --vessel-labels has {part!r}; give grey values (1,2), colours (red,blue) or codes (#ff0000)."
     )
@@ -142,7 +142,8 @@ def _has_colour(decoded: Decoded, colour: tuple[int, int, int]) -> np.ndarray:
 
 def _colour_at(decoded: Decoded, index: int) -> str:
     row, column = np.argwhere(decoded.indices == index)[0]
-    return name_label(tuple(int(value) for value in decoded.pixels[row, column, :3]))
+    red, green, blue = (int(value) for value in decoded.pixels[row, column, :3])
+    return name_label((red, green, blue))
 
 
 def _listed(names: list[str]) -> str:

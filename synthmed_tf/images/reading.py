@@ -8,8 +8,9 @@ import numpy as np
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.images import labels as label_maps
-from synthmed_tf.images.decoding import SAVE_AGAIN, Decoded, decode_file
+from synthmed_tf.images.decoding import SAVE_AGAIN, Decoded
 from synthmed_tf.images.labels import Label
+from synthmed_tf.images.opening import decode_file
 
 BIT_DEPTHS = (8, 10, 12, 14, 16)
 FOG_MARGIN = 0.15
@@ -22,7 +23,7 @@ THIRD_SHARE, THIRD_WIDTH, THIRD_OF_FOG = 0.005, 8, 0.5
 _TWO_VALUES = "save it as a PNG of two values"
 
 
-def read_image(path: str | os.PathLike) -> np.ndarray:
+def read_image(path: str | os.PathLike[str]) -> np.ndarray:
     """Reads a photograph.
 
     PNG, JPEG, TIFF, GIF, BMP, PPM/PGM/PBM (also gzipped), WebP, JPEG 2000 and DICOM (docs/data.md lists the kinds). The
@@ -46,7 +47,7 @@ def read_image(path: str | os.PathLike) -> np.ndarray:
     return photograph_of(Path(path), decode_file(path))
 
 
-def read_mask(path: str | os.PathLike, labels: Sequence[Label] | None = (), dark: bool = False) -> np.ndarray:
+def read_mask(path: str | os.PathLike[str], labels: Sequence[Label] | None = (), dark: bool = False) -> np.ndarray:
     """Reads a two-valued mask, or the union of the named labels of a label map.
 
     A mask is split halfway between the file's darkest and brightest value. The two values may be any (0 and 1, 0 and

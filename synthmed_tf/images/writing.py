@@ -10,11 +10,12 @@ from PIL import Image
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.files import write_bytes
-from synthmed_tf.images.decoding import PNG_MARK, decode_bytes
+from synthmed_tf.images.decoding import PNG_MARK
+from synthmed_tf.images.opening import decode_bytes
 from synthmed_tf.images.reading import split_alpha
 
 
-def write_png(path: str | os.PathLike, array: np.ndarray) -> None:
+def write_png(path: str | os.PathLike[str], array: np.ndarray) -> None:
     """Writes a PNG in one step: a reader sees the old file or the whole new one, never a part.
 
     Args:

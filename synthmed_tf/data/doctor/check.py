@@ -18,6 +18,7 @@ from synthmed_tf.data.doctor.listing import Job, Listing, list_files
 from synthmed_tf.data.doctor.pair import Looked, look
 from synthmed_tf.data.doctor.report import SEVERITIES, Report
 from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
+from synthmed_tf.images import parse_labels
 
 _BELONGS = 0.3
 """Least likeness of a mask with the photograph that it belongs to, as fingerprints: right pairs have 0.50 and more,
@@ -28,6 +29,7 @@ _SPLIT = re.compile(r"^(train|training|test|testing|val|valid|validation|dev|hol
 def check_folder(
     folder: str | os.PathLike,
     patient_regex: str | None = None,
+    vessel_labels: str | None = None,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -35,7 +37,7 @@ def check_folder(
 
     Args:
         folder: as for `sources.find_pairs`.
-        patient_regex: likewise.
+        patient_regex, vessel_labels: likewise.
         workers: threads; by default one a core and eight at most.
         progress: called in the caller's thread with the number of pairs (or single files) read, and of all.
 
@@ -47,10 +49,10 @@ def check_folder(
     """
     root = Path(folder)
     if not root.exists():
-        raise SynthMedError(f"{root} does not exist; give a folder of photographs.")
+        raise SynthMedError("does not exist", "give a folder of photographs", path=root)
     if not root.is_dir():
-        raise SynthMedError(f"{root} is a file; give the folder that it lies in.")
-    listing = list_files(root, patient_regex)
+        raise SynthMedError("is a file", "give the folder that it lies in", path=root)
+    listing = list_files(root, patient_regex, () if vessel_labels is None else parse_labels(vessel_labels))
     looked = []
     with _quiet():
         pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))

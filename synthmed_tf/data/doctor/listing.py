@@ -6,18 +6,17 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from synthmed_tf.data.doctor.report import from_error
 from synthmed_tf.data.layouts import (
     UNREAD_IMAGES,
-    LayoutFiles,
+    bare_name,
+    folders_with_masks,
     named_like_mask,
     recognise,
     stem,
-    without_mask_suffix,
 )
-from synthmed_tf.data.sources import Pair, find_pairs
+from synthmed_tf.data.sources import Pair, match
 from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding, SynthMedError
-from synthmed_tf.images import EXTENSIONS
+from synthmed_tf.images import EXTENSIONS, Label
 
 UNKNOWN = "unknown"
 _DISC = re.compile(r"(?<![a-z])fov(?![a-z])|^mask$", re.IGNORECASE)
@@ -31,6 +30,8 @@ class Job:
         patient: whose eye it is; None where that is not known.
         photograph, mask, fov: the files; at least one.
         belongs: whether training would read them.
+        labels, dark_vessels: how the mask is read, as of `sources.Pair`.
+        name: of the pair; empty where the files are in none.
     """
 
     patient: str | None
@@ -38,6 +39,9 @@ class Job:
     mask: Path | None = None
     fov: Path | None = None
     belongs: bool = True
+    labels: tuple[Label, ...] = ()
+    dark_vessels: bool = False
+    name: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,12 +59,13 @@ class Listing:
     findings: list[Finding]
 
 
-def list_files(folder: Path, patient_regex: str | None = None) -> Listing:
+def list_files(folder: Path, patient_regex: str | None = None, labels: tuple[Label, ...] = ()) -> Listing:
     """Lists all image files and pairs them, whatever is wrong with some.
 
     Args:
         folder: a folder that exists.
         patient_regex: as for `sources.find_pairs`.
+        labels: of the vessels, where masks are label maps.
 
     Raises:
         SynthMedError: the expression is not valid.
@@ -69,29 +74,38 @@ def list_files(folder: Path, patient_regex: str | None = None) -> Listing:
         try:
             re.compile(patient_regex)
         except re.error as error:
-            raise SynthMedError(f"--patient-regex {patient_regex!r} is not valid ({error}); correct it.") from error
+            problem = f"--patient-regex {patient_regex!r} is not valid ({error})"
+            raise SynthMedError(problem, "correct it") from error
     files, findings = _walk(folder)
-    layout, pairs, found = _pairs(folder, files, patient_regex)
-    jobs = [Job(pair.patient, pair.photograph, pair.mask, pair.fov) for pair in pairs]
+    layout, pairs, found = _pairs(folder, files)
+    if patient_regex is not None:
+        pairs = [_with_patient(pair, patient_regex, found) for pair in pairs]
+    jobs = [
+        Job(pair.patient, pair.photograph, pair.mask, pair.fov, True, labels, pair.dark_vessels, pair.name)
+        for pair in pairs
+    ]
+    jobs += _others(folder, layout, files, jobs, found, labels)
+    return Listing(layout, jobs, findings + found + _missing_masks(folder, layout, jobs))
+
+
+def _others(
+    folder: Path, layout: str, files: list[Path], jobs: list[Job], found: list[Finding], labels: tuple[Label, ...]
+) -> list[Job]:
+    """The files that are in no pair; adds a finding for each folder of such that belong to nothing."""
     listed = {path for job in jobs for path in (job.photograph, job.mask, job.fov)}
     named = {finding.path for finding in found if finding.severity == ERROR}
+    others: list[Job] = []
     strangers = defaultdict(list)
     for path in files:
         if path not in listed:
             belongs = layout == UNKNOWN or str(path) in named
-            jobs.append(_alone(path, folder, belongs))
+            others.append(_alone(path, folder, belongs, labels))
             if not belongs:
                 strangers[path.parent].append(path)
     for parent, paths in strangers.items():
-        found.append(
-            Finding(
-                NOTE,
-                str(parent),
-                f"holds {len(paths)} image(s) that are no part of the layout {layout}, such as {paths[0].name}",
-                "nothing, unless they were meant to be trained on",
-            )
-        )
-    return Listing(layout, jobs, findings + found + _missing_masks(folder, layout, jobs))
+        problem = f"holds {len(paths)} image(s) that are no part of the layout {layout}, such as {paths[0].name}"
+        found.append(Finding(NOTE, str(parent), problem, "nothing, unless they were meant to be trained on"))
+    return others
 
 
 def _walk(folder: Path) -> tuple[list[Path], list[Finding]]:
@@ -115,65 +129,18 @@ def _walk(folder: Path) -> tuple[list[Path], list[Finding]]:
     return files, findings
 
 
-def _pairs(folder: Path, files: list[Path], patient_regex: str | None) -> tuple[str, list[Pair], list[Finding]]:
-    try:
-        source = find_pairs(folder, patient_regex)
-        return source.layout, list(source.pairs), []
-    except (SynthMedError, RuntimeError) as error:
-        refused = from_error(folder, SynthMedError(str(error)))
+def _pairs(folder: Path, files: list[Path]) -> tuple[str, list[Pair], list[Finding]]:
     try:
         layout, listed = recognise(folder)
-        pairs, findings = _match(listed)
-    except (SynthMedError, OSError, RuntimeError):
-        layout, pairs, findings = UNKNOWN, _guess(folder, files), []
-    if patient_regex is not None:
-        pairs = [_with_patient(pair, patient_regex, findings) for pair in pairs]
-    # The sentence that stops training is told unless the single files have told it.
-    return layout, pairs, findings or [replace(refused, path=_named_file(refused, files) or refused.path)]
-
-
-def _match(listed: LayoutFiles) -> tuple[list[Pair], list[Finding]]:
-    """As `sources.find_pairs` does, but going on after each problem."""
-    findings: list[Finding] = []
-    groups = (listed.photographs, listed.masks, listed.fovs)
-    photographs, masks, fovs = (
-        _by_key(paths, pattern, findings) for paths, pattern in zip(groups, listed.patterns, strict=True)
-    )
-    for kind, found in (("mask", masks), ("field of view", fovs)):
-        for key in found.keys() - photographs.keys():
-            findings.append(_half(found[key], kind, "photograph"))
-    if listed.masks and not listed.masks_may_lack:
-        for key in photographs.keys() - masks.keys():
-            findings.append(_half(photographs[key], "photograph", "mask"))
-    pairs = []
-    for key, path in photographs.items():
-        patient = re.match(listed.patient, stem(path), re.DOTALL)
-        pairs.append(Pair(stem(path), patient[1] if patient else stem(path), path, masks.get(key), fovs.get(key)))
-    return pairs, findings
-
-
-def _by_key(paths: list[Path], pattern: str, findings: list[Finding]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for path in paths:
-        match = re.fullmatch(pattern, stem(path), re.DOTALL)
-        if path.suffix.lower() in UNREAD_IMAGES:
-            findings.append(
-                Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it away")
-            )
-        elif match is None:
-            findings.append(
-                Finding(ERROR, str(path), f"is not named as the layout has it ({pattern})", "rename or remove it")
-            )
-        elif match[1] in found:
-            problem = f"has the same name as {found[match[1]]}"
-            findings.append(Finding(ERROR, str(path), problem, "remove one of the two, or rename it"))
-        else:
-            found[match[1]] = path
-    return found
-
-
-def _half(path: Path, kind: str, other: str) -> Finding:
-    return Finding(ERROR, str(path), f"is a {kind} without a {other}", f"add the {other} or remove the {kind}")
+        pairs, findings = match(folder, layout, listed)
+        return layout, sorted(pairs, key=lambda pair: pair.name), findings
+    except SynthMedError as error:
+        refused = error.finding(folder)
+    except (OSError, RuntimeError) as error:  # a folder without rights, or links that lead back
+        path = getattr(error, "filename", None) or folder
+        problem = f"could not be listed ({getattr(error, 'strerror', None) or error})"
+        refused = Finding(ERROR, str(path), problem, "check its rights and links")
+    return UNKNOWN, _guess(folder, files), [refused]
 
 
 def _guess(folder: Path, files: list[Path]) -> list[Pair]:
@@ -183,17 +150,17 @@ def _guess(folder: Path, files: list[Path]) -> list[Pair]:
         if not named_like_mask(path, folder):
             photographs[stem(path)].append(path)
         elif not _is_disc(path):
-            masks[without_mask_suffix(path)].append(path)
+            masks[bare_name(stem(path))].append(path)
     keys = [key for key, paths in photographs.items() if len(paths) == 1 and len(masks[key]) == 1]
     return [Pair(key, key, photographs[key][0], masks[key][0], None) for key in keys]
 
 
-def _alone(path: Path, folder: Path, belongs: bool) -> Job:
+def _alone(path: Path, folder: Path, belongs: bool, labels: tuple[Label, ...]) -> Job:
     if not named_like_mask(path, folder):
         return Job(stem(path), photograph=path, belongs=belongs)
     if _is_disc(path):
         return Job(None, fov=path, belongs=belongs)
-    return Job(None, mask=path, belongs=belongs)
+    return Job(None, mask=path, belongs=belongs, labels=labels)
 
 
 def _is_disc(path: Path) -> bool:
@@ -201,8 +168,8 @@ def _is_disc(path: Path) -> bool:
 
 
 def _with_patient(pair: Pair, expression: str, findings: list[Finding]) -> Pair:
-    match = re.search(expression, pair.name)
-    patient = match and match[1 if match.re.groups else 0]
+    matched = re.search(expression, pair.name)
+    patient = matched and matched[1 if matched.re.groups else 0]
     if not patient:
         problem = f"has no patient that the expression {expression!r} finds"
         findings.append(Finding(ERROR, str(pair.photograph), problem, "correct --patient-regex or rename the file"))
@@ -216,15 +183,12 @@ def _missing_masks(folder: Path, layout: str, jobs: list[Job]) -> list[Finding]:
         return []
     if len(lacking) == len(photographs) and not any(job.mask for job in jobs if job.belongs):
         problem = f"was taken for photographs alone (layout {layout}): no vessel masks were found"
-        remedy = "put masks into masks/ beside images/, or generate them with synthmed segment; training needs them"
-        return [Finding(WARNING, str(folder), problem, remedy)]
-    # Whichever layout demands a mask for each photograph has said so already.
-    if layout != "hrf":
+        better = folders_with_masks(folder)
+        remedy = "put masks into masks/ and photographs into images/, or generate masks with synthmed segment"
+        remedy = f"give {better[0]}, which has masks" if better else remedy
+        return [Finding(WARNING, str(folder), problem, f"{remedy}; training needs masks")]
+    # A layout that demands a mask for each photograph has said so already.
+    if layout not in ("hrf", "avrdb", "aria"):
         return []
     remedy = "add one, or leave it: training passes the photograph over"
     return [Finding(NOTE, str(job.photograph), "has no vessel mask", remedy) for job in lacking]
-
-
-def _named_file(finding: Finding, files: list[Path]) -> str | None:
-    named = [str(path) for path in files if str(path) in finding.problem]
-    return max(named, key=len) if named else None

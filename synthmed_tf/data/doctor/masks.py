@@ -1,14 +1,13 @@
 """The data doctor's look at a mask alone: is it two-valued, the right way round, and neither empty nor full?"""
 
-import gzip
-from io import BytesIO
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding
-from synthmed_tf.images import FORMATS
+from synthmed_tf.images import Decoded, Label, split_alpha
+from synthmed_tf.images.labels import describe, name_label, value_image
 
 MOST = 0.5
 """A mask that covers more of the field than this stops training."""
@@ -20,28 +19,34 @@ OUTSIDE = 0.08
 _SAVE = "save it as a PNG of the values 0 and 255"
 
 
-def check_values(path: Path) -> list[Finding]:
+def check_values(path: Path, decoded: Decoded, labels: Sequence[Label] = ()) -> list[Finding]:
     """What had to be done to read the two values of a mask.
 
     Args:
-        path: a file that `read_mask` has read.
+        path: the mask's.
+        decoded: its content, which could be read as a mask.
+        labels: those of the vessels, where it is a label map.
     """
-    mode, colours = _colours(path)
-    values = sorted(set(colours))
-    if mode == "1" or values in ([0, 255], [(0, 0, 0), (255, 255, 255)]):
-        return []
-    if any(isinstance(value, tuple) and len(value) in (2, 4) and value[-1] != 255 for value in values):
+    palette = "" if decoded.indices is None else " in a palette"
+    if labels:
+        problem = f"is a label map with {describe(decoded)}"
+        remedy = f"nothing: the union of {', '.join(map(name_label, labels))} is read as the vessels"
+        return [Finding(NOTE, str(path), problem, remedy)]
+    colours, alpha = split_alpha(decoded.pixels)
+    if alpha is not None and (alpha.min() != alpha.max() or alpha.flat[0] not in (255, 65535)):
         return [_thresholded(path, "keeps its vessels in the alpha channel, or has one")]
-    if any(isinstance(value, tuple) and len(set(value[:3])) > 1 for value in values):
-        return [_thresholded(path, f"is a colour image of {len(values)} colours{_palette(mode)}")]
-    greys = sorted({value[0] if isinstance(value, tuple) else value for value in values})
-    if greys == [0, 255]:
+    values = value_image(decoded)
+    if colours.shape[-1] == 3 and values.dtype not in (np.uint8, np.uint16, np.bool_):
+        count = len(np.unique(values))
+        return [_thresholded(path, f"is a colour image of {count} colours{palette}")]
+    greys = np.unique(values)
+    if values.dtype == np.bool_ or greys.tolist() in ([0, 255], [0, 65535]):
         return []
     if len(greys) == 2:
-        problem = f"has the values {greys[0]} and {greys[1]} instead of 0 and 255{_palette(mode)}"
+        problem = f"has the values {greys[0]:g} and {greys[1]:g} instead of 0 and 255{palette}"
         return [Finding(NOTE, str(path), problem, "nothing: they are read as background and vessel")]
     many = f"{len(greys)}" if len(greys) <= 256 else "many"
-    return [_thresholded(path, f"has {many} grey values{_palette(mode)}, as after JPEG, blur or resizing")]
+    return [_thresholded(path, f"has {many} grey values{palette}, as after JPEG, blur or resizing")]
 
 
 def check_share(path: Path, mask: np.ndarray, field: np.ndarray) -> list[Finding]:
@@ -75,21 +80,3 @@ def check_share(path: Path, mask: np.ndarray, field: np.ndarray) -> list[Finding
 
 def _thresholded(path: Path, problem: str) -> Finding:
     return Finding(WARNING, str(path), f"{problem}; it is split halfway into two", _SAVE)
-
-
-def _palette(mode: str) -> str:
-    return " in a palette" if mode in ("P", "PA") else ""
-
-
-def _colours(path: Path) -> tuple[str, list]:
-    data = path.read_bytes()
-    if path.suffix.lower() == ".gz":
-        data = gzip.decompress(data)
-    with Image.open(BytesIO(data), formats=FORMATS) as image:
-        mode = image.mode
-        if mode in ("P", "PA"):
-            image = image.convert("RGBA" if mode == "PA" or "transparency" in image.info else "RGB")
-        if image.mode.startswith("I"):
-            return mode, np.unique(np.asarray(image)).tolist()
-        colours = image.getcolors(image.width * image.height)
-    return mode, [colour for _, colour in colours]

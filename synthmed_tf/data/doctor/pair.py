@@ -1,19 +1,37 @@
 """The data doctor's look at files that belong together; each is read here, once, and little is kept of it."""
 
+import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from synthmed_tf.data import alignment
 from synthmed_tf.data.doctor import masks, photographs
-from synthmed_tf.data.doctor.bytes_check import look_at_bytes
 from synthmed_tf.data.doctor.duplicates import fingerprint
 from synthmed_tf.data.doctor.listing import Job
-from synthmed_tf.data.doctor.report import from_error
+from synthmed_tf.data.layouts import UNREAD_IMAGES, stem
 from synthmed_tf.data.preprocessing import square_around
 from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
-from synthmed_tf.images import read_image, read_mask
+from synthmed_tf.images import decode_bytes, mask_of, photograph_of, read_bytes, unpack
+
+_JPEG_2000 = (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc")
+_STARTS = (
+    (b"\x89PNG", "PNG", (".png",)),
+    (b"\xff\xd8\xff", "JPEG", (".jpg", ".jpeg", ".jpe", ".jfif")),
+    *((start, "TIFF", (".tif", ".tiff")) for start in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")),
+    (b"GIF8", "GIF", (".gif",)),
+    (b"BM", "BMP", (".bmp",)),
+    *((b"P%d" % kind, "PPM", (".ppm", ".pgm", ".pbm", ".pnm")) for kind in range(1, 7)),
+    *((start, "JPEG 2000", _JPEG_2000) for start in (b"\0\0\0\x0cjP", b"\xff\x4f\xff\x51")),
+    (b"\x1f\x8b", "gzip", (".gz",)),
+    (b"%PDF", "PDF", ()),
+    (b"PK\x03\x04", "ZIP", ()),
+    (b"<", "HTML or XML", ()),
+)
+_DICOM_AT = 128
 
 
 @dataclass(frozen=True)
@@ -56,10 +74,10 @@ def look(job: Job) -> Looked:
 def _look(job: Job) -> Looked:
     findings: list[Finding] = []
     sums: dict[Path, str] = {}
-    photograph = _read(job.photograph, read_image, findings, sums)
-    mask, fov = (_read(path, read_mask, findings, sums) for path in (job.mask, job.fov))
-    if mask is not None:
-        findings += masks.check_values(job.mask)
+    photograph = _read(job.photograph, photograph_of, findings, sums)
+    vessels = partial(mask_of, labels=job.labels, dark=job.dark_vessels)
+    mask = _read(job.mask, vessels, findings, sums, partial(masks.check_values, labels=job.labels))
+    fov = _read(job.fov, partial(mask_of, labels=None), findings, sums)
     if photograph is None:
         if mask is not None and job.belongs:
             findings += masks.check_share(job.mask, mask, np.ones_like(mask))
@@ -77,21 +95,42 @@ def _look(job: Job) -> Looked:
     return _look_closer(looked, photograph, mask, fov)
 
 
-def _read(path: Path | None, reader, findings: list[Finding], sums: dict[Path, str]) -> np.ndarray | None:
+def _read(
+    path: Path | None, understand: Callable, findings: list[Finding], sums: dict[Path, str], check_values=None
+) -> np.ndarray | None:
+    """The pixels of a file; None where there is none, or it cannot be read, which `findings` then tell."""
     if path is None:
         return None
-    found = look_at_bytes(path)
-    findings += found.findings
-    if not found.readable:
+    if path.name.lower().endswith(UNREAD_IMAGES):
+        findings.append(Finding(ERROR, str(path), "is of a kind that is not read", "convert it to PNG or move it away"))
         return None
-    sums[path] = found.sha256
     try:
-        pixels = reader(path)
-        findings += found.damage
-        return pixels
+        data = read_bytes(path)
+        sums[path] = hashlib.sha256(data).hexdigest()
+        findings += _other_kind(path, data)
+        decoded = decode_bytes(str(path), unpack(path, data))
+        pixels = understand(path, decoded)
     except SynthMedError as error:
-        findings.append(from_error(path, error))
+        findings.append(error.finding(path))
         return None
+    if check_values is not None:
+        findings += check_values(path, decoded)
+    return pixels
+
+
+def _other_kind(path: Path, data: bytes) -> list[Finding]:
+    known = [(kind, names) for start, kind, names in _STARTS if data.startswith(start)]
+    if data[_DICOM_AT : _DICOM_AT + 4] == b"DICM":
+        known = [("DICOM", (".dcm", ".dicom"))]
+    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        known = [("WebP", (".webp",))]
+    if not known or path.suffix.lower() in known[0][1]:
+        return []
+    kind, names = known[0]
+    remedy = f"rename it to {stem(path)}{names[0]}" if names else "convert it to PNG"
+    # Training goes by the content, so a wrong name alone does not stop it; a gzipped name is gone by.
+    severity = WARNING if names and ".gz" not in (path.suffix.lower(), names[0]) else ERROR
+    return [Finding(severity, str(path), f"is a {kind} file, other than its name says", remedy)]
 
 
 def _other_size(path: Path | None, other: np.ndarray | None, photograph: Path, size: tuple[int, int]) -> list[Finding]:

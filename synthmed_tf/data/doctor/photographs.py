@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from synthmed_tf.data.alignment import SIDE
-from synthmed_tf.data.doctor.report import from_error
 from synthmed_tf.data.preprocessing import derive_fov, square_around
 from synthmed_tf.data.sample import Crop
 from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
@@ -35,7 +34,7 @@ def find_field(path: Path, photograph: np.ndarray, fov: np.ndarray | None) -> tu
     try:
         seen = derive_fov(photograph, str(path))
     except SynthMedError as error:
-        return fov, [from_error(path, error)] if fov is None else []
+        return fov, [error.finding(path)] if fov is None else []
     if fov is None and seen.all():
         problem = "has no dark border, so the whole image is taken for the field of view"
         return seen, [

@@ -2,9 +2,8 @@
 
 import json
 from dataclasses import asdict, dataclass
-from pathlib import Path
 
-from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding, SynthMedError
+from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding
 
 SEVERITIES = {
     ERROR: "training would stop, or the pair is wrong",
@@ -66,12 +65,6 @@ class Report:
         if not self.findings:
             lines.append("nothing is wrong")
         return "\n".join(_printable(line) for line in lines)
-
-
-def from_error(path: Path, error: SynthMedError, severity: str = ERROR) -> Finding:
-    """Parts an error's sentence, `PATH PROBLEM; REMEDY.`, into a finding."""
-    problem, _, remedy = str(error).rstrip(".").rpartition("; ")
-    return Finding(severity, str(path), problem.removeprefix(f"{path} "), remedy)
 
 
 def _count(number: int, name: str) -> str:

@@ -17,6 +17,7 @@ PHOTOGRAPH = encode_png((DISC[..., None] * np.array([180, 90, 40])).astype(np.ui
 VESSELS = encode_png(np.abs(ROWS - COLUMNS / 3) < 1.5)
 SMALLER = encode_png(np.abs(ROWS[:40, :40]) < 2)
 GREY = encode_png(np.linspace(0, 255, SIDE * SIDE).reshape(SIDE, SIDE).astype(np.uint8))
+LABELS = encode_png((np.abs(ROWS) < 2) + (np.abs(COLUMNS) < 2).astype(np.uint8))
 BLACK, WHITE = (encode_png(np.full((SIDE, SIDE), value, np.uint8)) for value in (0, 255))
 INVERTED = encode_png(np.abs(ROWS - COLUMNS / 3) >= 1.5)
 OUTSIDE = encode_png(np.pad(np.ones((2, 2), bool), ((0, SIDE - 2), (0, SIDE - 2))))
@@ -40,7 +41,15 @@ BROKEN = {
     "folder above a layout": ({f"set/{k}": v for k, v in GOOD.items()}, ["data", "known layouts"], "data/set"),
     "unknown mask folder": ({"images/a.png": b"", "vessel_masks/a.png": b""}, ["data", "known layouts"], "arrange it"),
     "masks among photographs": ({"a.png": b"", "a_mask.png": b""}, ["a_mask.png"], "masks into masks/"),
-    "DICOM": ({"images/a.dcm": b"x"}, ["images/a.dcm"], "convert it to PNG"),
+    "no DICOM": ({"images/a.dcm": b"x"}, ["images/a.dcm", "no image that can be read"], "copy it again"),
+    "kind that is not read": ({"images/a.nii.gz": b"x"}, ["images/a.nii.gz"], "convert it to PNG"),
+    "label map": ({**GOOD, "masks/a.png": LABELS}, ["masks/a.png", "the values 0, 1 and 2"], "with --vessel-labels"),
+    "label map as a field of view": (
+        {**GOOD, "fov/a.png": LABELS}, ["fov/a.png", "the values 0, 1 and 2"], "; save it as a PNG of two values"
+    ),
+    "masks above their photographs": (
+        {f"set/{k}": v for k, v in GOOD.items()} | {"set/old/b_mask.png": b""}, ["data"], "data/set"
+    ),
     "drive misnamed": (
         {"training/images/21.tif": b"", "training/1st_manual/21_manual1.gif": b""},
         ["training/images/21.tif", "layout drive"],
@@ -59,7 +68,7 @@ BROKEN = {
     ),
     "stare packed and unpacked": (
         {"stare-images/im0001.ppm": PPM, "stare-images/im0001.ppm.gz": gzip.compress(PPM, mtime=0)},
-        ["im0001.ppm and", "im0001.ppm.gz"],
+        ["im0001.ppm.gz has the same name", "im0001.ppm;"],
         "remove one",
     ),
     "chase without one mask": (

@@ -80,7 +80,7 @@ DAMAGES = {
     ),
     "a checksum that fails": (
         _write(f"masks/{A}", lambda root: (root / "masks" / A).read_bytes()[:-5] + b"\0\0\0\0\0"),
-        [("warning", f"masks/{A}", "fails the checks of its format", "copy it again")],
+        [("error", f"masks/{A}", "the checksum of its chunk", "copy it again")],
     ),
     "text": (_write(f"masks/{A}", lambda root: b"hello"), [("error", f"masks/{A}", "no image", "copy it again")]),
     "JPEG named PNG": (
@@ -89,13 +89,12 @@ DAMAGES = {
     ),
     "WebP named PNG": (
         _write(f"images/{A}", _saved(f"images/{A}", "WEBP")),
-        [("error", f"images/{A}", "is a WebP file", "convert it to PNG"),
-         ("error", f"images/{A}", "no image that can be read", "copy it again")],
+        [("warning", f"images/{A}", "is a WebP file", "rename it to phantom_00000.webp")],
     ),
     "kind that is not read": (
-        lambda root: (root / "images" / A).rename(root / "images" / "phantom_00000.dcm"),
+        lambda root: (root / "images" / A).rename(root / "images" / "phantom_00000.heic"),
         [("error", f"fov/{A}", "is a field of view without a photograph", "add the photograph"),
-         ("error", "images/phantom_00000.dcm", "is of a kind that is not read", "convert it to PNG"),
+         ("error", "images/phantom_00000.heic", "is of a kind that is not read", "convert it to PNG"),
          ("error", f"masks/{A}", "is a mask without a photograph", "add the photograph")],
     ),
     "bomb": (
@@ -136,7 +135,7 @@ DAMAGES = {
     "fog": (_change("masks", A, _blur), [("error", f"masks/{A}", "neither dark nor bright", "PNG of two values")]),
     "mask in colours": (
         _change("masks", A, lambda mask: mask * np.uint8([1, 0, 0]) + mask[::-1] * np.uint8([0, 1, 0])),
-        [("error", f"masks/{A}", "more than two colours", "save it as a PNG of two values")],
+        [("error", f"masks/{A}", "has the colours #000000, #00ff00, #ff0000 and #ffff00", "with --vessel-labels")],
     ),
     "inverted mask": (
         _change("masks", A, lambda mask: 255 - mask),
