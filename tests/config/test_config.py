@@ -195,7 +195,8 @@ def test_unknown_option(override, said):
         ),
         (
             "data=",
-            "data is a section with the options patient_regex, patients, validation_patients, validation_share, "
+            "data is a section with the options patient_regex, vessel_labels, patients, validation_patients, "
+            "validation_share, "
             "augment or cache_limit_mb; it cannot be None.",
         ),
         ("preset=paper", "Option preset is 'paper' beside --preset demo; leave one of them out."),
