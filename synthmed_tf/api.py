@@ -30,6 +30,7 @@ def train(
     patients: str | None = None,
     validation_patients: str | None = None,
     patient_regex: str | None = None,
+    vessel_labels: str | None = None,
     strategy: str | None = None,
     precision: str | None = None,
     xla: bool = False,
@@ -49,6 +50,7 @@ def train(
         patients: train on these only, such as `01-10`.
         validation_patients: choose the best step with these.
         patient_regex: its first group, in the name of a file, is the patient.
+        vessel_labels: the values or colours of the vessels in label maps, such as `1,2` or `red,blue`.
         strategy: `auto`, `one`, `mirrored` or `multi_worker`.
         precision: `float32`, `mixed_float16` or `mixed_bfloat16`.
         xla: whether to compile with XLA.
@@ -82,6 +84,7 @@ def train(
         patients=patients,
         validation_patients=validation_patients,
         patient_regex=patient_regex,
+        vessel_labels=vessel_labels,
         strategy=strategy,
         precision=precision,
         xla=xla,
@@ -100,6 +103,7 @@ def training_config(
     patients: str | None = None,
     validation_patients: str | None = None,
     patient_regex: str | None = None,
+    vessel_labels: str | None = None,
     xla: bool = False,
     **top: Any,
 ) -> "Config":
@@ -107,7 +111,7 @@ def training_config(
     from synthmed_tf.config.schema import load_config
 
     named = {"data.patients": patients, "data.validation_patients": validation_patients}
-    named |= {"data.patient_regex": patient_regex, "xla": xla or None} | top
+    named |= {"data.patient_regex": patient_regex, "data.vessel_labels": vessel_labels, "xla": xla or None} | top
     texts = list(_texts(overrides)) if isinstance(overrides, Mapping) else list(overrides)
     texts += _texts({name: value for name, value in named.items() if value is not None})
     return load_config(preset, None if config_file is None else Path(config_file), tuple(texts))
