@@ -1,10 +1,10 @@
-"""How often the search for copies calls an honest phantom a copy, and how many disguised ones it finds, by the number
+"""How often the search for copies calls an honest phantom a copy, and how many augmented ones it finds, by the number
 of real pairs of different patients that its threshold rests on.
 
     python benchmarks/copy_level.py
 
-Of 140 phantoms some are strangers and 60 are a set, generated again 600 times; all are searched for in 22 further ones,
-which are then searched for in disguise. Masks and photographs; what a segmenter sees is left out.
+Of 140 phantoms some are impostors and 60 are a set, chosen again 600 times; all are searched for in 22 further ones,
+which are then augmented and searched for. Masks and photographs; what a segmenter sees is left out.
 """
 
 import argparse
@@ -17,8 +17,8 @@ from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation import copy_audit
 from synthmed_tf.evaluation.pairs import Block
 
-SIZES, STRANGERS = (64, 128), (4, 6, 8, 14, 22)
-POOL, GALLERY, SYNTHETIC, GENERATES = 140, 22, 60, 600
+SIZES, IMPOSTORS = (64, 128), (4, 6, 8, 14, 22)
+POOL, GALLERY, SYNTHETIC, TIMES = 140, 22, 60, 600
 SHOWN = ("mask whole", "mask half", "mask quarter", "photograph whole", "photograph tile")
 
 
@@ -30,26 +30,26 @@ def main() -> None:
     options = parser.parse_args()
     rows = [row for size in SIZES for row in measure(size, options.seed)]
     table = record.table(list(rows[0]), [list(row.values()) for row in rows])
-    record.save("copy_level", {"generates": GENERATES, "rows": rows}, table, options.out)
+    record.save("copy_level", {"generates": TIMES, "rows": rows}, table, options.out)
 
 
 def measure(size: int, seed: int) -> list[dict]:
-    """A row for each number of strangers."""
+    """A row for each number of impostors."""
     gallery = _phantoms(size, seed, GALLERY)
-    reals = copy_audit.Reals(gallery)
-    scores = copy_audit.hunt(_phantoms(size, seed + 1, POOL), None, reals)["score"]
-    disguised = copy_audit.hunt(copy_audit.hidden(gallery, np.random.default_rng(0)), None, reals)
-    own = disguised["real"] == np.arange(GALLERY)[:, None]
+    real = copy_audit.RealGallery(gallery)
+    scores = copy_audit.search_copies(_phantoms(size, seed + 1, POOL), None, real)["score"]
+    augmented = copy_audit.search_copies(copy_audit.augmented(gallery, np.random.default_rng(0)), None, real)
+    own = augmented["real"] == np.arange(GALLERY)[:, None]
     rows = []
-    for strangers in STRANGERS:
+    for impostors in IMPOSTORS:
         alarms, recall = 0, np.zeros(len(copy_audit.SEARCHES))
-        for generate in range(GENERATES):
+        for generate in range(TIMES):
             order = np.random.default_rng(generate).permutation(POOL)
-            limits = copy_audit.thresholds(scores[order[:strangers]], SYNTHETIC)
+            limits = copy_audit.thresholds(scores[order[:impostors]], SYNTHETIC)
             alarms += bool(np.nanmax(scores[order[-SYNTHETIC:]] - limits) >= 0)
-            recall += ((disguised["score"] >= limits) & own).mean(axis=0) / GENERATES
+            recall += ((augmented["score"] >= limits) & own).mean(axis=0) / TIMES
         found = {name: f"{recall[copy_audit.SEARCHES.index(name)]:.2f}" for name in SHOWN}
-        rows.append({"pixels": size, "strangers": strangers, f"false copies in {GENERATES} generates": alarms} | found)
+        rows.append({"pixels": size, "impostors": impostors, f"false copies in {TIMES} sets": alarms} | found)
     return rows
 
 

@@ -54,14 +54,16 @@ def search(size: int, count: int, reals: int) -> dict[str, float]:
     from synthmed_tf.evaluation.pairs import Block
 
     real, synthetic = _pairs(size, reals, seed=0), _pairs(size, count, seed=1)
-    copy_audit.hunt(_rows(synthetic, [0]), synthetic.masks[:1], copy_audit.Reals(_rows(real, [0])))  # compiles
+    copy_audit.search_copies(
+        _rows(synthetic, [0]), synthetic.masks[:1], copy_audit.RealGallery(_rows(real, [0]))
+    )  # compiles
     before = _peak()
     start = time.perf_counter()
-    prepared = copy_audit.Reals(real)
+    prepared = copy_audit.RealGallery(real)
     ready = time.perf_counter()
     for first in range(0, count, _CHUNK):
         part: Block = _rows(synthetic, range(first, min(first + _CHUNK, count)))
-        copy_audit.hunt(part, part.masks[::-1], prepared)
+        copy_audit.search_copies(part, part.masks[::-1], prepared)
     done = time.perf_counter()
     return {"preparing": ready - start, "seconds": done - ready, "memory, MB": _peak() - before}
 
@@ -77,7 +79,7 @@ def extrapolated(reals: tuple[int, ...], measured: list[dict[str, float]]) -> di
 def _pairs(size: int, count: int, seed: int):
     """Phantoms, turned and shifted so that there are as many as needed."""
     from synthmed_tf.data.phantom import generate_phantom
-    from synthmed_tf.evaluation.copy_audit import hidden
+    from synthmed_tf.evaluation.copy_audit import augmented
     from synthmed_tf.evaluation.pairs import Block
 
     samples = [generate_phantom(size, seed, index % _GENERATED) for index in range(min(count, _GENERATED))]
@@ -87,7 +89,7 @@ def _pairs(size: int, count: int, seed: int):
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] > 0 for sample in samples]),
     )
-    return hidden(block, np.random.default_rng(seed))
+    return augmented(block, np.random.default_rng(seed))
 
 
 def _rows(block, rows):

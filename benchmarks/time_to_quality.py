@@ -19,12 +19,12 @@ from pathlib import Path
 
 from synthmed_tf import files
 from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.evaluation import segmenters, utility
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Settings
-from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, SetPairs, load_real
+from synthmed_tf.evaluation import segmenters
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, Settings
+from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, SyntheticSet, load_real
 from synthmed_tf.exporting import artifact, exporter
 from synthmed_tf.generation import synthesis
+from synthmed_tf.metrics import segmentation
 
 MARKS = {  # steps of Stage-I and of Stage-II
     "recommended": ((600, 600), (1200, 1200), (2000, 2000), (3200, 4400), (5000, 7000)),
@@ -80,14 +80,14 @@ def table(results: dict) -> str:
 def _judge(name: str, pairs: Pairs, unseen: ArrayPairs, options: argparse.Namespace, results: dict) -> None:
     """Mean Dice per photograph of unseen children, for each seed that is missing."""
     settings = Settings(segmenter_steps=options.judge_steps)
-    case = Case(pairs, pairs, unseen, Cache(options.work / "judge"), settings, progress=_show)
+    context = EvaluationContext(pairs, pairs, unseen, Cache(options.work / "judge"), settings, progress=_show)
     block, arm = unseen.all(), segmenters.Arm(name, (pairs,))
     for seed in range(options.seeds):
         key = f"{name}/{seed}"
         if key not in results["dice"]:
-            threshold = segmenters.threshold(case, arm, seed)
-            found = segmenters.find(segmenters.kept(case, arm, seed), block)
-            scored = utility.image_scores(block.masks, found, block.fields, threshold)
+            threshold = segmenters.threshold(context, arm, seed)
+            found = segmenters.find(segmenters.trained(context, arm, seed), block)
+            scored = segmentation.image_scores(block.masks, found, block.fields, threshold)
             results["dice"][key] = float(scored["dice"].mean())
             _keep(options.out, results)
 
@@ -103,10 +103,10 @@ def _real_pairs(folder: str, patients: str) -> ArrayPairs:
     return load_real([pair for pair in source.pairs if pair.patient in chosen and pair.mask is not None], SIZE)
 
 
-def _generated(model: Path) -> SetPairs:
+def _generated(model: Path) -> SyntheticSet:
     folder = model.with_name(model.name + "-set")
     synthesis.generate_set(artifact.open_artifact(model), folder, GENERATED, seed=GENERATED_SEED)
-    return SetPairs(folder)
+    return SyntheticSet(folder)
 
 
 def _artifact(preset: str, mark: tuple[int, int], options: argparse.Namespace) -> Path:

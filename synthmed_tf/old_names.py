@@ -2,7 +2,14 @@
 
 from typing import Any
 
-_NEW = {"licence": "license", "picture_every": "image_every", "real_pictures": "real_images"}
+_NEW = {
+    "licence": "license",
+    "picture_every": "image_every",
+    "real_pictures": "real_images",
+    "strangers": "impostors",
+    "highest_stranger": "highest_impostor",
+    "disguised": "augmented",
+}
 
 
 def renamed(values: Any) -> Any:

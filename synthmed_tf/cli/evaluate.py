@@ -38,7 +38,7 @@ def evaluate(folder, out, only, no_real_images, **options):
     with progress.bars() as shown:
         report = api.evaluate(folder, out=out, progress=shown, **options)
     for verdict in report.verdicts:
-        click.echo(f"{verdict.state.value:<11} {verdict.question}: {verdict.sentence}")
+        click.echo(f"{verdict.state.value:<11} {verdict.question}: {' '.join((verdict.sentence, *verdict.private))}")
     click.echo(f"{report.verdict.value:<11} overall; look at {out / 'report.html'}")
     sys.exit(0 if report.verdict == "PASS" else 1)
 
@@ -54,7 +54,7 @@ def filter_set(folder: Path, report: Path, out: Path, **limits: float | None) ->
     """Copies SET without copies of real images, implausible trees, and images that do not show their masks."""
     from synthmed_tf.evaluation import filtering
 
-    chosen = filtering.Limits(**{name: value for name, value in limits.items() if value is not None})
+    chosen = filtering.FilterLimits(**{name: value for name, value in limits.items() if value is not None})
     with progress.bar("pairs") as shown:
         counts = filtering.filter_set(folder, report, out, chosen, shown)
     for reason, count in sorted(counts.items()):

@@ -1,10 +1,13 @@
 """Two sets of scores compared over the units that are independent: differences with interval and p."""
 
+import math
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.stats import t as student
+
+from synthmed_tf.evaluation.kid_fid import numbered
+from synthmed_tf.evaluation.results import Difference
 
 FEWEST_FOR_BOOTSTRAP = 20
 """Units below which intervals are Student's and sign flips are counted out: the percentile bootstrap covers too little
@@ -14,28 +17,6 @@ _CONFIDENCE = 0.95
 _RESAMPLES = 9999
 _MOST_UNITS = 10_000
 _TIE = 1e-12
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How far two means are apart.
-
-    Attributes:
-        units: independent ones, the smaller number of both sides where they are not paired.
-        mean: of the first minus the second.
-        low, high: its interval of 95 percent; NaN for one unit.
-        sd: standard deviation of the differences (of the second side where they are not paired); NaN for one unit.
-        p: how probable so large a mean difference is where there is none, two-sided; NaN where they are not paired.
-        least_p: the smallest p that so many units can give.
-    """
-
-    units: int
-    mean: float
-    low: float
-    high: float
-    sd: float
-    p: float
-    least_p: float
 
 
 def per_patient(values: np.ndarray, patients: Sequence[Hashable]) -> np.ndarray:
@@ -50,8 +31,7 @@ def per_patient(values: np.ndarray, patients: Sequence[Hashable]) -> np.ndarray:
     """
     if np.shape(values) != (len(patients),):
         raise ValueError(f"Expected a patient for each value. Received: {np.shape(values)} and {len(patients)}")
-    places = {patient: place for place, patient in enumerate(dict.fromkeys(patients))}
-    rows = np.array([places[patient] for patient in patients])
+    rows = numbered(patients, len(patients))
     return np.bincount(rows, weights=values) / np.bincount(rows)
 
 
@@ -63,7 +43,7 @@ def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> D
 
     Args:
         first, second: `(units,)`, floating point, of the same units in one order; at least one.
-        rng: draws resamples and signs.
+        rng: for resamples and signs.
 
     Raises:
         ValueError: other shapes.
@@ -76,10 +56,11 @@ def paired(first: np.ndarray, second: np.ndarray, rng: np.random.Generator) -> D
         low, high = _student(mean, _error(differences), units - 1)
         p, least_p = _all_signs_p(differences), min(1.0, 2.0 / 2.0**units)
     else:
-        drawn = differences[rng.integers(units, size=(_RESAMPLES, units))].mean(axis=1)
-        low, high = np.quantile(drawn, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
+        means = differences[rng.integers(units, size=(_RESAMPLES, units))].mean(axis=1)
+        low, high = np.quantile(means, [(1 - _CONFIDENCE) / 2, (1 + _CONFIDENCE) / 2])
         p, least_p = _random_signs_p(differences, rng), 1.0 / (_RESAMPLES + 1)
-    return Difference(units, mean, float(low), float(high), _sd(differences), p, least_p)
+    interval = {"low": float(low), "high": float(high)}
+    return Difference(units=units, mean=mean, **interval, sd=_sd(differences), p=p, least_p=least_p)
 
 
 def unpaired(first: np.ndarray, second: np.ndarray) -> Difference:
@@ -95,7 +76,7 @@ def unpaired(first: np.ndarray, second: np.ndarray) -> Difference:
     else:
         freedom = variances.sum() ** 2 / np.sum(variances**2 / (np.array([len(first), len(second)]) - 1.0))
     low, high = _student(mean, float(np.sqrt(variances.sum())), freedom)
-    return Difference(units, mean, low, high, _sd(second), float("nan"), float("nan"))
+    return Difference(units=units, mean=mean, low=low, high=high, sd=_sd(second), p=math.nan, least_p=math.nan)
 
 
 def units_needed(distance: float, sd: float) -> int | None:
@@ -114,7 +95,7 @@ def units_needed(distance: float, sd: float) -> int | None:
 
 
 def _sd(values: np.ndarray) -> float:
-    return float(np.std(values, ddof=1)) if len(values) > 1 else float("nan")
+    return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 
 
 def _error(values: np.ndarray) -> float:
@@ -122,7 +103,7 @@ def _error(values: np.ndarray) -> float:
 
 
 def _student(mean: float, error: float, freedom: float) -> tuple[float, float]:
-    half = student.ppf((1 + _CONFIDENCE) / 2, freedom) * error if freedom > 0 else float("nan")
+    half = student.ppf((1 + _CONFIDENCE) / 2, freedom) * error if freedom > 0 else math.nan
     return float(mean - half), float(mean + half)
 
 

@@ -1,11 +1,12 @@
-"""Finds copies: every synthetic mask against every real one, whole, by halves and by quarters.
+"""Finds copies: compares every synthetic mask with every real one, whole, by halves and by quarters.
 
-`shortlist` correlates all with all, coarsely. Of each kind of window the five likeliest real masks of every synthetic
+`copy_candidates` correlates all with all, coarsely. For each kind of window the five best real masks of every synthetic
 one are placed by FFT correlation at 64 x 64, aligned along the centre lines to a fraction of a degree and of a pixel,
-and scored at full size (`overlap`). Photographs segmented again can be searched like masks.
+and scored at full size (`alignment`). Segmented photographs can be searched like masks.
 
-Time grows with the pairs of masks times `flips`, and with the synthetic masks for what is done at full size. Memory
-grows with the real masks (86 kB each for each of the flips) and the batch; of the synthetic set only with the result.
+Time grows with the pairs of masks times `flips`, and with the number of synthetic masks for the work at full size.
+Memory grows with the real masks (86 kB each for each of the flips) and the batch; with the synthetic set only by the
+result.
 
 Of 24 moved copies, 24 spliced halves and 24 spliced quarters of real masks and phantoms all were found among 100, with
 scores of 0.97 or more; pairs of different patients reached 0.33 whole, 0.39 in a half and 0.41 in a quarter.
@@ -21,8 +22,8 @@ from scipy import fft
 from scipy.optimize import brentq
 
 from synthmed_tf.data.alignment import correlation
-from synthmed_tf.evaluation.copy_candidates import KINDS, REACH, WINDOWS, halved, likeness, posed, poses, reduced
-from synthmed_tf.evaluation.overlap import Tree, agreement, refined, tree_of
+from synthmed_tf.evaluation.alignment import Tree, agreement, refined, tree_of
+from synthmed_tf.evaluation.copy_candidates import KINDS, REACH, WINDOWS, halved, posed, poses, reduced, similarity
 from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.generation.stream import parallel
 
@@ -34,13 +35,13 @@ _ANGLES, _ZOOMS = (0.0, -5 / 3, 5 / 3), (0.0, -0.1 / 3, 0.1 / 3)
 
 @dataclass(frozen=True)
 class Match:
-    """The real mask that a synthetic one is nearest to, in windows of one kind.
+    """The most similar real mask of a synthetic one, in windows of one kind.
 
     Attributes:
         real: its index.
         window: a key of `WINDOWS`: the part of the synthetic mask that was compared.
         transform: from the real mask to the synthetic one.
-        likeness: correlation in the coarse comparison, at most 1.
+        similarity: correlation in the coarse comparison, at most 1.
         dice: of the aligned masks at full size in the window, in [0, 1].
         skeleton_f1: of their centre lines, in [0, 1].
     """
@@ -48,7 +49,7 @@ class Match:
     real: int
     window: str
     transform: Transform
-    likeness: float
+    similarity: float
     dice: float
     skeleton_f1: float
 
@@ -64,7 +65,7 @@ class Gallery:
     Attributes:
         masks: `(m, side, side)`, bool.
         turns: the coarse poses in which they are compared.
-        poses: `(m, turns, 32, 32)`, float32: they in those.
+        poses: `(m, turns, 32, 32)`, float32: the masks in these poses.
     """
 
     def __init__(self, real: np.ndarray, flips: Sequence[tuple[bool, bool]] = ((False, False),)):
@@ -72,7 +73,7 @@ class Gallery:
 
         Args:
             real: `(m, side, side)`, two-valued: vessel where above 0.
-            flips: (left for right, top for bottom) that the training may have used; without a flip must be named too.
+            flips: (left for right, top for bottom) that the training may have used; no flip must be listed too.
 
         Raises:
             ValueError: an array of another shape, or without a mask.
@@ -85,17 +86,17 @@ class Gallery:
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What a search found.
 
     Attributes:
         matches: for each key of `KINDS` ("whole", "half", "quarter") one match for each synthetic mask: the one of the
             highest score.
-        likeness: `(n, m)`, float32, at most 1: how like the whole masks are in the coarse comparison, at best.
+        similarity: `(n, m)`, float32, at most 1: how like the whole masks are in the coarse comparison, at best.
     """
 
     matches: dict[str, list[Match]]
-    likeness: np.ndarray
+    similarity: np.ndarray
 
 
 def search(
@@ -105,8 +106,8 @@ def search(
     skip: np.ndarray | None = None,
     candidates: int = 5,
     batch: int = 1024,
-) -> Found:
-    """Finds the nearest real mask of each synthetic one.
+) -> SearchResult:
+    """Finds the most similar real mask of each synthetic one.
 
     Args:
         synthetic: `(n, side, side)`, two-valued: vessel where above 0.
@@ -125,13 +126,13 @@ def search(
     alike = np.zeros(skip.shape, np.float32)
     for start in range(0, len(synthetic), batch):
         block = np.asarray(synthetic[start : start + batch]) > 0
-        found, best = likeness(block, gallery.poses)
+        found, best = similarity(block, gallery.poses)
         alike[start : start + batch] = found[0]
         found[:, skip[start : start + batch]] = -np.inf
         for row in _rated(block, found, best, gallery, candidates):
             for kind, match in row.items():
                 matches[kind].append(match)
-    return Found(matches, alike)
+    return SearchResult(matches, alike)
 
 
 def threshold(scores: Sequence[float], count: int, level: float = 0.05, units: int | None = None) -> float:
@@ -166,7 +167,7 @@ def _reach(units: int, count: int, level: float) -> float:
     """How many standard deviations above the mean of `units` Gumbel numbers the largest of `count` further ones stays
     with probability 1 - level.
 
-    Mean and deviation of the sample are drawn; given these, the probability is in closed form.
+    Mean and deviation are sampled; given these, the probability has a closed form.
     """
     rng, mean, deviation = np.random.default_rng(0), [], []
     for _ in range(_SAMPLES // _BATCH):
@@ -186,7 +187,7 @@ def _reach(units: int, count: int, level: float) -> float:
 
 @dataclass(frozen=True)
 class _Part:
-    """The coarse figures of one synthetic mask in the windows of one kind, `(windows, m)` each."""
+    """The coarse scores of one synthetic mask in the windows of one kind, `(windows, m)` each."""
 
     found: np.ndarray
     best: np.ndarray
@@ -194,7 +195,7 @@ class _Part:
     turns: list[Transform]
 
     def first(self, count: int) -> np.ndarray:
-        """The real masks of the highest likeness."""
+        """The real masks of the highest similarity."""
         peaks = self.found.max(axis=0)
         order = np.argsort(-peaks, kind="stable")[:count]
         return order[np.isfinite(peaks[order])]
@@ -206,11 +207,11 @@ def _rated(
     """The best match of each kind for each mask of a block; most of the work releases Python's lock."""
 
     def rate(i: int) -> dict[str, Match]:
-        drawn = _prepare(block[i])
+        ours = _prepare(block[i])
         rows = {}
         for kind, windows in KINDS.items():
             part = _Part(found[windows, i], best[windows, i], list(WINDOWS)[windows], gallery.turns)
-            rated = [_rate(part, int(index), drawn, gallery.prepared(int(index))) for index in part.first(candidates)]
+            rated = [_rate(part, int(index), ours, gallery.prepared(int(index))) for index in part.first(candidates)]
             rows[kind] = max(rated, key=lambda match: match.score)
         return rows
 
@@ -222,21 +223,21 @@ def _prepare(mask: np.ndarray) -> tuple[np.ndarray, Tree]:
     return halved(reduced(mask[None]))[0], tree_of(mask)
 
 
-def _rate(part: _Part, index: int, drawn: tuple[np.ndarray, Tree], real: tuple[np.ndarray, Tree]) -> Match:
+def _rate(part: _Part, index: int, ours: tuple[np.ndarray, Tree], real: tuple[np.ndarray, Tree]) -> Match:
     row = int(np.argmax(part.found[:, index]))
     window = part.windows[row]
     quarters = WINDOWS[window]
-    start = _placed(part.turns[part.best[row, index]], drawn[0], real[0], quarters)
-    transform = refined(start, real[1], drawn[1], quarters)
+    start = _placed(part.turns[part.best[row, index]], ours[0], real[0], quarters)
+    transform = refined(start, real[1], ours[1], quarters)
     return Match(
-        index, window, transform, float(part.found[row, index]), *agreement(transform, real[1], drawn[1], quarters)
+        index, window, transform, float(part.found[row, index]), *agreement(transform, real[1], ours[1], quarters)
     )
 
 
-def _placed(turn: Transform, drawn: np.ndarray, real: np.ndarray, quarters: tuple[int, ...]) -> Transform:
+def _placed(turn: Transform, ours: np.ndarray, real: np.ndarray, quarters: tuple[int, ...]) -> Transform:
     """Turns and scales by thirds of the coarse steps and shifts within the reach, where the window correlates best."""
-    side = len(drawn)
-    window = drawn * np.kron(np.isin(np.arange(4), quarters).reshape(2, 2), np.ones((side // 2, side // 2), np.float32))
+    side = len(ours)
+    window = ours * np.kron(np.isin(np.arange(4), quarters).reshape(2, 2), np.ones((side // 2, side // 2), np.float32))
     tried = [
         replace(turn, rotation=turn.rotation + angle, scale=turn.scale + zoom)
         for angle, zoom in product(_ANGLES, _ZOOMS)

@@ -1,16 +1,19 @@
 """Dispersion, as in the paper: how the grey levels of two sets of photographs are spread, by the KL divergence.
 
-It is blind to structure: pixels of a photograph put in any other order have the same histogram, so noise of the right
-colours is perfect by this figure. It is here to be set beside the paper's, not to judge by.
+It is blind to structure: pixels of a photograph in any other order have the same histogram, so noise of the right
+colours is perfect by this metric. It is there for a comparison with the paper's value; no verdict rests on it.
 """
 
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from synthmed_tf.evaluation.groups import numbered
+from synthmed_tf.evaluation.context import DispersionResult, EvaluationContext
+from synthmed_tf.evaluation.kid_fid import numbered
+from synthmed_tf.evaluation.pairs import Block, Pairs
+from synthmed_tf.evaluation.results import Dispersion, Divergence
 
+LABEL = "blind to structure"
 BINS = 64
 """Bins of a histogram, each of four grey levels."""
 
@@ -18,26 +21,17 @@ SMOOTHING = 1e-3
 """How much of the even distribution is mixed in, so that no bin is empty and the divergences are finite."""
 
 
-@dataclass(frozen=True)
-class Divergence:
-    """One divergence of two sets, in nats, and what it is between two halves of the real one.
-
-    Attributes:
-        value: of the whole sets, the mean of the channels.
-        channels: of the whole sets, for red, green and blue.
-        at_equal_size: the median, over the splits, between one half of the real set and as many synthetic photographs
-            as the other half has.
-        null_median: the median, over the splits, between the two halves.
-        ratio: at_equal_size / null_median; about 1 is as good as it gets, somewhat less where patients have several
-            photographs alike and synthetic ones do not come in groups. Infinite where the halves are always equal,
-            and NaN where all are.
-    """
-
-    value: float
-    channels: tuple[float, float, float]
-    at_equal_size: float
-    null_median: float
-    ratio: float
+def evaluate(context: EvaluationContext) -> DispersionResult:
+    """Compares the mean histograms of the synthetic photographs and of those that the generator was trained on."""
+    real, synthetic = (_histograms(context, pairs) for pairs in (context.train, context.synthetic))
+    metrics = Dispersion(
+        label=LABEL,
+        real_photographs=len(real),
+        real_patients=len(set(context.train.patients)),
+        synthetic_photographs=len(synthetic),
+        divergences=dispersion(real, synthetic, context.rng("dispersion"), context.train.patients),
+    )
+    return DispersionResult(metrics, real=real.mean(axis=0), synthetic=synthetic.mean(axis=0))
 
 
 def histogram(photograph: np.ndarray, fov: np.ndarray) -> np.ndarray:
@@ -90,8 +84,8 @@ def dispersion(
     rng: np.random.Generator,
     patients: Sequence[Hashable] | None = None,
     splits: int = 200,
-) -> dict[str, Divergence]:
-    """Compares the mean histograms of two sets, and sets the figures beside those of two halves of the real set.
+) -> tuple[Divergence, ...]:
+    """Compares the mean histograms of two sets, with two halves of the real set as the reference.
 
     The fewer photographs, the further apart are two sets of one kind, so the ratio compares at equal size: each split
     takes one half of the real patients against the other half, and against as many synthetic photographs. Where these
@@ -105,7 +99,7 @@ def dispersion(
         splits: how many.
 
     Returns:
-        The names of `divergences` to their figures.
+        The three of `divergences`, in that order.
 
     Raises:
         ValueError: sets of other shapes, labels of another number, or fewer than two patients.
@@ -117,13 +111,15 @@ def dispersion(
         raise ValueError(f"Expected two patients or more. Received: {len(patients)} labels of 1 patients")
     whole = divergences(real.mean(axis=0), synthetic.mean(axis=0))
     pairs = [_compare_halves(real, synthetic, patients, rng) for _ in range(splits)]
-    figures = {}
+    found = []
     for name, channels in whole.items():
-        null, found = np.median([[part[name].mean() for part in pair] for pair in pairs], axis=0)
+        null, between = np.median([[part[name].mean() for part in pair] for pair in pairs], axis=0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            ratio = float(found / null)
-        figures[name] = Divergence(float(channels.mean()), tuple(channels.tolist()), float(found), float(null), ratio)
-    return figures
+            ratio = float(between / null)
+        whole_sets = {"value": float(channels.mean()), "channels": channels.tolist()}
+        halves = {"at_equal_size": float(between), "null_median": float(null), "ratio": ratio}
+        found.append(Divergence(name=name, **whole_sets, **halves))
+    return tuple(found)
 
 
 def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
@@ -138,5 +134,15 @@ def _compare_halves(
     is_other = np.isin(patients, order[: len(order) // 2])
     half, other = real[~is_other], real[is_other]
     count = min(len(other), len(synthetic))
-    other, drawn = (rng.choice(rows, count, replace=False).mean(axis=0) for rows in (other, synthetic))
-    return divergences(half.mean(axis=0), other), divergences(half.mean(axis=0), drawn)
+    other, chosen = (rng.choice(rows, count, replace=False).mean(axis=0) for rows in (other, synthetic))
+    return divergences(half.mean(axis=0), other), divergences(half.mean(axis=0), chosen)
+
+
+def _histograms(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
+    """`(pairs, 3, 64)`."""
+    return context.measured(pairs, "histograms", {"version": 1, "bins": BINS}, _measure)["histograms"]
+
+
+def _measure(block: Block) -> dict[str, np.ndarray]:
+    pairs = zip(block.photographs, block.fields, strict=True)
+    return {"histograms": np.stack([histogram(photograph, field) for photograph, field in pairs])}

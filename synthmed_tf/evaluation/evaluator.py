@@ -1,9 +1,9 @@
-"""`synthmed evaluate`: opens what is to be judged, asks each section, and writes the report.
+"""`synthmed evaluate`: opens the sets, runs each section, and writes the report.
 
-<report>/report.json    figures and verdicts
+<report>/report.json    results and verdicts
 <report>/report.html    the same for people, in one file
-<report>/pairs.jsonl    a line a synthetic pair: its scores, by which `synthmed filter` drops pairs
-<report>/cache/         what took long; can be removed
+<report>/pairs.jsonl    a line for each synthetic pair: its scores, by which `synthmed filter` drops pairs
+<report>/cache/         measurements and segmenters; can be removed
 """
 
 import contextlib
@@ -17,33 +17,34 @@ from synthmed_tf import files
 from synthmed_tf.data.sources import Pair, Source, find_pairs, parse_patients
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Outcome, Progress, Settings
-from synthmed_tf.evaluation.pairs import ArrayPairs, SetPairs, load_real
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, Progress, SectionResult, SectionResults, Settings
+from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, SyntheticSet, load_real
+from synthmed_tf.evaluation.results import Compared, PairSet
 from synthmed_tf.exporting import artifact
 
 SECTIONS = ("compared", "utility", "fidelity", "geometry", "distribution", "dispersion", "privacy")
-"""In the order of the report; each is a module of `evaluation.sections`."""
+"""In the order of the report; each but the first is a module of `evaluation` with a function `evaluate`."""
 
 LEAST_PATIENTS = 4
-_MARK = "judged.json"
+_MARK, _OLD_MARK = "evaluation.json", "judged.json"
 
 
 @dataclass(frozen=True)
-class Job:
-    """What to judge.
+class EvaluationRequest:
+    """What to evaluate.
 
     Attributes:
         set: the synthetic set.
         real: the folder of the real pairs that the generator was trained on.
         out: the report's folder.
-        patients: of `real`, whom the generator was trained on, such as `01-10`; None for all that are not held out.
+        patients: those of `real` on whom the generator was trained, such as `01-10`; None for all that are not held
+            out.
         holdout: a folder of real pairs of other patients, or None.
-        holdout_patients: of `real`, whom the generator never saw, such as `11-14`, or None.
+        holdout_patients: those of `real` whom the generator never saw, such as `11-14`, or None.
         other: a folder of real pairs of another camera, or None.
         patient_regex: as for `find_pairs`, in all folders.
         artifact, run: of the generator, or None.
-        only: names of `SECTIONS`; all where empty.
+        only: names of `SECTIONS`; all if empty.
         real_images: whether the page shows real photographs and masks.
     """
 
@@ -61,47 +62,73 @@ class Job:
     real_images: bool = True
 
 
-def evaluate(job: Job, settings: Settings, progress: Progress = lambda what, done, total: None) -> report.Report:
-    """Judges a set and writes the report; the same call goes on where it was.
+def evaluate(
+    request: EvaluationRequest, settings: Settings, progress: Progress = lambda what, done, total: None
+) -> report.Report:
+    """Evaluates a set and writes the report; the same call resumes after an interruption.
 
     Args:
-        job: what to judge.
+        request: what to evaluate.
         settings: how thoroughly.
-        progress: as `case.Progress`.
+        progress: as `context.Progress`.
 
     Raises:
-        SynthMedError: something that is to be judged is missing, damaged or does not fit together; or the report's
-            folder holds something else or cannot be written.
+        SynthMedError: a set is missing, damaged or does not fit the others; or the report's folder holds something else
+            or cannot be written.
     """
-    names = _sections(job.only)
-    synthetic = SetPairs(job.set)
-    _check_model(job, synthetic)
-    train, holdout, other = _real_pairs(job, synthetic, progress)
-    with files.failing_clearly(job.out), _own_folder(job.out, synthetic.fingerprint):
-        case = Case(
+    names = _sections(request.only)
+    synthetic = SyntheticSet(request.set)
+    _check_model(request, synthetic)
+    train, holdout, other = _real_pairs(request, synthetic, progress)
+    with files.failing_clearly(request.out), _own_folder(request.out, synthetic.fingerprint):
+        context = EvaluationContext(
             synthetic=synthetic,
             train=train,
             holdout=holdout,
-            cache=Cache(job.out / "cache"),
+            cache=Cache(request.out / "cache"),
             settings=settings,
             other=other,
-            artifact=job.artifact,
-            run=job.run,
+            artifact=request.artifact,
+            run=request.run,
             progress=progress,
         )
-        return _write(case, {name: _judge(name, case) for name in names}, job)
+        sections = SectionResults(compare_sets(context), **{name: _section(name, context) for name in names})
+        return _write(context, sections, request)
 
 
-def _judge(name: str, case: Case) -> Outcome:
-    return importlib.import_module(f"synthmed_tf.evaluation.sections.{name}").judge(case)
+def compare_sets(context: EvaluationContext) -> SectionResult[Compared]:
+    """The section `compared`: lists the sets; it measures nothing."""
+    card = getattr(context.synthetic, "card", {})
+    held = context.holdout.patients if context.holdout is not None else ()
+    return SectionResult(
+        Compared(
+            set=_pair_set(context.synthetic, is_real=False),
+            train=_pair_set(context.train),
+            holdout=_pair_set(context.holdout) if context.holdout is not None else None,
+            other=_pair_set(context.other) if context.other is not None else None,
+            shared_patients=sorted(set(context.train.patients) & set(held)),
+            artifact=context.artifact is not None,
+            run=context.run is not None,
+            **{name: card.get(name) for name in ("model_sha256", "seed", "license", "data")},
+        )
+    )
 
 
-def _write(case: Case, outcomes: dict[str, Outcome], job: Job) -> report.Report:
+def _pair_set(pairs: Pairs, is_real: bool = True) -> PairSet:
+    names = tuple(sorted(set(pairs.patients))) if is_real else ()
+    return PairSet(sha256=pairs.fingerprint, pairs=len(pairs), size=pairs.size, patients=len(names), names=names)
+
+
+def _section(name: str, context: EvaluationContext) -> SectionResult:
+    return importlib.import_module(f"synthmed_tf.evaluation.{name}").evaluate(context)
+
+
+def _write(context: EvaluationContext, sections: SectionResults, request: EvaluationRequest) -> report.Report:
     from synthmed_tf.evaluation import page
 
-    written = report.make(case, outcomes, job.real_images)
-    files.write_text(job.out / "report.html", page.render(written, outcomes, case))
-    report.write(written, report.pair_lines(case, outcomes), job.out)
+    written = report.make(context, sections, request.real_images)
+    files.write_text(request.out / "report.html", page.render(written, sections, context))
+    report.write(written, report.pair_lines(context, sections.scores), request.out)
     return written
 
 
@@ -109,39 +136,41 @@ def _sections(only: Sequence[str]) -> tuple[str, ...]:
     for name in only:
         if name not in SECTIONS:
             raise SynthMedError(f"There is no section {name!r}; choose from {', '.join(SECTIONS)}.")
-    return tuple(name for name in SECTIONS if name in {"compared", *only}) if only else SECTIONS
+    return tuple(name for name in SECTIONS[1:] if name in only or not only)
 
 
-def _check_model(job: Job, synthetic: SetPairs) -> None:
+def _check_model(request: EvaluationRequest, synthetic: SyntheticSet) -> None:
     """An attack on another generator would say nothing of this set."""
-    if job.artifact is not None:
-        model = artifact.read_card(job.artifact)["model_sha256"]
+    if request.artifact is not None:
+        model = artifact.read_card(request.artifact)["model_sha256"]
         if model != synthetic.card.get("model_sha256"):
             raise SynthMedError(
-                f"{job.artifact} is model {model[:16]} but {job.set} was drawn by "
-                f"{str(synthetic.card.get('model_sha256'))[:16]}; name the artifact that drew it."
+                f"{request.artifact} is model {model[:16]} but {request.set} was generated by "
+                f"{str(synthetic.card.get('model_sha256'))[:16]}; name the artifact that generated it."
             )
-    if job.run is not None and not (Path(job.run) / "config.json").is_file():
-        raise SynthMedError(f"{job.run} is not a run: it has no config.json; name the folder of synthmed train --run.")
+    if request.run is not None and not (Path(request.run) / "config.json").is_file():
+        raise SynthMedError(
+            f"{request.run} is not a run: it has no config.json; name the folder of synthmed train --run."
+        )
 
 
 def _real_pairs(
-    job: Job, synthetic: SetPairs, progress: Progress
+    request: EvaluationRequest, synthetic: SyntheticSet, progress: Progress
 ) -> tuple[ArrayPairs, ArrayPairs | None, ArrayPairs | None]:
     """Train, holdout and the other camera, all of the set's size."""
-    source = _labelled(job.real, job.patient_regex)
-    chosen = _train_patients(job, source, synthetic)
+    source = _labelled(request.real, request.patient_regex)
+    chosen = _train_patients(request, source, synthetic)
     held: tuple[Pair, ...] = ()
-    if job.holdout is not None:
-        held = _labelled(job.holdout, job.patient_regex).pairs
-    elif job.holdout_patients is not None:
-        names = parse_patients(job.holdout_patients, source.patients)
+    if request.holdout is not None:
+        held = _labelled(request.holdout, request.patient_regex).pairs
+    elif request.holdout_patients is not None:
+        names = parse_patients(request.holdout_patients, source.patients)
         held = tuple(pair for pair in source.pairs if pair.patient in names)
     both = sorted({pair.patient for pair in held} & set(chosen))
     if both:
         raise SynthMedError(
             f"Patients {', '.join(both)} are both in train and in the holdout; name each once (--patients, "
-            "--holdout-patients), or tell different people of one name apart with --patient-regex."
+            "--holdout-patients), or distinguish different people of one name with --patient-regex."
         )
     trained = tuple(pair for pair in source.pairs if pair.patient in chosen)
 
@@ -152,28 +181,32 @@ def _real_pairs(
     holdout = load(held, "reading the holdout") if held else None
     if holdout is not None:
         _refuse_shared(train, holdout)
-    other = load(_labelled(job.other, job.patient_regex).pairs, "reading the other camera") if job.other else None
+    other = (
+        load(_labelled(request.other, request.patient_regex).pairs, "reading the other camera")
+        if request.other
+        else None
+    )
     return train, holdout, other
 
 
-def _train_patients(job: Job, source: Source, synthetic: SetPairs) -> tuple[str, ...]:
-    """Whom the generator was trained on: those named, or all but the held out and those who chose its step."""
-    if job.patients is not None:
-        chosen = parse_patients(job.patients, source.patients)
+def _train_patients(request: EvaluationRequest, source: Source, synthetic: SyntheticSet) -> tuple[str, ...]:
+    """The patients of the training: those named, or all but the held out and those by whom the step was chosen."""
+    if request.patients is not None:
+        chosen = parse_patients(request.patients, source.patients)
     else:
         held = set(_chose_step(synthetic, source))
-        if job.holdout is None and job.holdout_patients is not None:
-            held |= set(parse_patients(job.holdout_patients, source.patients))
+        if request.holdout is None and request.holdout_patients is not None:
+            held |= set(parse_patients(request.holdout_patients, source.patients))
         chosen = tuple(name for name in source.patients if name not in held)
     if len(chosen) < LEAST_PATIENTS:
         raise SynthMedError(
-            f"{job.real} has {len(chosen)} patients that the generator was trained on; a set is judged against "
-            f"{LEAST_PATIENTS} or more: two images of one patient are not two witnesses."
+            f"{request.real} has {len(chosen)} patients that the generator was trained on; an evaluation "
+            f"needs {LEAST_PATIENTS} or more, since two images of one patient are not independent."
         )
     return chosen
 
 
-def _chose_step(synthetic: SetPairs, source: Source) -> list[str]:
+def _chose_step(synthetic: SyntheticSet, source: Source) -> list[str]:
     """Patients of this source by whom the generator's step was chosen: neither trained on nor unseen."""
     stages = synthetic.card.get("data") or {}
     return [
@@ -188,30 +221,32 @@ def _labelled(folder: Path, patient_regex: str | None) -> Source:
     found = find_pairs(folder, patient_regex)
     labelled = tuple(pair for pair in found.pairs if pair.mask is not None)
     if not labelled:
-        raise SynthMedError(f"{folder} (layout {found.layout}) has photographs alone; judging needs vessel masks.")
+        raise SynthMedError(
+            f"{folder} (layout {found.layout}) has only photographs; the evaluation needs vessel masks."
+        )
     return Source(found.layout, found.root, labelled)
 
 
 def _refuse_shared(train: ArrayPairs, holdout: ArrayPairs) -> None:
-    """The same photograph under two names would make a leak of what is none."""
+    """The same photograph under two names would look like a leak."""
     seen = {photograph.tobytes(): name for photograph, name in zip(train.all().photographs, train.names, strict=True)}
     for photograph, name in zip(holdout.all().photographs, holdout.names, strict=True):
         if photograph.tobytes() in seen:
             raise SynthMedError(
-                f"{name} of the holdout is the photograph {seen[photograph.tobytes()]} of train; a holdout is of "
-                "patients that the generator never saw: remove it there."
+                f"{name} of the holdout is the photograph {seen[photograph.tobytes()]} of train; a holdout has "
+                "only patients whom the generator never saw: remove it there."
             )
 
 
 @contextlib.contextmanager
 def _own_folder(out: Path, fingerprint: str) -> Iterator[None]:
     """Makes the report's folder, refuses one of something else, and keeps other processes out."""
-    mark = out / _MARK
+    mark, old = out / _MARK, out / _OLD_MARK
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         try:
-            there = json.loads(mark.read_text(encoding="utf-8")).get("set")
+            there = json.loads((mark if mark.exists() else old).read_text(encoding="utf-8")).get("set")
         except (OSError, ValueError, AttributeError):
-            raise SynthMedError(f"{out} is there and is not a report; choose another --out or empty it.") from None
+            raise SynthMedError(f"{out} exists and is not a report; choose another --out.") from None
         if there != fingerprint:
             raise SynthMedError(f"{out} holds the report of another set; choose another --out.")
     out.mkdir(parents=True, exist_ok=True)

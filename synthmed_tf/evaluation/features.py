@@ -1,46 +1,70 @@
-"""Figures of each pair, measured once for all sections: 15 of its vessel tree, 28 of its photograph."""
+"""Handcrafted features of each pair, measured once for all sections: 15 of its vessel tree, 28 of its photograph.
+
+Those of the photograph need no trained network: colour, illumination, texture, sharpness. Nothing outside the field of
+view counts. Texture and sharpness are in pixels, so all photographs that are compared must be of one resolution, and
+have gone through one codec.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, fields
 
 import numpy as np
+from scipy import ndimage
+from skimage.color import rgb2lab
+from skimage.feature import local_binary_pattern
 
-from synthmed_tf.evaluation import appearance, geometry
-from synthmed_tf.evaluation.context import Case
+from synthmed_tf.evaluation import vessel_tree
+from synthmed_tf.evaluation.context import EvaluationContext
 from synthmed_tf.evaluation.kid_fid import standardize
 from synthmed_tf.evaluation.pairs import Block, Pairs
 
-TREE = tuple(field.name for field in fields(geometry.Geometry))
-"""Names of the figures of a vessel tree, in order."""
+TREE = tuple(field.name for field in fields(vessel_tree.TreeMetrics))
+"""Names of the features of a vessel tree, in order."""
 
-PHOTOGRAPH = appearance.FEATURES
-"""Names of the figures of a photograph, in order."""
+_LAB = ("lightness", "green_red", "blue_yellow")
+_PAIRS = ((0, 1), (0, 2), (1, 2))
+_SIGMAS = (1, 2, 4, 8, 16)
+_PATTERNS = 10
+_COLOURLESS = 0.1
 
-_KEY = {"version": 1, "diameter": geometry.DIAMETER}
+PHOTOGRAPH = (
+    *(f"{name}_mean" for name in _LAB),
+    *(f"{name}_deviation" for name in _LAB),
+    *(f"{_LAB[one]}_{_LAB[other]}_correlation" for one, other in _PAIRS),
+    "illumination_x",
+    "illumination_y",
+    "illumination_radial",
+    *(f"texture_{sigma}" for sigma in _SIGMAS),
+    *(f"pattern_{pattern}" for pattern in range(_PATTERNS)),
+    "sharpness",
+)
+"""Names of the features of a photograph, in order."""
+
+_KEY = {"version": 2, "diameter": vessel_tree.DIAMETER}
 
 
-def trees(case: Case, pairs: Pairs) -> np.ndarray:
-    """`(pairs, 15)`, float64: `geometry.measure` of each mask, NaN where there is nothing to measure.
+def trees(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
+    """`(pairs, 15)`, float64: `vessel_tree.measure` of each mask, NaN where there is nothing to measure.
 
     A mask costs some 0.15 s on one core, whatever its size; 64 or more at once are shared among all cores.
     """
-    return case.measured(pairs, "vessel trees", _KEY, _measure_trees)["figures"]
+    return context.measured(pairs, "vessel trees", _KEY, _measure_trees)["features"]
 
 
-def photographs(case: Case, pairs: Pairs) -> np.ndarray:
-    """`(pairs, 28)`, float64: `appearance.appearance` of each photograph."""
-    return case.measured(pairs, "photographs", {"version": 1}, _measure_photographs)["figures"]
+def photographs(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
+    """`(pairs, 28)`, float64: `appearance` of each photograph."""
+    return context.measured(pairs, "photographs", {"version": 2}, _measure_photographs)["features"]
 
 
 def comparable(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Brings the figures of two sets to one scale (`distribution.standardize`), also where some are missing.
+    """Brings the features of two sets to one scale (`kid_fid.standardize`), also where some are missing.
 
-    A missing figure becomes 0, the median, and each figure that is missing somewhere adds a column that is 1 where it
-    is, as in `samples.robust_scores`.
+    A missing value becomes 0, the median, and each feature that is missing somewhere adds a column that is 1 where it
+    is, as in `two_sample_tests.robust_scores`.
 
     Args:
-        real: `(n, figures)`, floating point, NaN where missing, n at least 2.
-        synthetic: `(m, figures)`, alike.
+        real: `(n, features)`, floating point, NaN where missing, n at least 2.
+        synthetic: `(m, features)`, alike.
 
     Returns:
         `(n, columns)` and `(m, columns)`, float64.
@@ -55,13 +79,106 @@ def comparable(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.
     return scaled[: len(real)], scaled[len(real) :]
 
 
+def appearance(photograph: np.ndarray, fov: np.ndarray) -> dict[str, float]:
+    """Describes a photograph inside its field of view.
+
+    - Colour in CIELAB (D65; lightness in [0, 100]): means, deviations, and correlations of the channels, which are 0
+      where one of two deviates by less than 0.1.
+    - Illumination: how the green channel rises to the right, to the bottom, and from the centre to the rim, in grey
+      levels per radius: a, b and c of the least-squares fit a x + b y + c r^2 + d. The centre is the field's centroid,
+      the radius that of a disc of its area.
+    - Texture: the root mean square of green, in grey levels, between Gaussian blurs of 0 and 1, 1 and 2, 2 and 4, 4 and
+      8, 8 and 16 pixels; at the rim, a blur takes the mean of what lies inside.
+    - Patterns: shares of the rotation-invariant uniform local binary patterns of green at radius 1 (Ojala et al. 2002):
+      0 to 8 neighbours that are no darker, in one run, and (9) all others.
+    - Sharpness: the root mean square of the 5-point Laplacian of green over its standard deviation; 0 where green is
+      the same everywhere.
+
+    Args:
+        photograph: `(height, width, 3)`, uint8, RGB.
+        fov: `(height, width)`, bool: the field of view.
+
+    Returns:
+        The names in `PHOTOGRAPH`, in that order, to their values.
+
+    Raises:
+        ValueError: another shape or dtype, or a field of view that holds no square of 3 x 3 pixels.
+    """
+    _check(photograph, fov)
+    box = ndimage.find_objects(fov.astype(np.uint8))[0]
+    fov = fov[box]
+    photograph = photograph[box] * fov[..., None]
+    green = photograph[..., 1].astype(np.float64)
+    values = (
+        *_colour(photograph[fov]),
+        *_illumination(green, fov),
+        *_texture(green, fov),
+        *_patterns(photograph[..., 1], fov),
+        _sharpness(green, fov),
+    )
+    return {name: float(value) for name, value in zip(PHOTOGRAPH, values, strict=True)}
+
+
 def _measure_trees(block: Block) -> dict[str, np.ndarray]:
     with ThreadPoolExecutor() as pool:
-        found = list(pool.map(geometry.measure, block.masks, block.fields))
-    return {"figures": np.array([astuple(one) for one in found])}
+        found = list(pool.map(vessel_tree.measure, block.masks, block.fields))
+    return {"features": np.array([astuple(one) for one in found])}
 
 
 def _measure_photographs(block: Block) -> dict[str, np.ndarray]:
     pairs = zip(block.photographs, block.fields, strict=True)
-    found = [appearance.appearance(photograph, field) for photograph, field in pairs]
-    return {"figures": np.array([list(one.values()) for one in found])}
+    found = [appearance(photograph, field) for photograph, field in pairs]
+    return {"features": np.array([list(one.values()) for one in found])}
+
+
+def _check(photograph: np.ndarray, fov: np.ndarray) -> None:
+    if photograph.dtype != np.uint8 or photograph.shape != (*fov.shape, 3) or fov.dtype != np.bool_ or fov.ndim != 2:
+        raise ValueError(
+            "Expected an RGB photograph of uint8 and a field of view of bool and its size. "
+            f"Received: {photograph.dtype} {photograph.shape} and {fov.dtype} {fov.shape}"
+        )
+    if not ndimage.binary_erosion(fov, np.ones((3, 3))).any():
+        raise ValueError(f"Expected a field of view of 3 x 3 pixels or more. Received: {int(fov.sum())} pixels")
+
+
+def _colour(pixels: np.ndarray) -> tuple[float, ...]:
+    lab = rgb2lab(pixels[None])[0]
+    means, deviations = lab.mean(axis=0), lab.std(axis=0)
+    covariance = (lab - means).T @ (lab - means) / len(lab)
+    coloured = deviations >= _COLOURLESS
+    correlations = (
+        covariance[i, j] / (deviations[i] * deviations[j]) if coloured[i] and coloured[j] else 0 for i, j in _PAIRS
+    )
+    return (*means, *deviations, *correlations)
+
+
+def _illumination(green: np.ndarray, fov: np.ndarray) -> np.ndarray:
+    rows, columns = np.nonzero(fov)
+    radius = np.sqrt(len(rows) / np.pi)
+    x, y = (columns - columns.mean()) / radius, (rows - rows.mean()) / radius
+    terms = np.stack([np.ones_like(x), x, y, x**2 + y**2], axis=1)
+    return np.linalg.lstsq(terms.T @ terms, terms.T @ green[fov], rcond=None)[0][1:]
+
+
+def _texture(green: np.ndarray, fov: np.ndarray) -> list[float]:
+    levels = [green[fov], *(_blurred(green, fov, sigma) for sigma in _SIGMAS)]
+    return [np.sqrt(np.mean((fine - coarse) ** 2)) for fine, coarse in zip(levels[:-1], levels[1:], strict=True)]
+
+
+def _blurred(green: np.ndarray, fov: np.ndarray, sigma: float) -> np.ndarray:
+    """`(pixels inside,)`: the Gaussian mean of the pixels inside; `green` is 0 outside."""
+    total, weight = (ndimage.gaussian_filter(part, sigma, mode="constant")[fov] for part in (green, fov.astype(float)))
+    return total / weight
+
+
+def _patterns(green: np.ndarray, fov: np.ndarray) -> np.ndarray:
+    inside = ndimage.binary_erosion(fov, np.ones((3, 3)))
+    patterns = local_binary_pattern(green, P=8, R=1, method="uniform")[inside].astype(int)
+    return np.bincount(patterns, minlength=_PATTERNS) / len(patterns)
+
+
+def _sharpness(green: np.ndarray, fov: np.ndarray) -> float:
+    inside = ndimage.binary_erosion(fov)
+    laplacian = ndimage.laplace(green)[inside]
+    deviation = green[fov].std()
+    return np.sqrt(np.mean(laplacian**2)) / deviation if deviation else 0.0

@@ -1,8 +1,8 @@
-"""`synthmed filter`: the gate that acts on a report. It leaves out copies, implausible trees, and photographs that do
-not show their masks.
+"""`synthmed filter`: leaves out the pairs that a report shows to be copies, implausible trees, or photographs without
+their vessels.
 
     <set2>/images/ masks/ preview.png    of the pairs that are kept, under the names that they had
-    <set2>/manifest.jsonl               a line a pair; that of one left out has `dropped`: reason, score, limit
+    <set2>/manifest.jsonl               a line for each pair; that of one left out has `dropped`: reason, score, limit
     <set2>/card.json                     the set's, with `filtered`: report, limits and counts
 """
 
@@ -18,7 +18,7 @@ import pydantic
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
-from synthmed_tf.evaluation.pairs import SetPairs
+from synthmed_tf.evaluation.pairs import SyntheticSet
 from synthmed_tf.generation import manifest as manifests
 from synthmed_tf.generation import preview
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
@@ -26,8 +26,8 @@ from synthmed_tf.generation.formats.png import FOLDERS, file_name
 Line = dict[str, Any]
 
 
-class Limits(pydantic.BaseModel):
-    """What a pair may be at the most or at the least.
+class FilterLimits(pydantic.BaseModel):
+    """The limits for the scores of a pair.
 
     Attributes:
         copy_excess: a pair whose likeness to a real one exceeds the threshold of the copy search by so much, or by
@@ -48,14 +48,14 @@ _RULES = (
     ("implausible tree", "atypicality", lambda score, limits: score > limits.atypicality, "atypicality"),
     ("photograph does not show its mask", "dice", lambda score, limits: score < limits.least_dice, "least_dice"),
 )
-"""Reason, the score that it goes by, whether it applies, and its limit; the first that applies is recorded."""
+"""Reason, its score, whether it applies, and its limit; the first that applies is recorded."""
 
 
 def filter_set(
     folder: Path,
     report_folder: Path,
     out: Path,
-    limits: Limits,
+    limits: FilterLimits,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Counter:
     """Writes the set without the pairs that a report shows to be bad.
@@ -74,12 +74,12 @@ def filter_set(
         SynthMedError: no set, no report on this very set, no score to filter by, no pair that would be left, or a
             folder that cannot be written.
     """
-    pairs = SetPairs(folder)
+    pairs = SyntheticSet(folder)
     report.read_on(report_folder, folder, pairs.fingerprint)
     if out.exists():
-        raise SynthMedError(f"{out} is there already; choose another --out.")
+        raise SynthMedError(f"{out} exists already; choose another --out.")
     scores = report.read_pairs(report_folder)
-    lines = list(_judged(pairs, scores, limits))
+    lines = list(_scored(pairs, scores, limits))
     counts = Counter(line.get("dropped", {}).get("reason", "kept") for line in lines)
     if counts["kept"] < 2:
         raise SynthMedError(f"These limits leave {counts['kept']} of {len(lines)} pairs; choose wider ones.")
@@ -89,24 +89,24 @@ def filter_set(
     return counts
 
 
-def _judged(pairs: SetPairs, scores: dict[int, Line], limits: Limits) -> Iterator[Line]:
+def _scored(pairs: SyntheticSet, scores: dict[int, Line], limits: FilterLimits) -> Iterator[Line]:
     """The lines of the new manifest, with the scores of each pair."""
     for line in pairs.lines:
         found = {name: value for name, value in scores.get(line["index"], {}).items() if name != "index"}
         if not any(name in found for _, name, _, _ in _RULES):
             raise SynthMedError(
-                f"The report has no score of pair {line['index']}; judge privacy, geometry or fidelity first."
+                f"The report has no score of pair {line['index']}; evaluate privacy, geometry or fidelity first."
             )
-        judged = line | {"scores": found}
+        scored = line | {"scores": found}
         for reason, name, applies, limit in _RULES:
             score = found.get(name)
             if score is not None and applies(score, limits):
-                judged["dropped"] = {"reason": reason, "score": score, "limit": getattr(limits, limit)}
+                scored["dropped"] = {"reason": reason, "score": score, "limit": getattr(limits, limit)}
                 break
-        yield judged
+        yield scored
 
 
-def _copy(pairs: SetPairs, lines: list[Line], new: Path, progress: Callable[[int, int], None]) -> None:
+def _copy(pairs: SyntheticSet, lines: list[Line], new: Path, progress: Callable[[int, int], None]) -> None:
     for folder in FOLDERS:
         (new / folder).mkdir()
     with open(new / manifests.FILE, "w", encoding="utf-8") as manifest:
@@ -120,7 +120,7 @@ def _copy(pairs: SetPairs, lines: list[Line], new: Path, progress: Callable[[int
     preview.write(new, [line["index"] for line in lines if "dropped" not in line])
 
 
-def _describe(pairs: SetPairs, report_folder: Path, limits: Limits, counts: Counter, new: Path) -> None:
+def _describe(pairs: SyntheticSet, report_folder: Path, limits: FilterLimits, counts: Counter, new: Path) -> None:
     filtered = {
         "report_sha256": files.sha256(report_folder / report.FILE),
         "limits": limits.model_dump(),

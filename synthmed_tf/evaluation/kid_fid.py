@@ -1,64 +1,23 @@
 """How far two sets of feature vectors are apart: KID and the Frechet distance.
 
-Both, and those of `variety`, depend on the scale of the features, so `standardize` comes first. It takes the scale from
+Both, like those of `prdc`, depend on the scale of the features, so `standardize` comes first. It takes the scale from
 both sets together: where the real set alone gives it, the real rows fit it better than the synthetic ones do, and two
 sets of one distribution look apart. With 20 rows of 30 Gaussian features a side, KID then raised a false alarm at 5 %
 in one case out of seven, and the density fell from 1 to 0.8. Rows of both sets are exchangeable after `standardize`, as
-the permutations and the null of the coverage need. The figures of two synthetic sets compare best where these are of
+the permutations and the null of the coverage need. The values of two synthetic sets compare best where these are of
 one size.
 """
 
 import math
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
 
 import numpy as np
 
-from synthmed_tf.evaluation.groups import numbered
+from synthmed_tf.evaluation.results import FrechetDistance, KernelDistance
 
 _BLOCK = 2**22
 IQR_OF_GAUSSIAN = 1.3489795003921634
 _TIE = 1e-12
-
-
-@dataclass(frozen=True)
-class KernelDistance:
-    """The kernel inception distance of two sets.
-
-    Attributes:
-        value: unbiased MMD^2; about 0 for sets of one distribution, and then negative as often as not.
-        standard_error: of the value, by the jackknife; near 0 the value is not Gaussian; p tells if sets differ.
-        p: how probable a value as large is if the two sets are of one distribution; at least 1 / (permutations + 1).
-        n, m: rows, real and synthetic.
-        p_rows: how many rows of each set gave p.
-        permutations: how many gave p.
-    """
-
-    value: float
-    standard_error: float
-    p: float
-    n: int
-    m: int
-    p_rows: tuple[int, int]
-    permutations: int
-
-
-@dataclass(frozen=True)
-class FrechetDistance:
-    """The Frechet distance between Gaussians fitted to two sets.
-
-    Attributes:
-        value: squared distance, not negative.
-        n, m: rows, real and synthetic.
-        d: features.
-        note: that this is not a verdict, and why.
-    """
-
-    value: float
-    n: int
-    m: int
-    d: int
-    note: str
 
 
 def standardize(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -98,14 +57,14 @@ def kid(
     The jackknife leaves out one group at a time, of each set in turn (Arvesen 1969). The permutations move whole groups
     and fill the real side up to about its number of rows; p is exact where any groups can be exchanged. Where the mean
     sizes of the groups differ, as of patients with two eyes and of single synthetic photographs, p is taken at equal
-    numbers of rows, drawn from the larger set: the permutations then have the right spread. Taken over all rows, 10
+    numbers of rows, subsampled from the larger set: the permutations then have the right spread. Over all rows, 10
     patients with two like photographs each against 200 single rows of that distribution had p <= 0.05 in 72 % of cases.
     Time grows with (n + m)^2, memory with (n + m) x (permutations + d).
 
     Args:
         real: `(n, d)`, from `standardize`.
         synthetic: `(m, d)`, from there.
-        rng: orders the groups and draws the rows.
+        rng: orders the groups and chooses the rows.
         real_groups: `(n,)`, the patient of each row; None makes each row a group.
         synthetic_groups: `(m,)`, likewise.
         permutations: how many, at least 1.
@@ -125,7 +84,7 @@ def kid(
     chosen = _for_permutations(groups, n, rng)
     p_n = np.count_nonzero(chosen < n)
     p = _permutation_p(rows[chosen], groups[chosen], p_n, permutations, rng)
-    return KernelDistance(value, standard_error, p, n, m, (p_n, len(chosen) - p_n), permutations)
+    return KernelDistance(value=value, standard_error=standard_error, p=p, p_rows=(p_n, len(chosen) - p_n))
 
 
 def frechet(real: np.ndarray, synthetic: np.ndarray) -> FrechetDistance:
@@ -148,7 +107,7 @@ def frechet(real: np.ndarray, synthetic: np.ndarray) -> FrechetDistance:
     shared = np.linalg.norm(_root_covariance(real) @ _root_covariance(synthetic), "nuc")
     note = f"Not a verdict: the distance depends on the numbers of rows (n = {n}, m = {m}; d = {d})"
     note += f" and a covariance of fewer than {d + 1} rows is singular." if min(n, m) <= d else "."
-    return FrechetDistance(float(max(0.0, shift + spread - 2 * shared)), n, m, d, note)
+    return FrechetDistance(value=float(max(0.0, shift + spread - 2 * shared)), note=note)
 
 
 def checked(*sets: np.ndarray) -> list[np.ndarray]:
@@ -164,6 +123,24 @@ def checked(*sets: np.ndarray) -> list[np.ndarray]:
     if not all(np.isfinite(rows).all() for rows in sets):
         raise ValueError("Expected finite features. Received: a NaN or an infinity")
     return [rows.astype(np.float64) for rows in sets]
+
+
+def numbered(groups: Sequence[Hashable] | None, count: int) -> np.ndarray:
+    """`(count,)`, int: the number of each row's group, from 0 in the order of their first rows.
+
+    Args:
+        groups: a label for each row; None makes each row a group.
+        count: rows.
+
+    Raises:
+        ValueError: labels of another number.
+    """
+    if groups is None:
+        return np.arange(count)
+    if len(groups) != count:
+        raise ValueError(f"Expected a group for each of {count} rows. Received: {len(groups)}")
+    numbers = {group: number for number, group in enumerate(dict.fromkeys(groups))}
+    return np.array([numbers[group] for group in groups], int)
 
 
 def blocks(rows: int, columns: int) -> Iterator[slice]:

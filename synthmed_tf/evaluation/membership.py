@@ -1,49 +1,35 @@
-"""Can an attacker tell whose image a generator was trained on: scores, their AUC, and what so few patients can show.
+"""Can an attacker tell whose images a generator was trained on: attacks, their AUC, and the power of few patients.
 
-Patients are what is counted, not images: two eyes of one patient are not two witnesses. The score of a patient is the
-mean over the images.
+The unit is the patient, not the image, since two eyes of one patient are not independent. The score of a patient is the
+mean over the images. A control says whether such attacks mean anything.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from scipy.optimize import brentq
 from scipy.stats import binomtest, norm, rankdata
 
+from synthmed_tf.evaluation.nearest_neighbours import compare, copying_score
+from synthmed_tf.evaluation.privacy_results import Attack, Control, Nearness
+from synthmed_tf.evaluation.two_sample_tests import holm
+from synthmed_tf.evaluation.verdict import LIMITS, State
 from synthmed_tf.metrics import segmentation
 
 DISCRIMINATORS = {"stage1": "discriminator of Stage-I", "stage2": "discriminator of Stage-II"}
 RECONSTRUCTION = "reconstruction by Stage-II"
 """Attacks that need weights: the first two those in a run, the last one an artifact."""
 
+LEVEL = 0.05
+FAR_BELOW = -3.0
+"""C_T below which a set is far too near to train: one chance in 700."""
+
 _MOST_PATIENTS = 10**7
 _EDGE = 1e-9
-
-
-@dataclass(frozen=True)
-class Attack:
-    """What an attack came to, over patients.
-
-    Attributes:
-        members, others: patients in train, and not.
-        auc, auc_low, auc_high: area under the ROC curve with its interval, in [0, 1]; 0.5 is a guess.
-        p: how probable so large an AUC is where membership is drawn again, one-sided, in (0, 1].
-        fpr, fpr_low, fpr_high: share of the others that the attack takes for members, with its interval.
-        tpr, tpr_low, tpr_high: share of the members that it finds then, with its interval.
-    """
-
-    members: int
-    others: int
-    auc: float
-    auc_low: float
-    auc_high: float
-    p: float
-    fpr: float
-    fpr_low: float
-    fpr_high: float
-    tpr: float
-    tpr_low: float
-    tpr_high: float
+_PERMUTATIONS = 9999
+_MOST_PERMUTED = 500
+_SUBSAMPLES, _MOST_COMPARED = 5, 2000
+_LEAST_PERMUTATIONS = 999
 
 
 def nearest_score(to_synthetic: np.ndarray) -> np.ndarray:
@@ -84,7 +70,8 @@ def monte_carlo_score(to_synthetic: np.ndarray) -> np.ndarray:
     return np.mean(np.asarray(to_synthetic) <= radius, axis=1)
 
 
-def judge(
+def attack(
+    name: str,
     score: np.ndarray,
     member: np.ndarray,
     patients: np.ndarray,
@@ -95,10 +82,11 @@ def judge(
 ) -> Attack:
     """AUC, p and the true positive rate at a low false positive rate of an attack, over patients.
 
-    The synthetic set stays fixed; only who is a member is permuted. The intervals of the rates are those of Clopper and
+    The synthetic set stays fixed; only membership is permuted. The intervals of the rates are those of Clopper and
     Pearson at the threshold that was chosen; with 8 other patients a false positive rate of 0 may be as much as 0.37.
 
     Args:
+        name: of the attack.
         score: `(n,)`: of real images; larger is more likely a member.
         member: `(n,)`, bool: whether the generator was trained on it.
         patients: `(n,)`: whose image it is; wholly member or wholly not.
@@ -113,17 +101,34 @@ def judge(
     members, others = by_patient(score, member, patients)
     area = auc(members, others)
     threshold = np.sort(others)[::-1][int(fpr * len(others) + 1e-9)]
-    rates = (_rate(values > threshold, confidence) for values in (others, members))
-    p = permuted_p(members, others, rng, permutations)
-    interval = auc_interval(area, len(members), len(others), confidence)
-    return Attack(len(members), len(others), area, *interval, p, *next(rates), *next(rates))
+    low, high = auc_interval(area, len(members), len(others), confidence)
+    return Attack(
+        name=name,
+        members=len(members),
+        others=len(others),
+        auc=area,
+        auc_low=low,
+        auc_high=high,
+        p=permuted_p(members, others, rng, permutations),
+        **_rate("fpr", others > threshold, confidence),
+        **_rate("tpr", members > threshold, confidence),
+    )
+
+
+def attack_all(
+    scores: Mapping[str, np.ndarray], member: np.ndarray, patients: np.ndarray, rng: np.random.Generator
+) -> list[Attack]:
+    """Each attack over patients, as `attack`; with many patients fewer permutations suffice."""
+    count = len(np.unique(patients))
+    permutations = _PERMUTATIONS if count <= _MOST_PERMUTED else _PERMUTATIONS // 10
+    return [attack(name, score, member, patients, rng, permutations=permutations) for name, score in scores.items()]
 
 
 def by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The mean score of each patient: of the members, and of the others.
 
     Args:
-        score, member, patients: as for `judge`, which raises the same.
+        score, member, patients: as for `attack`, which raises the same.
     """
     score, member, patients = np.asarray(score, np.float64), np.asarray(member, bool), np.asarray(patients)
     if score.ndim != 1 or not score.shape == member.shape == patients.shape:
@@ -144,7 +149,7 @@ def by_patient(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> t
 
 
 def auc(members: np.ndarray, others: np.ndarray) -> float:
-    """How probably a member scores above another, equal scores by half: `scores.auc` of two samples."""
+    """How probably a member scores above another, equal scores by half: `segmentation.auc` of two samples."""
     truth = np.arange(len(members) + len(others)) < len(members)
     return segmentation.auc(truth, np.concatenate([members, others]).astype(np.float64), np.ones_like(truth))
 
@@ -183,7 +188,7 @@ def auc_variance(area: float, members: int, others: int) -> float:
 
 
 def permuted_p(members: np.ndarray, others: np.ndarray, rng: np.random.Generator, permutations: int = 9999) -> float:
-    """How probable an AUC at least this large is where members are drawn again from all, one-sided.
+    """The one-sided p value of the AUC, by permutation of membership.
 
     Args:
         members, others: the scores of either kind, one of a patient.
@@ -195,8 +200,8 @@ def permuted_p(members: np.ndarray, others: np.ndarray, rng: np.random.Generator
     """
     ranks = rankdata(np.concatenate([members, others]))
     observed = ranks[: len(members)].sum()
-    drawn = np.array([rng.permutation(ranks)[: len(members)].sum() for _ in range(permutations)])
-    return float((1 + np.count_nonzero(drawn >= observed - 1e-9)) / (1 + permutations))
+    permuted = np.array([rng.permutation(ranks)[: len(members)].sum() for _ in range(permutations)])
+    return float((1 + np.count_nonzero(permuted >= observed - 1e-9)) / (1 + permutations))
 
 
 def detectable_auc(members: int, others: int, power: float = 0.8, level: float = 0.05) -> float:
@@ -246,7 +251,129 @@ def more_others(area: float, members: int, others: int, power: float = 0.8, leve
     return low - others
 
 
-def _rate(hits: np.ndarray, confidence: float) -> tuple[float, float, float]:
-    """The share of true values with the interval of Clopper and Pearson."""
+def distance_scores(
+    what: str, to_synthetic: np.ndarray, to_reference: np.ndarray | None
+) -> Iterator[tuple[str, np.ndarray]]:
+    """The attacks that need nothing but the set, by name.
+
+    Args:
+        what: kind of image, for the names.
+        to_synthetic: `(n, synthetic)`: distances of the real images to the synthetic ones.
+        to_reference: `(n, reference)`: to images of other eyes, by another camera; None leaves that attack out.
+    """
+    yield f"nearest {what}", nearest_score(to_synthetic)
+    yield f"{what}s nearby (Monte Carlo)", monte_carlo_score(to_synthetic)
+    if to_reference is not None:
+        yield f"nearest {what}, calibrated", calibrated_score(to_synthetic, to_reference)
+
+
+def roc(score: np.ndarray, member: np.ndarray, patients: np.ndarray) -> np.ndarray:
+    """The ROC curve of an attack over patients, from (0, 0) to (1, 1).
+
+    Args:
+        score, member, patients: as for `attack`.
+
+    Returns:
+        `(2, k)`: the share of the unseen patients taken for members, rising; and that of the train patients found then.
+    """
+    members, others = by_patient(score, member, patients)
+    limits = np.concatenate([[np.inf], np.unique(np.concatenate([members, others]))[::-1]])
+    return np.stack([(part >= limits[:, None]).mean(axis=1) for part in (others, members)])
+
+
+def nearness(
+    what: str,
+    to_real: np.ndarray,
+    holdout_to_train: np.ndarray,
+    member: np.ndarray,
+    patients: np.ndarray,
+    rng: np.random.Generator,
+    permutations: int,
+) -> Nearness:
+    """Compares the distances to train and to holdout.
+
+    Args:
+        what: kind of image, `mask` or `photograph`.
+        to_real: `(n, m)`: distances of synthetic images to real ones. Of more than 2,000 some are chosen.
+        holdout_to_train: `(holdout, train)`: distances among the real ones, in their order.
+        member: `(m,)`, bool: which are train.
+        patients: `(m,)`: whose they are.
+        rng: chooses them, and subsamples.
+        permutations: of the null of the share nearer to train; 999 at least, for Holm among a dozen tests.
+    """
+    one_each = np.unique(patients[~member], return_index=True)[1]
+    held = holdout_to_train[one_each].min(axis=1)
+    some = to_real[rng.permutation(len(to_real))[:_MOST_COMPARED]]
+    closest = some[:, member].min(axis=1)
+    z = copying_score(closest, held, some[:, member].argmin(axis=1), holdout_to_train[one_each].argmin(axis=1))
+    closeness = compare(some, member, patients, rng, _SUBSAMPLES, max(permutations, _LEAST_PERMUTATIONS))
+    return Nearness(what=what, z=z, **closeness.model_dump())
+
+
+def adjusted(attacks: Sequence[Attack], near: Sequence[Nearness]) -> tuple[tuple[Attack, ...], tuple[Nearness, ...]]:
+    """Both with `p_holm`: the p values adjusted for their number (Holm 1979)."""
+    found = [*attacks, *near]
+    p_holm = holm(np.array([one.p for one in found])).tolist()
+    made = [one.model_copy(update={"p_holm": p}) for one, p in zip(found, p_holm, strict=True)]
+    return tuple(made[: len(attacks)]), tuple(made[len(attacks) :])
+
+
+def leaks(attacks: Sequence[Attack], near: Sequence[Nearness]) -> tuple[str, ...]:
+    """What shows a leak, of what `adjusted` returned.
+
+    An attack does that is better than a guess after correction, and whose interval lies above one half and not inside
+    the limit; and so does a set much nearer to train than unseen patients explain.
+    """
+    shown = [
+        one.name for one in attacks if one.p_holm < LEVEL and one.auc_low > 0.5 and one.auc_high > LIMITS.membership
+    ]
+    return (*shown, *(one.what for one in near if one.z < FAR_BELOW and one.p_holm < LEVEL))
+
+
+def state(attacks: Sequence[Attack], leaking: Sequence[str]) -> State:
+    """FAIL where something leaks; PASS where each attack's interval lies within the limit, and so many patients would
+    have shown an attack at the limit; else CANNOT TELL.
+
+    Without the second condition one guess in ten passes at 20 and 8 patients: an AUC of 0.35 by bad luck.
+    """
+    if leaking:
+        return State.FAIL
+    passed = [
+        one.auc_high <= LIMITS.membership and detectable_auc(one.members, one.others) <= LIMITS.membership
+        for one in attacks
+    ]
+    return State.PASS if passed and all(passed) else State.CANNOT_TELL
+
+
+def control(
+    features: np.ndarray, member: np.ndarray, patients: np.ndarray, rng: np.random.Generator, permutations: int
+) -> Control:
+    """A ridge regression of membership on the features of real pairs, each patient left out once.
+
+    The predictions of the patient left out need no refit: (y' - h y) / (1 - h) with the hat matrix's diagonal h, so
+    that all permutations are one product. The penalty is the number of patients, features in standard deviations.
+
+    Args:
+        features: `(n, d)`, of real pairs; nothing of the generator in them.
+        member, patients: `(n,)`, as for `attack`.
+        rng: permutes patients.
+        permutations: 1 or more.
+    """
+    names, owner = np.unique(patients, return_inverse=True)
+    means = np.stack([features[owner == number].mean(axis=0) for number in range(len(names))])
+    unit = means.std(axis=0)
+    rows = (means - means.mean(axis=0)) / np.where(unit > 0, unit, 1)
+    rows = rows[:, unit > 0]
+    hat = rows @ np.linalg.solve(rows.T @ rows + len(rows) * np.eye(rows.shape[1]), rows.T) + 1 / len(rows)
+    truth = np.bincount(owner, weights=member) > 0
+    labels = np.stack([truth, *(rng.permutation(truth) for _ in range(permutations))]).astype(np.float64)
+    predicted = (labels @ hat - labels * np.diag(hat)) / (1 - np.diag(hat))
+    areas = np.array([auc(row[label > 0], row[label == 0]) for row, label in zip(predicted, labels, strict=True)])
+    p = float(np.mean(areas >= areas[0] - 1e-12))
+    return Control(auc=float(areas[0]), p=p, fired=p <= LEVEL)
+
+
+def _rate(name: str, hits: np.ndarray, confidence: float) -> dict[str, float]:
+    """The share of true values with the interval of Clopper and Pearson, by its fields."""
     found = binomtest(int(hits.sum()), len(hits)).proportion_ci(confidence, "exact")
-    return float(np.mean(hits)), float(found.low), float(found.high)
+    return {name: float(np.mean(hits)), f"{name}_low": float(found.low), f"{name}_high": float(found.high)}

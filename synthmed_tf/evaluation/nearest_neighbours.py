@@ -1,41 +1,19 @@
-"""Is a synthetic set nearer to the images that it was made from than to others: DCR, NNDR, shares and C_T.
+"""Is a synthetic set nearer to its training images than to others: DCR, NNDR, shares and C_T.
 
-All figures come from distances between images; which distance is the caller's choice (`vector_distances` for feature
+All metrics come from distances between images; which distance is the caller's choice (`vector_distances` for feature
 vectors). Images that the generator was trained on are called train, those of other patients holdout.
 """
-
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
 from scipy.stats import rankdata
 
+from synthmed_tf.evaluation.privacy_results import Closeness
+
 FEWEST_FOR_CELLS = 100
 """Holdout images below which C_T is taken over one cell: cells of fewer than about 20 images tell nothing."""
 
 _FEWEST_IN_CELL = 20
-
-
-@dataclass(frozen=True)
-class Closeness:
-    """How near a synthetic set comes to train and to holdout, both of one size.
-
-    Attributes:
-        dcr_train, dcr_holdout: median distance from a synthetic image to the closest record.
-        nndr_train, nndr_holdout: median of the ratio of the two least distances, in [0, 1].
-        share: of synthetic images nearer to train than to holdout, in [0, 1]; 0.5 is expected where nothing leaks.
-        null_low, null_high: the central 95 percent of the shares with train and holdout drawn again from all patients.
-        p: how probable so large a share is then, one-sided, in (0, 1].
-    """
-
-    dcr_train: float
-    dcr_holdout: float
-    nndr_train: float
-    nndr_holdout: float
-    share: float
-    null_low: float
-    null_high: float
-    p: float
 
 
 def vector_distances(one: np.ndarray, other: np.ndarray) -> np.ndarray:
@@ -82,22 +60,22 @@ def compare(
     in_train: np.ndarray,
     patients: np.ndarray,
     rng: np.random.Generator,
-    draws: int = 20,
+    subsamples: int = 20,
     permutations: int = 200,
 ) -> Closeness:
     """DCR, NNDR and the share nearer to train, at equal numbers of train and holdout images.
 
-    Of the larger set whole patients are drawn until it has as many images as the smaller one (of the last patient
-    only as many as are missing); each figure is the mean over `draws` such draws. The null of the share draws again
-    which patients are train, as many as there were, with the synthetic images as they are.
+    Whole patients of the larger set are chosen until there are as many images as in the smaller one (of the last
+    patient only as many as are missing); each metric is the mean over such subsamples. The null of the share permutes
+    which patients are train, as many as there were, with the synthetic images fixed.
 
     Args:
         distances: `(n, records)`: from each synthetic image to each real one.
         in_train: `(records,)`, bool: whether the generator was trained on it; at least two of both kinds.
         patients: `(records,)`: whose image it is. A patient is wholly in train or wholly in holdout.
         rng: chooses patients and images.
-        draws: subsamples, 1 or more.
-        permutations: draws of the null, 1 or more.
+        subsamples: 1 or more.
+        permutations: of the null, 1 or more.
 
     Raises:
         ValueError: lengths differ, a patient is in both sets, or a set has fewer than two images.
@@ -114,10 +92,13 @@ def compare(
         )
     if min(in_train.sum(), (~in_train).sum()) < 2:
         raise ValueError(f"Expected two images in each set. Received: {in_train.sum()} and {(~in_train).sum()}")
-    figures = np.mean([_figures(distances, *_equal_sets(in_train, owner, rng)) for _ in range(draws)], axis=0)
-    null = [_mean_share(distances, rng.permutation(trained)[owner], owner, rng, draws) for _ in range(permutations)]
-    p = (1 + np.count_nonzero(np.array(null) >= figures[-1] - 1e-12)) / (1 + permutations)
-    return Closeness(*map(float, (*figures, *np.quantile(null, (0.025, 0.975)), p)))
+    metrics = np.mean([_metrics(distances, *_equal_sets(in_train, owner, rng)) for _ in range(subsamples)], axis=0)
+    null = [
+        _mean_share(distances, rng.permutation(trained)[owner], owner, rng, subsamples) for _ in range(permutations)
+    ]
+    p = (1 + np.count_nonzero(np.array(null) >= metrics[-1] - 1e-12)) / (1 + permutations)
+    values = map(float, (*metrics, *np.quantile(null, (0.025, 0.975)), p))
+    return Closeness(**dict(zip(Closeness.model_fields, values, strict=True)))
 
 
 def copying_z(synthetic: np.ndarray, holdout: np.ndarray) -> float:
@@ -165,16 +146,16 @@ def copying_score(
     return float(np.average([copying_z(*part) for part in parts], weights=[len(part[1]) for part in parts]))
 
 
-def _figures(distances: np.ndarray, train: np.ndarray, holdout: np.ndarray) -> list[float]:
+def _metrics(distances: np.ndarray, train: np.ndarray, holdout: np.ndarray) -> list[float]:
     to_train, to_holdout = distances[:, train], distances[:, holdout]
-    medians = [np.median(figure(part)) for figure in (closest, nearest_ratio) for part in (to_train, to_holdout)]
+    medians = [np.median(metric(part)) for metric in (closest, nearest_ratio) for part in (to_train, to_holdout)]
     return [*medians, share_nearer(to_train, to_holdout)]
 
 
 def _mean_share(
-    distances: np.ndarray, in_train: np.ndarray, owner: np.ndarray, rng: np.random.Generator, draws: int
+    distances: np.ndarray, in_train: np.ndarray, owner: np.ndarray, rng: np.random.Generator, subsamples: int
 ) -> float:
-    sets = (_equal_sets(in_train, owner, rng) for _ in range(draws))
+    sets = (_equal_sets(in_train, owner, rng) for _ in range(subsamples))
     return float(np.mean([share_nearer(distances[:, train], distances[:, holdout]) for train, holdout in sets]))
 
 

@@ -1,7 +1,7 @@
-"""Membership scores that need the generator's networks: what its discriminators say of a real pair, and how well its
-Stage-II draws the photograph of a real mask.
+"""Membership scores from the generator's networks: its discriminators' logits for real pairs, and how well its Stage-II
+reconstructs the photograph of a real mask.
 
-A run's discriminators are in its checkpoints alone, as lists of variables; these are read without any training code.
+A run's discriminators are only in its checkpoints, as lists of variables; these are read without any training code.
 """
 
 from pathlib import Path
@@ -17,7 +17,7 @@ from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.exporting import artifact
 from synthmed_tf.models import factory, layers
 
-DRAWS = 8
+STYLES = 8
 """Styles that are tried for each mask; the nearest photograph counts."""
 
 _BATCH = 16
@@ -25,9 +25,9 @@ _DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image
 
 
 def logits(run: Path, stage: str, block: Block) -> np.ndarray:
-    """What a stage's discriminator says of real pairs, `(n,)`; higher is more real, and so more likely a member.
+    """The logits of a stage's discriminator for real pairs, `(n,)`; higher is more real, and so more likely a member.
 
-    Each pair is judged alone, with the statistics of inference: the score of one image must not depend on others.
+    Each pair is evaluated alone, with the statistics of inference: the score of one image must not depend on others.
 
     Args:
         run: the run's folder, with its checkpoints.
@@ -49,17 +49,17 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
 
     @tf.function
     def one(mask, condition, photograph):
-        said = model(mask) if stage == "stage1" else model(condition, photograph)[0]
-        return tf.reduce_mean(said)
+        logit = model(mask) if stage == "stage1" else model(condition, photograph)[0]
+        return tf.reduce_mean(logit)
 
     rows = range(len(masks))
     return np.array([one(*(part[row : row + 1] for part in (masks, conditions, photographs))).numpy() for row in rows])
 
 
 def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
-    """How well Stage-II draws the photographs of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
+    """How well Stage-II reconstructs the photographs of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
 
-    One mask has many photographs; the nearest of `DRAWS` counts.
+    One mask has many photographs; the nearest of `STYLES` counts.
 
     Args:
         folder: the artifact's, with a SavedModel.
@@ -76,11 +76,11 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
     for start in range(0, len(best), _BATCH):
         rows = slice(start, start + _BATCH)
         masks = np.where(block.masks[rows], np.uint8(255), np.uint8(0))[..., None]
-        for draw in range(DRAWS):
-            index = np.arange(start, start + len(masks)) * DRAWS + draw
-            drawn = model.translate(masks, np.full(len(masks), seed), index)
-            inside = block.fields[rows] & drawn.any(axis=-1)
-            away = np.abs(drawn.astype(np.float32) - block.photographs[rows]).mean(axis=-1)
+        for style in range(STYLES):
+            index = np.arange(start, start + len(masks)) * STYLES + style
+            generated = model.translate(masks, np.full(len(masks), seed), index)
+            inside = block.fields[rows] & generated.any(axis=-1)
+            away = np.abs(generated.astype(np.float32) - block.photographs[rows]).mean(axis=-1)
             mean = (away * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
             best[rows] = np.minimum(best[rows], mean)
     return -best
@@ -98,7 +98,7 @@ def _restore(model: keras.Model, folder: Path) -> None:
     """Reads the discriminator of the newest checkpoint that has all of it."""
     steps = sorted((int(file.stem[len("ckpt-") :]) for file in folder.glob("ckpt-*.index")), reverse=True)
     if not steps:
-        raise SynthMedError(f"{folder} holds no checkpoint; the discriminator is kept nowhere else.")
+        raise SynthMedError(f"{folder} holds no checkpoint, and the discriminator is stored nowhere else.")
     variables = layers.plain_variables(model)
     try:
         with files.glob_free(folder) as place:

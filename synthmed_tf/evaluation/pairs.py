@@ -1,4 +1,4 @@
-"""Labelled pairs as the judge sees them: real ones in memory, and a synthetic set that is read as it is needed."""
+"""Labelled pairs for the evaluation: real ones in memory, and a synthetic set that is read as it is needed."""
 
 import abc
 import hashlib
@@ -40,9 +40,9 @@ class Pairs(abc.ABC):
 
     Attributes:
         names: one for each pair, unique.
-        patients: whose each is; each synthetic pair is nobody's, and has its own name here.
+        patients: of each pair; a synthetic pair belongs to no patient, and has its own name here.
         size: pixels a side.
-        fingerprint: SHA-256 of what the pairs are.
+        fingerprint: SHA-256 of the pairs.
     """
 
     names: tuple[str, ...]
@@ -58,7 +58,7 @@ class Pairs(abc.ABC):
         """Some pairs, by their places."""
 
     def blocks(self, count: int = _BLOCK) -> Iterator[tuple[list[int], Block]]:
-        """All pairs in order, so many at once, with their places."""
+        """All pairs in order, `count` at a time, with their places."""
         for start in range(0, len(self), count):
             rows = list(range(start, min(start + count, len(self))))
             yield rows, self.read(rows)
@@ -94,8 +94,8 @@ class ArrayPairs(Pairs):
         return Block(block.photographs[rows], block.masks[rows], block.fields[rows])
 
 
-class SetPairs(Pairs):
-    """A set that `synthmed generate` wrote, on the disk. One field of view holds for all of its pairs.
+class SyntheticSet(Pairs):
+    """A set that `synthmed generate` wrote, on the disk. All of its pairs have one field of view.
 
     Attributes:
         lines: of its manifest.
@@ -135,12 +135,12 @@ class SetPairs(Pairs):
         size = getattr(self, "size", len(image))
         if image.shape[:2] != (size, size):
             found = f"{image.shape[1]}x{image.shape[0]}"
-            raise SynthMedError(f"{file} has {found} pixels, not {size}x{size} as the set; draw the set again.")
+            raise SynthMedError(f"{file} has {found} pixels, not {size}x{size} as the set; generate the set again.")
         return image
 
 
 def load_real(pairs: Sequence[Pair], size: int, progress: Callable[[int, int], None] | None = None) -> ArrayPairs:
-    """Reads real pairs and brings them to a size, as training does.
+    """Reads real pairs and resizes them, as training does.
 
     Raises:
         SynthMedError: a file cannot be read, or the pair is implausible.
@@ -170,7 +170,9 @@ def _set_card(folder: Path) -> dict[str, Any]:
     card = set_card.read(folder, "name the folder that synthmed generate wrote")
     form = card.get("plan", {}).get("format", "png")
     if form != "png":
-        raise SynthMedError(f"{folder} is a set of {form}, and plain pairs are judged; draw it with --format png.")
+        raise SynthMedError(
+            f"{folder} is a set of {form}, but the evaluation reads plain pairs; generate it with --format png."
+        )
     return card
 
 
@@ -182,12 +184,12 @@ def _manifest(folder: Path) -> tuple[dict[str, Any], ...]:
             f"{folder / manifest.FILE} cannot be read ({error.strerror}); run synthmed generate again."
         ) from error
     if len(lines) < 2:
-        raise SynthMedError(f"{folder} holds {len(lines)} pair(s); a set is judged from two pairs on.")
+        raise SynthMedError(f"{folder} holds {len(lines)} pair(s); an evaluation needs two or more.")
     return lines
 
 
 def fingerprint(lines: Iterable[dict[str, Any]]) -> str:
-    """SHA-256 of what the pairs of a set are, by the lines of its manifest."""
+    """SHA-256 of the pairs of a set, from the lines of its manifest."""
     digest = hashlib.sha256()
     for line in lines:
         digest.update(json.dumps([line.get("index"), line.get("images_sha256"), line.get("masks_sha256")]).encode())

@@ -1,7 +1,7 @@
-"""The report's plots: arrays in, SVG out. Each is small, for a page that sets them side by side or below each other.
+"""The report's plots: arrays in, SVG out. Each is small, for a page that shows them side by side or one below another.
 
-They are read without colour: lines differ in style, points in shape, areas in hatching. The same arrays give the same
-bytes.
+They can be read without colour: lines differ in style, points in shape, areas in hatching. The same arrays give the
+same bytes.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from scipy.stats import beta
 from synthmed_tf.errors import SynthMedError
 
 Interval = tuple[float, float, float]
-"""A figure with the lower and the upper end of its interval; NaN where there is none."""
+"""A value with the lower and the upper end of its interval; NaN where there is none."""
 
 SMALL, LARGE = (3.0, 2.3), (4.2, 2.5)
 """Inches. On the page 96 pixels are an inch, in a narrow window fewer."""
@@ -60,23 +60,23 @@ def roc(fpr: np.ndarray, tpr: np.ndarray, members: int, name: str) -> str:
         members: patients of which tpr is a share; the interval is that of Clopper and Pearson (1934).
         name: of the attack.
     """
-    return _drawn(SMALL, f"ROC curve: {name}", lambda axes: _roc(axes, fpr, tpr, members))
+    return _svg(SMALL, f"ROC curve: {name}", lambda axes: _roc(axes, fpr, tpr, members))
 
 
-def scores(synthetic: np.ndarray, strangers: np.ndarray, disguised: np.ndarray, threshold: float, name: str) -> str:
-    """What share of the pairs scores so much or more, in one search for copies: synthetic pairs, real pairs against
-    those of other patients (impostors), and disguised real pairs against their originals (genuine).
+def scores(synthetic: np.ndarray, impostors: np.ndarray, augmented: np.ndarray, threshold: float, name: str) -> str:
+    """The share of pairs that reach each score in one search for copies: synthetic pairs, real pairs against those of
+    other patients (impostors), and augmented real pairs against their originals (genuine).
 
     Args:
-        synthetic, strangers, disguised: `(n,)` each: scores.
+        synthetic, impostors, augmented: `(n,)` each: scores.
         threshold: from which on a pair is a copy.
         name: of the search.
     """
 
-    def draw(axes):
+    def plot(axes):
         curves = (
-            (strangers, "other patients", "strangers", _REAL),
-            (disguised, "disguised real", "disguised", _GENUINE),
+            (impostors, "other patients", "impostors", _REAL),
+            (augmented, "augmented real", "augmented", _GENUINE),
             (synthetic, "synthetic", "synthetic", _SYNTHETIC),
         )
         for values, label, gid, style in curves:
@@ -86,7 +86,7 @@ def scores(synthetic: np.ndarray, strangers: np.ndarray, disguised: np.ndarray, 
         axes.set(xlabel="score", ylabel="share of pairs", ylim=(-0.03, 1.03))
         _legend_above(axes)
 
-    return _drawn((SMALL[0], 2.7), f"scores: {name}", draw)
+    return _svg((SMALL[0], 2.7), f"scores: {name}", plot)
 
 
 def distributions(
@@ -96,16 +96,16 @@ def distributions(
     labels: tuple[str, str] = ("real", "synthetic"),
     inches: tuple[float, float] = SMALL,
 ) -> str:
-    """How a figure is distributed in real and in synthetic images, as shares of each.
+    """How a metric is distributed in real and in synthetic images, as shares of each.
 
     Args:
         real, synthetic: `(n,)` and `(m,)`; NaN is left out.
-        name: of the figure.
+        name: of the metric.
         labels: of the two.
         inches: width and height.
     """
 
-    def draw(axes):
+    def plot(axes):
         ours, theirs = (values[np.isfinite(values)] for values in (real, synthetic))
         edges = np.histogram_bin_edges(np.concatenate([ours, theirs]), _BINS) if ours.size + theirs.size else [0, 1]
         for values, label, gid, style in (
@@ -121,25 +121,25 @@ def distributions(
         axes.locator_params(nbins=4)
         _legend_above(axes)
 
-    return _drawn(inches, f"distribution of {name}", draw)
+    return _svg(inches, f"distribution of {name}", plot)
 
 
 def intervals(rows: Mapping[str, Interval], name: str, limit: float | None = None, points: Any = None) -> str:
-    """Figures with their intervals, one below another.
+    """Values with their intervals, one below another.
 
     Args:
         rows: by their labels.
-        name: of the figure, and its unit.
-        limit: drawn as a line, beyond which there is harm.
+        name: of the metric, and its unit.
+        limit: shown as a line, beyond which there is harm.
         points: single values of each row, `{label: (n,)}`, shown as small circles; None for none.
     """
 
-    def draw(axes):
+    def plot(axes):
         places = np.arange(len(rows))[::-1]
         for place, (label, (value, low, high)) in zip(places, rows.items(), strict=True):
             single = np.asarray((points or {}).get(label, ()), float)
-            beside = place - 0.22 + np.zeros(single.size)
-            axes.plot(single, beside, "o", mfc="none", mec="#555555", ms=3, mew=0.7, gid=f"points {label}")
+            below = place - 0.22 + np.zeros(single.size)
+            axes.plot(single, below, "o", mfc="none", mec="#555555", ms=3, mew=0.7, gid=f"points {label}")
             if np.isfinite([low, high]).all():
                 axes.plot([low, high], [place, place], color="black", linewidth=1.6, gid=f"interval {label}")
                 axes.plot([low, high], [place, place], "|", color="black", ms=7)
@@ -155,7 +155,7 @@ def intervals(rows: Mapping[str, Interval], name: str, limit: float | None = Non
         axes.set_axisbelow(True)
         axes.locator_params(axis="x", nbins=5)
 
-    return _drawn((LARGE[0], 0.9 + 0.36 * len(rows)), name, draw)
+    return _svg((LARGE[0], 0.9 + 0.36 * len(rows)), name, plot)
 
 
 def neighbourhoods(rows: Mapping[str, Sequence[float]], expected: Mapping[str, float]) -> str:
@@ -166,7 +166,7 @@ def neighbourhoods(rows: Mapping[str, Sequence[float]], expected: Mapping[str, f
         expected: the coverage of two sets of one distribution, by detector.
     """
 
-    def draw(axes):
+    def plot(axes):
         height = 0.8 / max(len(rows), 1)
         for number, (detector, values) in enumerate(rows.items()):
             places = 3 - np.arange(4) + 0.4 - height * (number + 0.5)
@@ -185,7 +185,7 @@ def neighbourhoods(rows: Mapping[str, Sequence[float]], expected: Mapping[str, f
         axes.set_xlim(0, 1.12 * max(1.0, *(max(values) for values in rows.values())))
         _legend_above(axes)
 
-    return _drawn((LARGE[0], 3.2), "precision, recall, density and coverage", draw)
+    return _svg((LARGE[0], 3.2), "precision, recall, density and coverage", plot)
 
 
 def histograms(real: np.ndarray, synthetic: np.ndarray) -> str:
@@ -195,7 +195,7 @@ def histograms(real: np.ndarray, synthetic: np.ndarray) -> str:
         real, synthetic: `(3, bins)`: shares of the pixels, for red, green and blue.
     """
 
-    def draw(axes):
+    def plot(axes):
         grey = (np.arange(real.shape[1]) + 0.5) * 256 / real.shape[1]
         for channel, (name, marker) in enumerate((("red", "o"), ("green", "s"), ("blue", "^"))):
             for values, kind, style in ((real, "real", _REAL), (synthetic, "synthetic", _SYNTHETIC)):
@@ -206,7 +206,7 @@ def histograms(real: np.ndarray, synthetic: np.ndarray) -> str:
         axes.set_ylim(bottom=0)
         axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=3, handlelength=2.6)
 
-    return _drawn(LARGE, "grey levels", draw)
+    return _svg(LARGE, "grey levels", plot)
 
 
 def _roc(axes, fpr: np.ndarray, tpr: np.ndarray, members: int) -> None:
@@ -233,14 +233,14 @@ def _legend_above(axes) -> None:
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, handlelength=2.6, columnspacing=1.2)
 
 
-def _drawn(inches: tuple[float, float], title: str, draw) -> str:
+def _svg(inches: tuple[float, float], title: str, plot) -> str:
     matplotlib = _matplotlib()
     from matplotlib.backends.backend_svg import FigureCanvasSVG
     from matplotlib.figure import Figure
 
     with matplotlib.rc_context(_STYLE):
         figure = Figure(figsize=inches, layout="constrained")
-        draw(figure.add_subplot())
+        plot(figure.add_subplot())
         file = io.StringIO()
         # No date, no creator and no font files: the same arrays give the same bytes.
         FigureCanvasSVG(figure).print_svg(file, metadata={"Date": None, "Creator": None})

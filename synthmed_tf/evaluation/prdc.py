@@ -1,83 +1,33 @@
-"""How much of one set of feature vectors is found in another, and how various each is: PRDC and the Vendi score.
+"""How much of one set of feature vectors is found in another, and how diverse each is: PRDC and the Vendi score.
 
-Rows are independent, and come from `distribution.standardize`.
+Rows are independent, and come from `kid_fid.standardize`.
 """
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial.distance import cdist
 
 from synthmed_tf.evaluation.kid_fid import blocks, checked
-
-
-@dataclass(frozen=True)
-class Neighbourhoods:
-    """Precision, recall, density and coverage (PRDC), each the mean over the draws.
-
-    Attributes:
-        precision: the share of synthetic rows within the k-th neighbour of a real row.
-        recall: the share of real rows within the k-th neighbour of a synthetic row.
-        density: how many real rows have a synthetic one within their k-th neighbour, over k; 1 is expected of two sets
-            of one distribution, and there is no upper limit.
-        coverage: the share of real rows with a synthetic one within their k-th neighbour.
-        coverage_null: the coverage expected of two sets of one distribution. Precision and recall have no such value
-            that would hold for every distribution.
-        k: neighbours.
-        count: rows of each set in a draw.
-        draws: how many were averaged.
-    """
-
-    precision: float
-    recall: float
-    density: float
-    coverage: float
-    coverage_null: float
-    k: int
-    count: int
-    draws: int
-
-    @property
-    def coverage_excess(self) -> float:
-        """The coverage minus its null: about 0 is as good as it gets."""
-        return self.coverage - self.coverage_null
-
-
-@dataclass(frozen=True)
-class VendiRatio:
-    """Vendi scores of two sets at equal size.
-
-    Attributes:
-        ratio: synthetic / real; about 1 for sets of one distribution, less where the synthetic set repeats itself.
-        real, synthetic: the scores, means over the draws; they grow with `count` and mean little alone.
-        count: rows of each set in a draw.
-        draws: how many were averaged.
-    """
-
-    ratio: float
-    real: float
-    synthetic: float
-    count: int
-    draws: int
+from synthmed_tf.evaluation.results import Neighbourhoods
 
 
 def prdc(
-    real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, k: int = 5, draws: int = 100
+    real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, k: int = 5, subsamples: int = 100
 ) -> Neighbourhoods:
     """Precision and recall (Kynkaanniemi et al. 2019), density and coverage (Naeem et al. 2020).
 
-    Both sets are compared at equal size, since all four depend on it: a draw takes as many rows of the larger set as
-    the smaller one has. "Within" is nearer than, as in the authors' code; the neighbours of a row are others of its
-    set. Rows count as independent: two photographs of a patient are nearer than the null of the coverage allows for.
+    Both sets are compared at equal size, since all four depend on it: a subsample takes as many rows of the larger set
+    as the smaller one has. "Within" means nearer than, as in the authors' code; the neighbours of a row are others of
+    its set. Rows count as independent: two photographs of a patient are nearer than the null of the coverage allows.
 
     Args:
         real: `(n, d)`, from `standardize`.
         synthetic: `(m, d)`, from there.
-        rng: chooses the rows of a draw.
+        rng: chooses the rows of a subsample.
         k: neighbours, below n and m.
-        draws: how many are averaged; sets of one size need and get a single one.
+        subsamples: how many are averaged; sets of one size need and get a single one.
 
     Raises:
         ValueError: other arrays, or a k outside [1, min(n, m) - 1].
@@ -86,8 +36,9 @@ def prdc(
     count = min(len(real), len(synthetic))
     if not 1 <= k < count:
         raise ValueError(f"PRDC takes a k from 1 to {count - 1} for sets of {count} rows. Received: k={k}")
-    figures = [_prdc(*rows, k) for rows in _draws(real, synthetic, draws, rng)]
-    return Neighbourhoods(*np.mean(figures, axis=0).tolist(), coverage_null(count, count, k), k, count, len(figures))
+    values = np.mean([_prdc(*rows, k) for rows in _subsamples(real, synthetic, subsamples, rng)], axis=0)
+    shares = dict(zip(("precision", "recall", "density", "coverage"), values.tolist(), strict=True))
+    return Neighbourhoods(**shares, coverage_null=coverage_null(count, count, k), k=k, count=count)
 
 
 def coverage_null(n: int, m: int, k: int) -> float:
@@ -138,32 +89,13 @@ def with_constant(rows: np.ndarray) -> np.ndarray:
     return np.hstack([np.ones((len(rows), 1)), rows / math.sqrt(rows.shape[1])])
 
 
-def vendi_ratio(real: np.ndarray, synthetic: np.ndarray, rng: np.random.Generator, draws: int = 100) -> VendiRatio:
-    """The ratio of the two sets' Vendi scores, at equal size, of rows `with_constant`.
-
-    Args:
-        real: `(n, d)`, from `standardize`.
-        synthetic: `(m, d)`, from there.
-        rng: chooses the rows of a draw: as many of the larger set as the smaller one has.
-        draws: how many are averaged; sets of one size need and get a single one.
-
-    Raises:
-        ValueError: other arrays.
-    """
-    pairs = list(_draws(*(with_constant(rows) for rows in checked(real, synthetic)), draws, rng))
-    scores = np.mean([[vendi_score(rows) for rows in pair] for pair in pairs], axis=0)
-    return VendiRatio(float(scores[1] / scores[0]), *scores.tolist(), len(pairs[0][0]), len(pairs))
-
-
-def _draws(
-    real: np.ndarray, synthetic: np.ndarray, draws: int, rng: np.random.Generator
+def _subsamples(
+    real: np.ndarray, synthetic: np.ndarray, count: int, rng: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Both sets at the size of the smaller, the larger one drawn without replacement."""
-    count = min(len(real), len(synthetic))
-    for _ in range(draws if len(real) != len(synthetic) else 1):
-        yield tuple(
-            rows if len(rows) == count else rng.choice(rows, count, replace=False) for rows in (real, synthetic)
-        )
+    """Both sets at the size of the smaller one; the larger one is subsampled without replacement."""
+    size = min(len(real), len(synthetic))
+    for _ in range(count if len(real) != len(synthetic) else 1):
+        yield tuple(rows if len(rows) == size else rng.choice(rows, size, replace=False) for rows in (real, synthetic))
 
 
 def _prdc(real: np.ndarray, synthetic: np.ndarray, k: int) -> tuple[float, float, float, float]:

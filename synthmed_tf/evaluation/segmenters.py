@@ -1,4 +1,4 @@
-"""The judge's own segmenters: U-Nets that are trained on pairs, and what they find in photographs."""
+"""Segmenters for the evaluation: U-Nets that are trained on pairs, and the vessels that they find in photographs."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -9,18 +9,17 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.data import augmentation, pipeline
-from synthmed_tf.evaluation.cache import Arrays
-from synthmed_tf.evaluation.context import Case
+from synthmed_tf.evaluation.context import Arrays, EvaluationContext
 from synthmed_tf.evaluation.pairs import Block, Pairs
-from synthmed_tf.evaluation.utility import best_threshold
-from synthmed_tf.metrics import segmentation_losses
+from synthmed_tf.metrics.segmentation import best_threshold
+from synthmed_tf.metrics.segmentation_losses import dice_loss, masked_cross_entropy
 from synthmed_tf.models.segmenter import Segmenter, probabilities
 
 VERSION = 1
 """Of the recipe below; part of every key, so that a change of the recipe trains again."""
 
 MOST_PAIRS = 2000
-"""So many pairs of a set a segmenter sees at most; that many already differ more than its steps can tell."""
+"""Pairs of a set that a segmenter sees at most; more would not change it within its steps."""
 
 _FILTERS, _BATCH, _RATE, _COLOUR = 12, 8, 5e-3, 0.2
 _AUGMENTATION = augmentation.Ranges(True, True, 30.0, 0.2, 0.1, 0.05)
@@ -40,7 +39,7 @@ class Arm:
     Attributes:
         name: for people, and to tell two arms of the same pairs apart.
         sets: pairs; each gives as many to a batch, and the threshold is chosen on the first.
-        augmented: whether pairs are flipped, turned, zoomed, shifted and recoloured.
+        augmented: whether pairs are flipped, rotated, zoomed, shifted and recoloured.
     """
 
     name: str
@@ -48,67 +47,67 @@ class Arm:
     augmented: bool = True
 
 
-def real_arm(case: Case) -> Arm:
+def real_arm(context: EvaluationContext) -> Arm:
     """The real pairs that the generator was trained on."""
-    return Arm("real", (case.train,))
+    return Arm("real", (context.train,))
 
 
-def on_real(case: Case, seed: int = 0) -> Segmenter:
-    """The segmenter that was trained on the real training pairs, as `kept`."""
-    return kept(case, real_arm(case), seed)
+def on_real(context: EvaluationContext, seed: int = 0) -> Segmenter:
+    """The segmenter that was trained on the real training pairs, as `trained`."""
+    return trained(context, real_arm(context), seed)
 
 
-def key_on_real(case: Case, seed: int = 0) -> dict[str, Any]:
-    """All that the segmenter of `on_real` depends on, for the key of what is measured with it."""
-    return key(case, real_arm(case), seed)
+def key_on_real(context: EvaluationContext, seed: int = 0) -> dict[str, Any]:
+    """Everything that the segmenter of `on_real` depends on, for the key of what is measured with it."""
+    return key(context, real_arm(context), seed)
 
 
-def kept(case: Case, arm: Arm, seed: int) -> Segmenter:
-    """A segmenter that was trained on an arm, from the cache where it is there.
+def trained(context: EvaluationContext, arm: Arm, seed: int) -> Segmenter:
+    """A segmenter that was trained on an arm, from the cache if it is there.
 
     Args:
-        case: its cache, and its settings, which say for how many steps.
+        context: its cache, and its settings, which say for how many steps.
         arm: what it is trained on.
         seed: which of the segmenters that differ in nothing else; arms of one seed begin with the same weights.
     """
-    steps, what = case.settings.segmenter_steps, f"segmenter {arm.name}/{seed}"
-    drawn = int(case.rng(f"segmenter {seed}").integers(1 << 31))
+    steps, what = context.settings.segmenter_steps, f"segmenter {arm.name}/{seed}"
+    random_seed = int(context.rng(f"segmenter {seed}").integers(1 << 31))
 
     def compute() -> Arrays:
         parts = [training_array(pairs, steps * _BATCH // len(arm.sets)) for pairs in arm.sets]
-        model = train(parts, drawn, steps, arm.augmented, lambda done: case.progress(what, done, steps))
+        model = train(parts, random_seed, steps, arm.augmented, lambda done: context.progress(what, done, steps))
         return {f"weight{i:03d}": weight for i, weight in enumerate(model.get_weights())}
 
-    weights = case.cache.arrays("segmenter", key(case, arm, seed), compute)
-    model = untrained(arm.sets[0].size, drawn)
+    weights = context.cache.arrays("segmenter", key(context, arm, seed), compute)
+    model = untrained(arm.sets[0].size, random_seed)
     model.set_weights([weights[name] for name in sorted(weights)])
     return model
 
 
-def threshold(case: Case, arm: Arm, seed: int) -> float:
-    """From which probability on a pixel is vessel to such a segmenter: chosen on its own training pairs, then frozen.
+def threshold(context: EvaluationContext, arm: Arm, seed: int) -> float:
+    """The probability from which on a pixel counts as vessel: chosen on the segmenter's training pairs, then frozen.
 
-    It is `utility.best_threshold` of 200 pairs, or of all where there are fewer.
+    It is `best_threshold` of 200 pairs, or of all where there are fewer.
     """
 
     def compute() -> Arrays:
         pairs = arm.sets[0]
         block = pairs.read(evenly(len(pairs), _PAIRS_FOR_THRESHOLD))
-        found = find(kept(case, arm, seed), block)
+        found = find(trained(context, arm, seed), block)
         return {"threshold": np.array(best_threshold(block.masks, found, block.fields))}
 
-    return float(case.cache.arrays("threshold", key(case, arm, seed), compute)["threshold"])
+    return float(context.cache.arrays("threshold", key(context, arm, seed), compute)["threshold"])
 
 
-def key(case: Case, arm: Arm, seed: int) -> dict[str, Any]:
-    """All that such a segmenter depends on."""
+def key(context: EvaluationContext, arm: Arm, seed: int) -> dict[str, Any]:
+    """Everything that such a segmenter depends on."""
     return {
         "segmenter": VERSION,
         "arm": arm.name,
         "augmented": arm.augmented,
         "trained on": [pairs.fingerprint for pairs in arm.sets],
-        "steps": case.settings.segmenter_steps,
-        "seeds": [case.settings.seed, seed],
+        "steps": context.settings.segmenter_steps,
+        "seeds": [context.settings.seed, seed],
     }
 
 
@@ -133,17 +132,17 @@ def most_pairs(size: int) -> int:
     return max(1, min(MOST_PAIRS, _MOST_BYTES // (5 * size**2)))
 
 
-def training_array(pairs: Pairs, draws: int) -> np.ndarray:
+def training_array(pairs: Pairs, most: int) -> np.ndarray:
     """The pairs that a segmenter is trained on, chosen evenly; its memory does not grow with the set.
 
     Args:
         pairs: of any number.
-        draws: how many pairs the training takes in all; more are not read.
+        most: pairs that the training takes in all; more are not read.
 
     Returns:
         `(n, size, size, 5)`, uint8, as `pipeline.stack_samples` has it.
     """
-    rows = evenly(len(pairs), min(draws, most_pairs(pairs.size)))
+    rows = evenly(len(pairs), min(most, most_pairs(pairs.size)))
     array = np.empty((len(rows), pairs.size, pairs.size, 5), np.uint8)
     for start in range(0, len(rows), 64):
         here = slice(start, start + 64)
@@ -171,7 +170,7 @@ def train(
         parts: pairs `(n, size, size, 5)`, uint8, as `training_array` has them; each gives as many to a batch.
         seed: of first weights, order and augmentation: the same call gives the same weights on one machine.
         steps: batches of 8.
-        augmented: whether pairs are flipped, turned, zoomed, shifted and recoloured.
+        augmented: whether pairs are flipped, rotated, zoomed, shifted and recoloured.
         progress: called every few steps.
     """
     model = untrained(parts[0].shape[1], seed)
@@ -204,9 +203,7 @@ def _step(model: Segmenter, optimizer: keras.optimizers.Optimizer) -> Callable[[
         target, fov = tf.round(batch["coverage"]), batch["fov"]
         with tf.GradientTape() as tape:
             logits = model(batch["photograph"], training=True)
-            terms = segmentation_losses.masked_cross_entropy(target, logits, fov) + segmentation_losses.dice_loss(
-                target, logits, fov
-            )
+            terms = masked_cross_entropy(target, logits, fov) + dice_loss(target, logits, fov)
             loss = tf.reduce_mean(terms)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss

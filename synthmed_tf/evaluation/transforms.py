@@ -1,4 +1,4 @@
-"""How a mask may have been moved before it was called a new one: flipped, turned, scaled and shifted.
+"""How a copied mask may have been moved: flipped, rotated, scaled and shifted.
 
 Points have coordinates (x to the right, y down) in [-1, 1] across the image, as in `data.augmentation`, so that a
 transform is the same at every resolution.
@@ -12,7 +12,7 @@ from scipy import ndimage
 
 @dataclass(frozen=True)
 class Transform:
-    """Takes a real image to the synthetic one: flips, then turns and scales about the centre, then shifts.
+    """Takes a real image to the synthetic one: flips, then rotates and scales about the centre, then shifts.
 
     Attributes:
         flips: whether left and right, and whether top and bottom, change places.
@@ -48,7 +48,7 @@ class Transform:
         return (points - self.shift) @ np.linalg.inv(self.linear).T
 
     def warp(self, image: np.ndarray) -> np.ndarray:
-        """Draws a real image where the synthetic one has it.
+        """Resamples a real image where the synthetic one has it.
 
         Args:
             image: `(side, side)`, floating point or bool.

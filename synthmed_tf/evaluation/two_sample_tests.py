@@ -1,8 +1,8 @@
-"""How two samples of figures differ, those of real and those of synthetic masks: figure by figure, and all at once.
+"""Tests of whether two samples of features differ, those of real and of synthetic masks: one by one, and all at once.
 
-The rows of one patient are not independent, so they are never parted: a permutation, or a resample, moves patients.
-Each synthetic row is drawn on its own. With one row a patient the p values of `compare` are exact; patients of several
-rows make them err on the large side, since a permuted group then has fewer rows than the real one, or varies more.
+The rows of one patient are not independent, so they stay together: permutations and resamples move whole patients.
+Synthetic rows are independent. With one row for each patient the p values of `compare` are exact; with several rows
+they are conservative, since a permuted group then has fewer rows than the real one, or varies more.
 """
 
 from collections.abc import Hashable, Sequence
@@ -11,54 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial.distance import cdist
 
-from synthmed_tf.evaluation.groups import numbered
-from synthmed_tf.evaluation.kid_fid import IQR_OF_GAUSSIAN
+from synthmed_tf.evaluation.kid_fid import IQR_OF_GAUSSIAN, numbered
+from synthmed_tf.evaluation.results import Energy, FeatureDifference
 
 _CHUNK = 100
 _TIES = 1e-9
-"""The distance between the quartiles of a normal distribution, in standard deviations."""
-
-
-@dataclass(frozen=True)
-class Differences:
-    """A test for each figure; all are `(features,)`, NaN where one of the samples has no value.
-
-    Distances are in standard deviations of the real values. If these are all alike, a distance is 0 or infinite.
-
-    Attributes:
-        real_count, synthetic_count: int: rows that have the figure.
-        wasserstein: the Wasserstein distance (W1).
-        low, high: its interval.
-        chance: the mean distance of the permuted samples: what would be found without any difference.
-        ks: the Kolmogorov-Smirnov statistic, in [0, 1].
-        p: of the Wasserstein distance, by permutation.
-        p_holm: the same for all figures together (`holm`).
-    """
-
-    real_count: np.ndarray
-    synthetic_count: np.ndarray
-    wasserstein: np.ndarray
-    low: np.ndarray
-    high: np.ndarray
-    chance: np.ndarray
-    ks: np.ndarray
-    p: np.ndarray
-    p_holm: np.ndarray
-
-
-@dataclass(frozen=True)
-class EnergyTest:
-    """One test of all figures together.
-
-    Attributes:
-        distance: 2 E|X - Y| - E|X - X'| - E|Y - Y'| of the two samples, 0 or more; 0 for equal samples.
-        chance: its mean over the permuted samples.
-        p: by permutation.
-    """
-
-    distance: float
-    chance: float
-    p: float
 
 
 def compare(
@@ -68,8 +25,8 @@ def compare(
     rng: np.random.Generator,
     repeats: int = 999,
     confidence: float = 0.95,
-) -> Differences:
-    """Compares two samples figure by figure.
+) -> tuple[FeatureDifference, ...]:
+    """Compares two samples feature by feature.
 
     Sampling alone drives samples apart, and resampling does so once more: for two samples of one distribution the
     percentile interval lies above 0. So the interval ends on the safe side of both. Its upper end is the quantile q of
@@ -78,12 +35,15 @@ def compare(
     100 patients, where the percentile and the basic interval fail on one side or the other.
 
     Args:
-        real: `(n, features)`, floating point; NaN where a row has no such figure.
+        real: `(n, features)`, floating point; NaN where a row has no such value.
         synthetic: `(m, features)`, alike.
         patients: n labels: whose each real row is.
-        rng: draws permutations and resamples.
+        rng: for permutations and resamples.
         repeats: how many of each. Defaults to 999.
         confidence: of the intervals, in (0, 1). Defaults to 0.95.
+
+    Returns:
+        The differences, in the order of the features.
 
     Raises:
         ValueError: other shapes, an empty sample, or infinite values.
@@ -93,9 +53,13 @@ def compare(
         _compare_one(_Column.of(ours, theirs, owners), rng, repeats, confidence)
         for ours, theirs in zip(real.T, synthetic.T, strict=True)
     ]
-    wasserstein, low, high, chance, ks, p = np.array(columns, np.float64).reshape(-1, 6).T
-    counts = [np.count_nonzero(~np.isnan(rows), axis=0) for rows in (real, synthetic)]
-    return Differences(*counts, wasserstein, low, high, chance, ks, p, holm(p))
+    counts = [np.count_nonzero(~np.isnan(rows), axis=0).tolist() for rows in (real, synthetic)]
+    adjusted = holm(np.array([column[-1] for column in columns])).tolist()
+    names = ("wasserstein", "low", "high", "chance", "ks", "p")
+    return tuple(
+        FeatureDifference(real_count=n, synthetic_count=m, **dict(zip(names, column, strict=True)), p_holm=p_holm)
+        for n, m, column, p_holm in zip(*counts, columns, adjusted, strict=True)
+    )
 
 
 def energy_test(
@@ -104,10 +68,10 @@ def energy_test(
     patients: Sequence[Hashable],
     rng: np.random.Generator,
     repeats: int = 999,
-) -> EnergyTest:
-    """Tests whether two samples have one distribution, over all figures at once (Szekely, Rizzo 2004).
+) -> Energy:
+    """Tests whether two samples have one distribution, over all features at once (Szekely, Rizzo 2004).
 
-    Figures are scaled by `robust_scores`. The distances between all rows are held: 8 (n + m)^2 bytes.
+    Features are scaled by `robust_scores`. The distances between all rows are held: 8 (n + m)^2 bytes.
 
     Args:
         real, synthetic, patients, rng, repeats: as for `compare`.
@@ -126,15 +90,16 @@ def energy_test(
         labels = [rng.permutation(is_real)[units] for _ in range(min(_CHUNK, repeats - start))]
         permuted.append(_energy(distances, np.array(labels)))
     permuted = np.concatenate(permuted)
-    return EnergyTest(float(observed), float(permuted.mean()), _p_value(observed, permuted))
+    p = _p_value(observed, permuted)
+    return Energy(distance=float(observed), chance=float(permuted.mean()), p=p, count=len(synthetic))
 
 
 def robust_scores(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Scales figures by the median and the interquartile range of the real ones, as if these were normal.
+    """Scales features by the median and the interquartile range of the real ones, as if these were normal.
 
-    Where the quartiles are equal, the standard deviation takes their place, and 1 where that is 0. A missing figure
-    becomes 0, and each figure that is missing somewhere adds a column that is 1 where it is, so that a set in which
-    more figures are missing differs.
+    Where the quartiles are equal, the standard deviation takes their place, and 1 where that is 0. A missing value
+    becomes 0, and each feature that is missing somewhere adds a column that is 1 where it is, so that a set in which
+    more values are missing differs.
 
     Args:
         real: `(n, features)`, floating point, NaN where missing.
@@ -174,7 +139,7 @@ def holm(p: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Column:
-    """One figure: both samples sorted together.
+    """One feature: both samples sorted together.
 
     Attributes:
         gaps: `(rows - 1,)`: from each value to the next.
@@ -254,7 +219,7 @@ def _check(real: np.ndarray, synthetic: np.ndarray, patients: Sequence[Hashable]
     shaped = real.ndim == synthetic.ndim == 2 and real.shape[1:] == synthetic.shape[1:] and len(patients) == len(real)
     if not shaped or not real.size or not synthetic.size or np.isinf(real).any() or np.isinf(synthetic).any():
         raise ValueError(
-            "Expected finite figures (n, features) and (m, features), NaN allowed, and n patients. "
+            "Expected finite features (n, features) and (m, features), NaN allowed, and n patients. "
             f"Received: {real.shape}, {synthetic.shape} and {len(patients)}"
         )
     return numbered(patients, len(real))

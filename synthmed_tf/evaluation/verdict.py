@@ -1,10 +1,48 @@
-"""The answer to a question about a synthetic set, in three states, and the limits that were set before looking."""
+"""The answer to a question about a synthetic set, in three states; the limits, which are fixed in advance; and the base
+of all results.
+"""
 
 import enum
 import functools
+import math
 from collections.abc import Iterable, Sequence
+from typing import Annotated
 
 import pydantic
+
+Number = Annotated[float, pydantic.WrapValidator(lambda value, inner: math.nan if value is None else inner(value))]
+"""A float; null is read as NaN."""
+
+
+class Result(pydantic.BaseModel):
+    """The base of all results: frozen, NaN and infinity are null in JSON, and fields of a newer version are ignored."""
+
+    model_config = pydantic.ConfigDict(
+        frozen=True,
+        ser_json_inf_nan="null",
+        protected_namespaces=(),
+        json_schema_serialization_defaults_required=True,
+    )
+
+
+class LeftOut(Result):
+    """Something that was not measured.
+
+    Attributes:
+        name: what it is.
+        reason: why, in words that name no file and no patient.
+        error: the message of the error that prevented it, which may name files and patients; None where there was no
+            error, and in a published report.
+    """
+
+    name: str
+    reason: str
+    error: str | None = None
+
+    @classmethod
+    def failed(cls, name: str, error: Exception) -> "LeftOut":
+        """Left out because of an error."""
+        return cls(name=name, reason="it failed with an error", error=str(error))
 
 
 class State(str, enum.Enum):
@@ -18,19 +56,17 @@ class State(str, enum.Enum):
 _WORST_FIRST = (State.FAIL, State.CANNOT_TELL, State.PASS)
 
 
-class Verdict(pydantic.BaseModel):
-    """The answer to one question.
+class Answer(Result):
+    """The answer to one question, in words that name no patient and no file of the real data.
 
     Attributes:
         question: its key in `QUESTIONS`.
         state: PASS where the whole interval lies inside the limit, FAIL where harm is established.
-        sentence: what was found, in plain words, with the figure and its interval.
+        sentence: what was found, in plain words, with the value and its interval.
         limit: what would have failed, in plain words.
         needed: what would allow an answer, or what the answer cannot exclude; None where there is nothing to add.
         invalid: whether a control fired, so that the test behind it means nothing; the state then is CANNOT TELL.
     """
-
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
 
     question: str
     state: State
@@ -40,29 +76,56 @@ class Verdict(pydantic.BaseModel):
     invalid: bool = False
 
 
+class Evidence(Result):
+    """A measurement on which a verdict rests.
+
+    Attributes:
+        name: what was measured.
+        value: the result; NaN where it could not be measured.
+        low, high: its interval; NaN where there is none.
+    """
+
+    name: str
+    value: Number
+    low: Number = math.nan
+    high: Number = math.nan
+
+
+class Verdict(Answer):
+    """The answer to one question with its evidence.
+
+    Attributes:
+        evidence: the measurements on which it rests; they name no patient and no file either.
+        private: sentences that name patients and files of the real data; none in a published report.
+    """
+
+    evidence: tuple[Evidence, ...] = ()
+    private: tuple[str, ...] = ()
+
+
 QUESTIONS = {
     "utility": "Is the set as useful as real pairs for training a segmenter?",
     "fidelity": "Do the photographs show their masks?",
     "geometry": "Are the vessel trees like real ones?",
-    "diversity": "Are the pairs as various as real ones?",
+    "diversity": "Are the pairs as diverse as real ones?",
     "copies": "Is any pair a copy of a real one?",
-    "membership": "Can it be told whose images the generator was trained on?",
+    "membership": "Can an attacker tell whose images the generator was trained on?",
 }
 """Every question that a report answers, in its order."""
 
 
 class Limits(pydantic.BaseModel):
-    """The limits of `synthmed evaluate`. They are no options: a limit that is chosen after looking is none.
+    """The limits of `synthmed evaluate`. They are not options: a limit that is chosen after the results is no limit.
 
     Attributes:
         utility: by how much mean Dice may be below that of real pairs.
         fidelity: by how much the Dice of the synthetic photographs may be below that of unseen real ones.
-        geometry: largest Wasserstein distance of a figure, in standard deviations of the real values.
+        geometry: largest Wasserstein distance of a feature, in standard deviations of the real values.
         diversity: least ratio of the Vendi scores, synthetic to real.
         membership: largest AUC of an attack.
     """
 
-    model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
+    model_config = pydantic.ConfigDict(frozen=True)
 
     utility: float = 0.02
     fidelity: float = 0.05
@@ -75,11 +138,11 @@ LIMITS = Limits()
 
 
 def between(low: float, high: float, limit: float, harm: str) -> State:
-    """The state of a figure with its interval.
+    """The state of a value with its interval.
 
     Args:
         low, high: the interval; NaN where there is none.
-        limit: of the figure.
+        limit: of the value.
         harm: `above` or `below`: on which side of the limit the harm lies.
 
     Returns:
@@ -95,14 +158,14 @@ def worst(states: Iterable[State]) -> State:
     return functools.reduce(lambda a, b: min(a, b, key=_WORST_FIRST.index), found)
 
 
-def headline(verdict: State, verdicts: Sequence[Verdict]) -> str:
+def headline(verdict: State, verdicts: Sequence[Answer]) -> str:
     """The verdict over all in a sentence."""
     asked = len(verdicts)
     of_state = [answer for answer in verdicts if answer.state is verdict]
     if not asked:
-        return "No question was asked, so nothing can be told."
+        return "No question was asked, so there is no answer."
     if verdict is State.PASS:
-        return f"{_questions(asked)} asked, and each figure lies inside its limit with its whole interval."
+        return f"{_questions(asked)} asked, and the whole interval of each result lies inside its limit."
     named = "; ".join(QUESTIONS.get(answer.question, answer.question).rstrip("?").lower() for answer in of_state)
     if verdict is State.FAIL:
         return f"Harm is established in {len(of_state)} of {asked} questions: {named}."

@@ -25,7 +25,7 @@ from typing import Annotated, Any, Literal
 
 import pydantic
 
-from synthmed_tf.evaluation.verdict import State, Verdict
+from synthmed_tf.evaluation.verdict import Answer, State
 from synthmed_tf.old_names import renamed
 
 SCHEMA_VERSION: Literal["1"] = "1"
@@ -80,7 +80,7 @@ class Preview(_Model):
 
 
 class Evaluation(_Model):
-    """What the judge found.
+    """The result of `synthmed evaluate`.
 
     Attributes:
         verdict: over all.
@@ -93,7 +93,7 @@ class Evaluation(_Model):
     verdict: State
     quick: bool
     created: datetime
-    verdicts: tuple[Verdict, ...]
+    verdicts: tuple[Answer, ...]
     not_asked: tuple[str, ...]
 
 

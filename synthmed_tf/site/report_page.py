@@ -1,11 +1,16 @@
-"""The judge's report as a page: verdicts, limits and every figure as a table."""
+"""The report of an evaluation as a page: verdicts, limits and all results as tables."""
 
+import enum
 import json
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import pydantic
+
 from synthmed_tf.evaluation import report
+from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.evaluation.verdict import headline
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.site import listing, words
@@ -13,17 +18,16 @@ from synthmed_tf.site.content import Content
 from synthmed_tf.site.rendering import Pages
 
 _MOST_ROWS = 200
-_MOST_DEPTH = 5
 _DASH = "\N{EN DASH}"
 
 
 @dataclass(frozen=True)
 class Table:
-    """Figures.
+    """Results.
 
     Attributes:
         caption: what of.
-        head: of the columns; none where a row is a name and its figure.
+        head: of the columns; empty where each row is a name and its value.
         rows: of cells.
         left_out: rows beyond those that are shown.
     """
@@ -45,33 +49,25 @@ def write(content: Content, entry: Entry, path: str, pages: Pages) -> None:
         report=read,
         badge=words.badge(read.verdict),
         headline=words.shown(headline(read.verdict, read.verdicts)),
-        limits=list(tables("limits", read.limits.model_dump())),
-        settings=list(tables("settings", read.settings.model_dump())),
-        sections={label(name): list(tables(name, figures)) for name, figures in read.sections.items()},
+        limits=list(tables("limits", read.limits)),
+        settings=list(tables("settings", read.settings)),
+        sections={label(name): list(tables(name, section)) for name, section in read.sections if section is not None},
         source=f"../../../repository/targets/{entry.name}/{entry.version}/{words.url_path(path)}",
     )
 
 
-def tables(name: str, figures: dict[str, Any], depth: int = 0) -> Iterator[Table]:
-    """Nested figures as flat tables: single ones first, then each list of rows, then what lies deeper.
-
-    Args:
-        name: of the whole.
-        figures: as JSON has them.
-        depth: of the whole in the report; below `_MOST_DEPTH` figures are shown as JSON.
-    """
-    if depth == _MOST_DEPTH:
-        figures = {key: value if _is_single(value) else json.dumps(value) for key, value in figures.items()}
-    single = {key: value for key, value in figures.items() if _is_single(value)}
+def tables(name: str, result: pydantic.BaseModel) -> Iterator[Table]:
+    """A result as flat tables: single values first, then each list of results, then each result within it."""
+    fields = _fields(result)
+    nested = {key: value for key, value in fields.items() if _is_result(value)}
+    lists = {key: value for key, value in fields.items() if isinstance(value, tuple) and any(map(_is_result, value))}
+    single = [(label(key), cell(value)) for key, value in fields.items() if key not in nested | lists]
     if single:
-        yield _cut(Table(label(name), (), [(label(key), cell(value)) for key, value in single.items()]))
-    for key, value in figures.items():
-        if key in single:
-            continue
-        if isinstance(value, dict):
-            yield from tables(f"{name}: {key}" if depth else key, value, depth + 1)
-        else:
-            yield _of_rows(key, value)
+        yield _cut(Table(label(name), (), single))
+    for key, rows in lists.items():
+        yield _of_rows(key, rows)
+    for key, value in nested.items():
+        yield from tables(key, value)
 
 
 def label(name: str) -> str:
@@ -81,8 +77,8 @@ def label(name: str) -> str:
 
 
 def cell(value: Any) -> str:
-    """A figure for people."""
-    if value is None:
+    """A value for people."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return _DASH
     if isinstance(value, bool):
         return "yes" if value else "no"
@@ -90,32 +86,37 @@ def cell(value: Any) -> str:
         return words.number(value)
     if isinstance(value, float):
         return f"{value:.4g}"
-    if isinstance(value, list):
+    if isinstance(value, (list, tuple)):
         return ", ".join(map(cell, value)) or _DASH
-    return words.shown(value if isinstance(value, str) else str(getattr(value, "value", value)))
+    if isinstance(value, enum.Enum):
+        return words.shown(value.value)
+    return words.shown(value if isinstance(value, str) else json.dumps(value))
 
 
-def _of_rows(name: str, rows: list[Any]) -> Table:
-    flat = [_flat(row) if isinstance(row, dict) else {"": row} for row in rows]
+def _of_rows(name: str, rows: Sequence[Any]) -> Table:
+    flat = [dict(_flat(row)) for row in rows]
     columns = tuple(dict.fromkeys(column for row in flat for column in row))
     body = [tuple(cell(row.get(column)) for column in columns) for row in flat]
     return _cut(Table(label(name), tuple(map(label, columns)), body))
 
 
-def _flat(row: dict[str, Any], before: str = "") -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in row.items():
-        if isinstance(value, dict) and before.count(" ") < _MOST_DEPTH:
-            found |= _flat(value, f"{before}{key} ")
+def _flat(row: Any, before: str = "") -> Iterator[tuple[str, Any]]:
+    """The values of a result and of the results in it, by their names."""
+    for key, value in _fields(row).items():
+        if _is_result(value):
+            yield from _flat(value, f"{before}{key} ")
         else:
-            found[before + key] = value if _is_single(value) else json.dumps(value)
-    return found
+            yield before + key, value
 
 
-def _is_single(value: Any) -> bool:
-    if isinstance(value, list):
-        return all(not isinstance(part, (dict, list)) for part in value)
-    return not isinstance(value, dict)
+def _fields(result: Any) -> dict[str, Any]:
+    if not isinstance(result, pydantic.BaseModel):
+        return vars(result)
+    return dict(result) | {name: getattr(result, name) for name in type(result).model_computed_fields}
+
+
+def _is_result(value: Any) -> bool:
+    return isinstance(value, (pydantic.BaseModel, Transform))
 
 
 def _cut(table: Table) -> Table:

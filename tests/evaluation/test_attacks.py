@@ -5,24 +5,26 @@ import pytest
 from helpers import tiny
 
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import attacks, membership, membership_verdict, network_attacks
+from synthmed_tf.evaluation import membership, membership_audit, network_attacks
 from synthmed_tf.evaluation.nearest_neighbours import vector_distances
 from synthmed_tf.evaluation.pairs import Block
+from synthmed_tf.evaluation.privacy_results import Attack, Control
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.models import factory, layers
 from synthmed_tf.training.checkpoints import Checkpoints
 
-QUIET = attacks.Control(0.5, 0.6)
+QUIET = Control(auc=0.5, p=0.6, fired=False)
 
 
-def _attack(auc, members=20, others=8, p=0.5):
+def _attack(auc, members=20, others=8, p=0.5, name="an attack"):
     low, high = membership.auc_interval(auc, members, others)
-    return membership.Attack(members, others, auc, low, high, p, *[0.0] * 6)
+    rates = dict.fromkeys(("fpr", "fpr_low", "fpr_high", "tpr", "tpr_low", "tpr_high"), 0.0)
+    return Attack(name=name, members=members, others=others, auc=auc, auc_low=low, auc_high=high, p=p, **rates)
 
 
-def _leaks(judged):
-    return attacks.leaks(judged, {}, attacks.corrected(judged, {}))
+def _leaks(*found):
+    return membership.leaks(*membership.adjusted(found, ()))
 
 
 def _leaky(rng, bandwidth, members=20, others=8, synthetic=200, features=6):
@@ -32,29 +34,28 @@ def _leaky(rng, bandwidth, members=20, others=8, synthetic=200, features=6):
     return records, centres + bandwidth * rng.normal(size=centres.shape), np.arange(members + others) < members
 
 
-def _judged(rng, records, synthetic, member):
+def _attacked(rng, records, synthetic, member):
     patients = np.arange(len(records)).astype(str)
     to_synthetic = vector_distances(records, synthetic)
-    scores = dict(attacks.distance_scores("mask", to_synthetic, None))
-    near = attacks.nearness(
-        to_synthetic.T, vector_distances(records[~member], records[member]), member, patients, rng, 999
-    )
-    return attacks.judge_all(scores, member, patients, rng), {"mask": near}
+    scores = dict(membership.distance_scores("mask", to_synthetic, None))
+    among = vector_distances(records[~member], records[member])
+    near = membership.nearness("mask", to_synthetic.T, among, member, patients, rng, 999)
+    return membership.adjusted(membership.attack_all(scores, member, patients, rng), [near])
 
 
 def test_an_attack_without_a_reference_is_not_calibrated():
     distances = np.ones((3, 2))
-    names = [name for name, _ in attacks.distance_scores("mask", distances, None)]
+    names = [name for name, _ in membership.distance_scores("mask", distances, None)]
     assert names == ["nearest mask", "masks nearby (Monte Carlo)"]
-    [*_, (name, score)] = attacks.distance_scores("mask", distances, np.full((3, 4), 3.0))
+    [*_, (name, score)] = membership.distance_scores("mask", distances, np.full((3, 4), 3.0))
     assert name == "nearest mask, calibrated"
     np.testing.assert_array_equal(score, [2, 2, 2])
 
 
 def test_the_curve_by_hand():
-    curve = attacks.roc(np.array([3.0, 1, 2, 0]), np.array([True, True, False, False]), np.array(list("abcd")))
-    np.testing.assert_array_equal(curve.fpr, [0, 0, 0.5, 0.5, 1])
-    np.testing.assert_array_equal(curve.tpr, [0, 0.5, 0.5, 1, 1])
+    curve = membership.roc(np.array([3.0, 1, 2, 0]), np.array([True, True, False, False]), np.array(list("abcd")))
+    np.testing.assert_array_equal(curve[0], [0, 0, 0.5, 0.5, 1])
+    np.testing.assert_array_equal(curve[1], [0, 0.5, 0.5, 1, 1])
 
 
 def test_a_leak_of_shrinking_bandwidth_is_found_ever_more_surely():
@@ -73,17 +74,17 @@ def test_a_leak_of_shrinking_bandwidth_is_found_ever_more_surely():
 def test_the_training_set_itself_is_far_too_near():
     rng = np.random.default_rng(0)
     records, _, member = _leaky(rng, 0.0)
-    _, near = _judged(rng, records, records[member], member)
+    _, [near] = _attacked(rng, records, records[member], member)
     # all 20 distances are 0: U = 0, and Z = (1/2 - 80) / sqrt(160 * 29 / 12)
-    assert near["mask"].z == pytest.approx(-79.5 / np.sqrt(160 * 29 / 12))
-    assert near["mask"].shown and near["mask"].closeness.p == 0.001
+    assert near.z == pytest.approx(-79.5 / np.sqrt(160 * 29 / 12))
+    assert near.z < membership.FAR_BELOW and near.p == 0.001
 
 
 def test_of_each_unseen_patient_one_image_counts_for_the_copying_test():
     member = np.array([True, True, False, False, False])
     patients = np.array(["a", "b", "c", "c", "d"])
     among = np.array([[5.0, 6.0], [0.1, 0.1], [7.0, 8.0]])
-    near = attacks.nearness(np.full((2, 5), 6.0), among, member, patients, np.random.default_rng(0), 1)
+    near = membership.nearness("mask", np.full((2, 5), 6.0), among, member, patients, np.random.default_rng(0), 1)
     # 6 and 6 against 5 and 7: two of four pairs, so (2 - 2 + 1/2) / sqrt(4 * 5 / 12)
     assert near.z == pytest.approx(0.5 / np.sqrt(20 / 12))
 
@@ -92,9 +93,7 @@ def test_a_weak_leak_among_20_and_8_patients_cannot_be_told():
     states = []
     for seed in range(12):
         rng = np.random.default_rng(seed)
-        judged, near = _judged(rng, *_leaky(rng, 2.0))
-        p_holm = attacks.corrected(judged, near)
-        found = membership_verdict.verdict(judged, near, p_holm, attacks.leaks(judged, near, p_holm), QUIET)
+        found = membership_audit.answer(*_attacked(rng, *_leaky(rng, 2.0)), QUIET)
         states.append(found.state)
         if found.state is State.CANNOT_TELL:
             assert "8 unseen patients: a leak below an AUC of 0.78 would usually be missed" in found.needed
@@ -104,37 +103,35 @@ def test_a_weak_leak_among_20_and_8_patients_cannot_be_told():
 
 def test_a_strong_leak_among_20_and_8_patients_fails():
     rng = np.random.default_rng(0)
-    judged, near = _judged(rng, *_leaky(rng, 0.05))
-    p_holm = attacks.corrected(judged, near)
-    found = membership_verdict.verdict(judged, near, p_holm, attacks.leaks(judged, near, p_holm), QUIET)
+    found = membership_audit.answer(*_attacked(rng, *_leaky(rng, 0.05)), QUIET)
     assert found.state is State.FAIL
     assert "nearest mask has an AUC of 1.00" in found.sentence and "C_T = -" in found.sentence
 
 
 def test_no_luck_passes_where_a_leak_would_be_missed():
-    assert attacks.state({"a": _attack(0.3)}, []) is State.CANNOT_TELL
+    assert membership.state([_attack(0.3)], []) is State.CANNOT_TELL
     assert _attack(0.3).auc_high < 0.6
 
 
 def test_many_patients_pass_where_all_intervals_are_within_the_limit():
     good, wide = _attack(0.51, 500, 500), _attack(0.58, 500, 500)
-    assert attacks.state({"a": good}, []) is State.PASS
-    assert attacks.state({"a": good, "b": wide}, []) is State.CANNOT_TELL
-    assert attacks.state({}, []) is State.CANNOT_TELL
+    assert membership.state([good], []) is State.PASS
+    assert membership.state([good, wide], []) is State.CANNOT_TELL
+    assert membership.state([], []) is State.CANNOT_TELL
 
 
 def test_an_attack_leaks_only_after_correction_and_beyond_the_limit():
-    strong, others = _attack(0.9, p=0.001), {str(i): _attack(0.5) for i in range(9)}
-    assert _leaks({"strong": strong} | others) == ["strong"]
-    assert _leaks({"strong": _attack(0.9, p=0.006)} | others) == []  # ten attacks: 0.06
-    assert _leaks({"small": _attack(0.53, 5000, 5000, p=0.0001)}) == []  # above chance, but wholly within the limit
+    others = [_attack(0.5, name=str(i)) for i in range(9)]
+    assert _leaks(_attack(0.9, p=0.001, name="strong"), *others) == ("strong",)
+    assert _leaks(_attack(0.9, p=0.006), *others) == ()  # ten attacks: 0.06
+    assert _leaks(_attack(0.53, 5000, 5000, p=0.0001)) == ()  # above chance, but wholly within the limit
 
 
 def test_the_control_finds_another_camera():
     rng = np.random.default_rng(0)
     features, patients = rng.normal(size=(56, 29)), np.repeat(np.arange(28), 2).astype(str)
     member = np.repeat(np.arange(28) < 20, 2)
-    other = attacks.control(features + 2.0 * ~member[:, None] * (np.arange(29) < 5), member, patients, rng, 999)
+    other = membership.control(features + 2.0 * ~member[:, None] * (np.arange(29) < 5), member, patients, rng, 999)
     assert other.fired and other.auc > 0.95 and other.p == 0.001
 
 
@@ -143,7 +140,7 @@ def test_the_control_seldom_fires_where_nothing_differs():
     fired = []
     for _ in range(150):
         features = np.repeat(rng.normal(size=(28, 29)), 2, axis=0) + 0.3 * rng.normal(size=(56, 29))
-        fired.append(attacks.control(features, patients < 20, patients, rng, 99).fired)
+        fired.append(membership.control(features, patients < 20, patients, rng, 99).fired)
     assert np.mean(fired) == pytest.approx(0.05, abs=0.035)
 
 
@@ -161,26 +158,24 @@ def test_the_control_leaves_each_patient_out():
         )
         expected.append(columns[row] @ weights)
     expected = np.array(expected)
-    found = attacks.control(features, member, np.arange(9), rng, 9)
+    found = membership.control(features, member, np.arange(9), rng, 9)
     assert found.auc == membership.auc(expected[member], expected[~member])
 
 
 def test_a_control_that_fires_makes_the_test_invalid_and_not_a_failure():
     rng = np.random.default_rng(0)
-    judged, near = _judged(rng, *_leaky(rng, 0.05))
-    p_holm = attacks.corrected(judged, near)
-    leaking = attacks.leaks(judged, near, p_holm)
-    found = membership_verdict.verdict(judged, near, p_holm, leaking, attacks.Control(0.97, 0.001))
+    control = Control(auc=0.97, p=0.001, fired=True)
+    found = membership_audit.answer(*_attacked(rng, *_leaky(rng, 0.05)), control)
     assert (found.state, found.invalid) == (State.CANNOT_TELL, True)
     assert "AUC 0.97" in found.sentence
 
 
 def test_without_a_holdout_it_is_said_what_is_needed():
-    found = membership_verdict.without_holdout(20)
+    found = membership_audit.without_holdout(20)
     assert found.state is State.CANNOT_TELL and "as many as in train (20)" in found.needed
     assert "0.72" in found.needed  # detectable with 20 and 20
     more = 1 + membership.more_others(0.6, 200, 1)
-    assert f"about {more}" in membership_verdict.without_holdout(200).needed
+    assert f"about {more}" in membership_audit.without_holdout(200).needed
 
 
 @pytest.fixture(scope="module")
@@ -192,7 +187,7 @@ def tiny_block():
 
 
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
-def test_the_discriminators_of_a_run_say_what_they_said_in_training(preset, tiny_block, tmp_path):
+def test_the_discriminators_of_a_run_give_the_logits_of_training(preset, tiny_block, tmp_path):
     config = tiny.make_config(preset)
     (tmp_path / "config.json").write_text(config.model_dump_json())
     block = tiny_block
@@ -228,12 +223,12 @@ def test_a_run_of_another_size_is_named(tmp_path):
         network_attacks.logits(tmp_path, "stage1", block)
 
 
-def test_a_photograph_that_stage_two_draws_is_reconstructed(tiny_artifact, tiny_block):
+def test_a_photograph_that_stage_two_generates_is_reconstructed(tiny_artifact, tiny_block):
     model = open_artifact(tiny_artifact, "savedmodel")
     masks = np.where(tiny_block.masks, np.uint8(255), np.uint8(0))[..., None]
-    index = np.arange(3) * network_attacks.DRAWS + [0, 3, 7]
-    drawn = model.translate(masks, np.full(3, 5), index)
-    block = Block(drawn, tiny_block.masks, tiny_block.fields)
+    index = np.arange(3) * network_attacks.STYLES + [0, 3, 7]
+    generated = model.translate(masks, np.full(3, 5), index)
+    block = Block(generated, tiny_block.masks, tiny_block.fields)
     np.testing.assert_array_equal(network_attacks.reconstruction(tiny_artifact, block, 5), [0, 0, 0])
-    brighter = Block((drawn // 2) + 60, tiny_block.masks, tiny_block.fields)
+    brighter = Block((generated // 2) + 60, tiny_block.masks, tiny_block.fields)
     assert (network_attacks.reconstruction(tiny_artifact, brighter, 5) < -5).all()

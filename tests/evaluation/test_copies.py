@@ -9,8 +9,8 @@ from skimage.transform import rotate
 
 from synthmed_tf.data.alignment import detail
 from synthmed_tf.data.phantom import generate_phantom
-from synthmed_tf.evaluation import copies, copy_candidates, overlap
-from synthmed_tf.evaluation.photographs import flattened, photograph_likeness
+from synthmed_tf.evaluation import alignment, copies, copy_candidates
+from synthmed_tf.evaluation.alignment import flattened, photograph_similarity
 from synthmed_tf.evaluation.transforms import Transform, fit
 
 SIDE, COPIED = 256, 2
@@ -83,7 +83,7 @@ def test_an_exact_copy_scores_one(found):
     for kind in copies.KINDS:
         match = found[kind]["exact"]
         assert (match.real, match.score) == (COPIED, 1.0)
-        assert match.likeness == pytest.approx(1, abs=1e-5)
+        assert match.similarity == pytest.approx(1, abs=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_masks_of_other_shapes_are_refused(real):
         copies.search(real[:2], real, skip=np.zeros((2, 1), bool))
 
 
-def test_the_coarse_likeness_is_the_highest_correlation_over_the_places(real):
-    found, _ = copy_candidates.likeness(real[:2], copy_candidates.posed(real[2:4], [Transform()]))
+def test_the_coarse_similarity_is_the_highest_correlation_over_the_places(real):
+    found, _ = copy_candidates.similarity(real[:2], copy_candidates.posed(real[2:4], [Transform()]))
     one, other = (image.reshape(32, 4, 32, 4).mean((1, 3)) for image in copy_candidates.reduced(real[[0, 3]]))
     expected = np.full(9, -1.0)
     for down, right in np.ndindex(17, 17):
@@ -234,11 +234,11 @@ def test_a_fit_gives_the_transform_back():
 
 
 def test_closest_points_end_at_the_transform(real):
-    tree = overlap.tree_of(real[0])
+    tree = alignment.tree_of(real[0])
     transform = Transform(rotation=6.3, scale=1.04, right=0.02, down=0.05)
     points = transform.forward(tree.points)
-    moved = overlap.Tree(tree.mask, points, cKDTree(points))
-    found = overlap.refined(Transform(rotation=4.5, scale=1.0, right=0.015, down=0.055), tree, moved, (0, 1, 2, 3))
+    moved = alignment.Tree(tree.mask, points, cKDTree(points))
+    found = alignment.refined(Transform(rotation=4.5, scale=1.0, right=0.015, down=0.055), tree, moved, (0, 1, 2, 3))
     values = (found.rotation, found.scale, found.right, found.down)
     assert values == pytest.approx((6.3, 1.04, 0.02, 0.05), abs=1e-3)
 
@@ -247,7 +247,7 @@ def _bars(*rows):
     mask = np.zeros((512, 512), bool)
     for row in rows:
         mask[row - 2 : row + 3, 100:400] = True
-    return overlap.tree_of(mask)
+    return alignment.tree_of(mask)
 
 
 WHOLE, TOP = (0, 1, 2, 3), (0, 1)
@@ -255,24 +255,24 @@ WHOLE, TOP = (0, 1, 2, 3), (0, 1)
 
 @pytest.mark.parametrize(("down", "dice", "f1"), [(0, 1, 1), (3, 2 / 5, 1), (4, 1 / 5, 0)])
 def test_bars_agree_within_three_pixels_of_512(down, dice, f1):
-    assert overlap.agreement(Transform(), _bars(150), _bars(150 + down), WHOLE) == pytest.approx((dice, f1), abs=1e-9)
+    assert alignment.agreement(Transform(), _bars(150), _bars(150 + down), WHOLE) == pytest.approx((dice, f1), abs=1e-9)
 
 
 def test_agreement_is_that_of_the_window():
     one, other = _bars(150, 300), _bars(150, 400)
-    assert overlap.agreement(Transform(), one, other, TOP) == (1.0, 1.0)
-    assert overlap.agreement(Transform(), one, other, WHOLE) == pytest.approx((0.5, 0.5))
+    assert alignment.agreement(Transform(), one, other, TOP) == (1.0, 1.0)
+    assert alignment.agreement(Transform(), one, other, WHOLE) == pytest.approx((0.5, 0.5))
     # the right bar of two is found, and all of the one: 2 * 1 * 0.5 / 1.5
-    assert overlap.agreement(Transform(), one, _bars(150), WHOLE) == pytest.approx((2 / 3, 2 / 3))
+    assert alignment.agreement(Transform(), one, _bars(150), WHOLE) == pytest.approx((2 / 3, 2 / 3))
 
 
 def test_a_window_with_next_to_nothing_agrees_with_nothing():
     mask = np.zeros((512, 512), bool)
     mask[300:500:20, 100:400] = True
     mask[150, 100:160] = True
-    tree = overlap.tree_of(mask)
-    assert overlap.agreement(Transform(), tree, tree, TOP) == (0.0, 0.0)
-    assert overlap.agreement(Transform(), tree, tree, WHOLE) == (1.0, 1.0)
+    tree = alignment.tree_of(mask)
+    assert alignment.agreement(Transform(), tree, tree, TOP) == (0.0, 0.0)
+    assert alignment.agreement(Transform(), tree, tree, WHOLE) == (1.0, 1.0)
 
 
 @pytest.fixture(scope="module")
@@ -287,11 +287,11 @@ def test_a_shifted_photograph_under_other_light_is_the_same(photographs):
     one, _, field = photographs
     darker = np.rint(one * np.linspace(0.6, 0.9, 256)[:, None, None]).astype(np.uint8)
     moved, moved_field = (np.roll(array, (9, -14), (0, 1)) for array in (darker, field))
-    match = photograph_likeness(
+    match = photograph_similarity(
         flattened(moved, moved_field), flattened(one, field), Transform(right=-14 / 256, down=9 / 256)
     )
     assert match.whole > 0.95 and np.nanmin(match.tiles) > 0.9
-    same = photograph_likeness(flattened(one, field), flattened(one, field), Transform())
+    same = photograph_similarity(flattened(one, field), flattened(one, field), Transform())
     assert same.whole == pytest.approx(1) and np.nanmin(same.tiles) == pytest.approx(1)
 
 
@@ -299,16 +299,16 @@ def test_a_copied_tile_is_found_among_others(photographs):
     one, other, field = photographs
     mixed = other.copy()
     mixed[85:171, 85:171] = one[85:171, 85:171]
-    match = photograph_likeness(flattened(mixed, field), flattened(one, field), Transform())
+    match = photograph_similarity(flattened(mixed, field), flattened(one, field), Transform())
     assert match.tiles[1, 1] > 0.9
     assert np.nanmax(np.delete(match.tiles.ravel(), 4)) < 0.5
     drawn, real = (detail(image[..., 1].astype(np.float32), field)[field] for image in (mixed, one))
     assert match.whole == pytest.approx(np.corrcoef(drawn, real)[0, 1], abs=1e-5)
 
 
-def test_tiles_outside_the_field_have_no_likeness(photographs):
+def test_tiles_outside_the_field_have_no_similarity(photographs):
     one, other, field = photographs
     middle = np.zeros_like(field)
     middle[85:171, 85:171] = True
-    match = photograph_likeness(flattened(one, middle), flattened(other, field), Transform())
+    match = photograph_similarity(flattened(one, middle), flattened(other, field), Transform())
     assert np.isfinite(match.tiles[1, 1]) and np.isnan(np.delete(match.tiles.ravel(), 4)).all()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from synthmed_tf.evaluation import features, repeats
-from synthmed_tf.evaluation.diversity import compare_diversity, in_real_spreads
-from synthmed_tf.evaluation.groups import numbered
-from synthmed_tf.evaluation.plausibility import atypicality
+from synthmed_tf.evaluation import distribution, features
+from synthmed_tf.evaluation.distribution import compare_diversity, in_real_spreads
+from synthmed_tf.evaluation.geometry import atypicality
+from synthmed_tf.evaluation.kid_fid import numbered
 from synthmed_tf.evaluation.prdc import vendi_score, with_constant
 
 
@@ -27,7 +27,7 @@ def test_groups_are_numbered_in_the_order_of_their_first_rows():
 
 def test_the_ratio_of_single_rows_is_that_of_the_scores(rng):
     real, synthetic = rng.normal(size=(12, 4)), rng.normal(0, 0.5, (12, 4))
-    found = compare_diversity(real, synthetic, range(12), rng, draws=3)
+    found = compare_diversity(real, synthetic, range(12), rng, subsamples=3)
     scores = [vendi_score(with_constant(rows)) for rows in (real, synthetic)]
     assert [found.real, found.synthetic] == pytest.approx(scores, rel=1e-9)
     assert found.ratio == pytest.approx(scores[1] / scores[0], rel=1e-9)
@@ -40,7 +40,7 @@ def test_the_interval_is_that_of_the_jackknife(rng):
     for rows in map(with_constant, sets):
         left = [np.log(vendi_score(np.delete(rows, i, axis=0))) for i in range(8)]
         variances.append(7 / 8 * np.sum((np.array(left) - np.mean(left)) ** 2))
-    found = compare_diversity(*sets, range(8), rng, draws=1)
+    found = compare_diversity(*sets, range(8), rng, subsamples=1)
     margin = stats.t.ppf(0.975, 7) * math.sqrt(sum(variances))
     assert math.log(found.high / found.ratio) == pytest.approx(margin, rel=1e-9)
     assert math.log(found.ratio / found.low) == pytest.approx(margin, rel=1e-9)
@@ -48,8 +48,8 @@ def test_the_interval_is_that_of_the_jackknife(rng):
 
 def test_two_like_eyes_of_a_patient_are_one(rng):
     real, synthetic = rng.normal(size=(9, 4)), rng.normal(size=(9, 4))
-    once = compare_diversity(real, synthetic, range(9), rng, draws=2)
-    twice = compare_diversity(np.repeat(real, 2, axis=0), synthetic, np.repeat(range(9), 2), rng, draws=2)
+    once = compare_diversity(real, synthetic, range(9), rng, subsamples=2)
+    twice = compare_diversity(np.repeat(real, 2, axis=0), synthetic, np.repeat(range(9), 2), rng, subsamples=2)
     assert vars(twice) == pytest.approx(vars(once), rel=1e-9)
 
 
@@ -57,7 +57,7 @@ def test_the_interval_holds_for_sets_of_one_distribution(rng):
     scale, found = np.exp(-np.arange(8) / 3), []
     for _ in range(60):
         sets = features.comparable(rng.normal(size=(10, 8)) * scale, rng.normal(size=(100, 8)) * scale)
-        found.append(compare_diversity(*sets, range(10), rng, draws=8))
+        found.append(compare_diversity(*sets, range(10), rng, subsamples=8))
     assert np.mean([one.low <= 1 <= one.high for one in found]) >= 0.88  # 0.95 less 2.5 standard errors
     assert not any(one.high < 0.8 for one in found)
 
@@ -70,7 +70,7 @@ def test_few_patients_are_refused(rng):
 def test_couples_are_counted_within_a_quarter_of_the_nearest_patients():
     real = np.array([[0.0], [0.1], [4.0], [12.0]])  # the nearest patients are 3.9 apart, so alike is up to 0.975
     synthetic = np.array([[0.0], [0.9], [1.8], [30.0], [40.0]])
-    found = repeats.find_repeats(real, synthetic, "aabc")
+    found = distribution.find_repeats(real, synthetic, "aabc")
     assert found.radius == pytest.approx(0.975)
     assert (found.couples, found.repeated, found.images) == (2, 0.6, 5.0)
 
@@ -79,7 +79,7 @@ def test_the_number_of_images_that_were_drawn_evenly(rng):
     real, images = rng.normal(size=(12, 10)), rng.normal(size=(150, 10))
     covered = []
     for _ in range(40):
-        found = repeats.find_repeats(real, images[rng.integers(0, 150, 200)], range(12))
+        found = distribution.find_repeats(real, images[rng.integers(0, 150, 200)], range(12))
         covered.append(found.low <= 150 <= found.high)
     assert np.mean(covered) >= 0.85
     assert found.images == pytest.approx(150, rel=0.3)
@@ -88,13 +88,13 @@ def test_the_number_of_images_that_were_drawn_evenly(rng):
 def test_a_single_image_that_comes_up_often_counts(rng):
     rows = rng.normal(size=(200, 10))
     rows[:20] = rows[0]
-    found = repeats.find_repeats(rng.normal(size=(12, 10)), rows, range(12))
+    found = distribution.find_repeats(rng.normal(size=(12, 10)), rows, range(12))
     assert (found.couples, found.repeated) == (190, 0.1)
     assert found.images == pytest.approx(199 * 100 / 190)
 
 
 def test_without_couples_only_the_least_number_of_images_is_known(rng):
-    found = repeats.find_repeats(rng.normal(size=(12, 10)), rng.normal(size=(200, 10)), range(12))
+    found = distribution.find_repeats(rng.normal(size=(12, 10)), rng.normal(size=(200, 10)), range(12))
     assert (found.couples, found.images, found.high) == (0, math.inf, math.inf)
     # a Poisson count of 0 has the upper bound -log(0.025)
     assert found.low == pytest.approx(199 * 100 / -math.log(0.025), rel=1e-9)

@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 
 from synthmed_tf.data import phantom
-from synthmed_tf.evaluation import features
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import QUICK, Case
+from synthmed_tf.evaluation import distribution, features, geometry
+from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
-from synthmed_tf.evaluation.sections import distribution, geometry
 from synthmed_tf.evaluation.verdict import State
 
 pytestmark = pytest.mark.once
@@ -24,24 +22,24 @@ REAL, OTHERS = np.arange(18), np.arange(18, 30)
 
 @dataclass(frozen=True)
 class Eyes:
-    """Phantoms and their figures, by their numbers."""
+    """Phantoms and their metrics, by their numbers."""
 
     pairs: ArrayPairs
     trees: np.ndarray
     photographs: np.ndarray
 
-    def case(self, real, synthetic):
+    def context(self, real, synthetic):
         """Phantoms by their numbers, some more than once, as the real and the synthetic set."""
         parts = [ArrayPairs(self.pairs.read(rows), [f"{i}" for i in range(len(rows))]) for rows in (synthetic, real)]
-        return Case(*parts, None, self.cache, QUICK)
+        return EvaluationContext(*parts, None, self.cache, QUICK)
 
     def geometry(self, real, synthetic):
-        figures, _ = geometry.compare(self.case(real, synthetic), self.trees[real], self.trees[synthetic], None)
-        return geometry.answer(figures)
+        metrics = geometry.compare(self.context(real, synthetic), self.trees[real], self.trees[synthetic], None)
+        return geometry.answer(metrics)
 
     def diversity(self, real, synthetic):
         measured = [(self.trees[rows], self.photographs[rows]) for rows in (real, synthetic)]
-        return distribution.answer(distribution.compare(self.case(real, synthetic), *measured))
+        return distribution.answer(distribution.compare(self.context(real, synthetic), *measured))
 
     @property
     def cache(self):
@@ -59,8 +57,8 @@ def _draw(count, masks=None):
 
 
 def _measured(pairs, folder):
-    case = Case(pairs, pairs, None, Cache(folder))
-    return Eyes(pairs, features.trees(case, pairs), features.photographs(case, pairs))
+    context = EvaluationContext(pairs, pairs, None, Cache(folder))
+    return Eyes(pairs, features.trees(context, pairs), features.photographs(context, pairs))
 
 
 @pytest.fixture(scope="module")
@@ -73,8 +71,8 @@ def _against(eyes, tmp_path, masks):
     """The geometry of the first 18 phantoms as real ones, and of others with these masks as synthetic ones."""
     block = eyes.pairs.read(OTHERS)
     changed = ArrayPairs(Block(block.photographs, masks, block.fields), [str(i) for i in OTHERS])
-    trees = features.trees(Case(changed, changed, None, Cache(tmp_path)), changed)
-    return geometry.answer(geometry.compare(eyes.case(REAL, OTHERS), eyes.trees[REAL], trees, None)[0])
+    trees = features.trees(EvaluationContext(changed, changed, None, Cache(tmp_path)), changed)
+    return geometry.answer(geometry.compare(eyes.context(REAL, OTHERS), eyes.trees[REAL], trees, None)[0])
 
 
 def test_other_phantoms_of_one_kind_do_not_fail(eyes):
@@ -120,7 +118,7 @@ def test_a_set_that_is_like_its_mean_fails_by_its_variety(eyes):
     others = np.arange(18, 36)
     measured = [(eyes.trees[rows], eyes.photographs[rows]) for rows in (REAL, others)]
     measured[1] = tuple(rows.mean(axis=0) + 0.3 * (rows - rows.mean(axis=0)) for rows in measured[1])
-    verdict = distribution.answer(distribution.compare(eyes.case(REAL, others), *measured))
+    verdict = distribution.answer(distribution.compare(eyes.context(REAL, others), *measured))
     assert verdict.state is State.FAIL
     assert "None of the 18" in verdict.sentence
 

@@ -13,7 +13,7 @@ from synthmed_tf.data.phantom import write_phantoms
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import evaluator, report
 from synthmed_tf.evaluation.context import Settings
-from synthmed_tf.evaluation.evaluator import Job, evaluate
+from synthmed_tf.evaluation.evaluator import EvaluationRequest, evaluate
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
 
@@ -37,7 +37,8 @@ def eyes(tmp_path_factory):
 
 
 def _job(drawn, eyes, tmp_path, **changes):
-    return Job(**({"set": drawn, "real": eyes, "out": tmp_path / "report", "only": ("dispersion",)} | changes))
+    made = {"set": drawn, "real": eyes, "out": tmp_path / "report", "only": ("dispersion",)}
+    return EvaluationRequest(**made | changes)
 
 
 def _refusal(job, settings=SHORT):
@@ -55,10 +56,11 @@ def _names(eyes):
 def test_a_section_alone_is_judged_and_reported_with_what_was_compared(drawn, eyes, tmp_path):
     names = _names(eyes)
     written = evaluate(_job(drawn, eyes, tmp_path, holdout_patients=names[-1]), SHORT)
-    assert list(written.sections) == ["compared", "dispersion"]
-    assert written.sections["compared"]["set"]["pairs"] == 12
-    assert written.sections["compared"]["train"]["names"] == names[:-1]
-    assert written.sections["compared"]["holdout"]["names"] == names[-1:]
+    ran = [name for name, section in written.sections if section is not None]
+    assert ran == ["compared", "dispersion"]
+    assert written.sections.compared.set.pairs == 12
+    assert written.sections.compared.train.names == tuple(names[:-1])
+    assert written.sections.compared.holdout.names == tuple(names[-1:])
     assert report.read(tmp_path / "report") == written
     assert (tmp_path / "report" / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
 
@@ -96,7 +98,7 @@ def test_fewer_than_four_patients_are_refused(drawn, eyes, tmp_path):
 
 def test_photographs_alone_are_refused(drawn, eyes, tmp_path):
     shutil.copytree(eyes / "images", tmp_path / "alone")
-    assert "photographs alone" in _refusal(_job(drawn, eyes, tmp_path, real=tmp_path / "alone"))
+    assert "has only photographs" in _refusal(_job(drawn, eyes, tmp_path, real=tmp_path / "alone"))
 
 
 def test_a_set_without_a_manifest_and_one_of_one_image_are_refused(drawn, eyes, tmp_path):
@@ -160,7 +162,7 @@ def test_patients_who_chose_the_step_are_neither_train_nor_holdout(drawn, eyes, 
     card["data"]["stage1"] |= {"source": eyes.name, "validation_patients": [names[3]]}
     (own / "card.json").write_text(json.dumps(card))
     written = evaluate(_job(own, eyes, tmp_path), SHORT)
-    assert written.sections["compared"]["train"]["names"] == names[:3] + names[4:]
+    assert written.sections.compared.train.names == tuple(names[:3] + names[4:])
 
 
 def test_the_command_prints_the_verdicts_and_ends_with_1_where_one_is_not_pass(drawn, eyes, tmp_path):
@@ -192,7 +194,7 @@ def test_a_whole_report_on_a_tiny_set_is_gone_on_with_after_an_interruption(draw
     again = []
     written = evaluate(job, SHORT, lambda what, done, total: again.append(what))
     assert not [what for what in again if what.startswith("segmenter ")]
-    assert list(written.sections) == list(evaluator.SECTIONS)
+    assert all(getattr(written.sections, name) is not None for name in evaluator.SECTIONS)
     assert [verdict.question for verdict in written.verdicts] == list(judge_questions())
 
 

@@ -1,17 +1,13 @@
 """The fidelity section: its verdict on planted scores, and what it measures on procedural trees."""
 
-import math
-
 import numpy as np
 import pytest
 from scipy import stats
 
 from synthmed_tf.data.phantom import generate_phantoms
-from synthmed_tf.evaluation import segmenters, training_arms
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Settings
+from synthmed_tf.evaluation import fidelity, segmenters, utility
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
-from synthmed_tf.evaluation.sections import fidelity
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.metrics import segmentation
 
@@ -39,9 +35,9 @@ PATIENTS = np.array([0.025, -0.005, 0.005, -0.025]) + 0.7
 
 
 def _assessed(eyes, folder, synthetic=SYNTHETIC, unseen=UNSEEN):
-    case = Case(**eyes | ({"holdout": None} if unseen is None else {}), cache=Cache(folder))
+    context = EvaluationContext(**eyes | ({"holdout": None} if unseen is None else {}), cache=Cache(folder))
     found = [None if dice is None else {"dice": dice, "cl_dice": dice / 2} for dice in (synthetic, UNSEEN[:4], unseen)]
-    return fidelity.assess(case, 0.25, *found)
+    return fidelity.assess(context, 0.25, *found)
 
 
 @pytest.mark.parametrize(
@@ -55,22 +51,22 @@ def test_the_state_follows_the_difference(change, state, eyes, tmp_path):
 
 
 def test_the_interval_counts_patients_not_eyes(eyes, tmp_path):
-    figures = _assessed(eyes, tmp_path, SYNTHETIC - 0.1).figures
+    metrics = _assessed(eyes, tmp_path, SYNTHETIC - 0.1).metrics
     expected = stats.ttest_ind(SYNTHETIC - 0.1, PATIENTS, equal_var=False).confidence_interval(0.95)
-    assert figures.mean == pytest.approx(-0.1)
-    assert (figures.low, figures.high) == pytest.approx(tuple(expected))
-    assert (figures.unseen.photographs, figures.unseen.patients, figures.synthetic.patients) == (8, 4, 20)
-    assert (figures.synthetic.dice, figures.synthetic.dice_p50, figures.synthetic.cl_dice) == pytest.approx(
+    assert metrics.difference.mean == pytest.approx(-0.1)
+    assert (metrics.difference.low, metrics.difference.high) == pytest.approx(tuple(expected))
+    assert (metrics.unseen.photographs, metrics.unseen.patients, metrics.synthetic.patients) == (8, 4, 20)
+    assert (metrics.synthetic.dice, metrics.synthetic.dice_p50, metrics.synthetic.cl_dice) == pytest.approx(
         (0.6, 0.6, 0.3)
     )
-    assert figures.synthetic.dice_p05 == pytest.approx(np.percentile(SYNTHETIC - 0.1, 5))
+    assert metrics.synthetic.dice_p05 == pytest.approx(np.percentile(SYNTHETIC - 0.1, 5))
 
 
 def test_without_a_holdout_it_cannot_tell(eyes, tmp_path):
-    outcome = _assessed(eyes, tmp_path, unseen=None)
-    assert outcome.verdicts[0].state == State.CANNOT_TELL
-    assert outcome.figures.unseen is None and math.isnan(outcome.figures.low)
-    np.testing.assert_array_equal(outcome.scores["dice"], SYNTHETIC)
+    section = _assessed(eyes, tmp_path, unseen=None)
+    assert section.verdicts[0].state == State.CANNOT_TELL
+    assert section.metrics.unseen is None and section.metrics.difference is None and section.unseen is None
+    np.testing.assert_array_equal(section.scores["dice"], SYNTHETIC)
 
 
 def test_a_segmenter_that_misses_real_vessels_makes_it_invalid(eyes, tmp_path):
@@ -80,15 +76,15 @@ def test_a_segmenter_that_misses_real_vessels_makes_it_invalid(eyes, tmp_path):
 
 
 def test_scores_are_those_of_the_segmenter_at_its_threshold(eyes, tmp_path):
-    case = Case(**eyes, cache=Cache(tmp_path), settings=Settings(segmenter_steps=2))
-    outcome = fidelity.judge(case)
-    threshold = segmenters.threshold(case, segmenters.real_arm(case), 0)
+    context = EvaluationContext(**eyes, cache=Cache(tmp_path), settings=Settings(segmenter_steps=2))
+    section = fidelity.evaluate(context)
+    threshold = segmenters.threshold(context, segmenters.real_arm(context), 0)
     block = eyes["synthetic"].all()
-    found = segmenters.find(segmenters.on_real(case), block) >= threshold
+    found = segmenters.find(segmenters.on_real(context), block) >= threshold
     rows = list(zip(block.masks, found, block.fields, strict=True))
-    np.testing.assert_allclose(outcome.scores["dice"], [segmentation.f1(*row) for row in rows])
-    np.testing.assert_allclose(outcome.scores["cl_dice"], [segmentation.cl_dice(*row) for row in rows])
-    assert outcome.figures.threshold == threshold
+    np.testing.assert_allclose(section.scores["dice"], [segmentation.f1(*row) for row in rows])
+    np.testing.assert_allclose(section.scores["cl_dice"], [segmentation.cl_dice(*row) for row in rows])
+    assert section.metrics.threshold == threshold
 
 
 @pytest.mark.slow
@@ -97,7 +93,7 @@ def test_photographs_that_show_other_masks_fail_and_honest_ones_do_not(tmp_path)
     real = {"train": _eyes(0, 20, 64), "holdout": _eyes(20, 12, 64)}
     settings = Settings(quick=True, seeds=1, segmenter_steps=80, permutations=99)
     found = {}
-    for name, synthetic in (("honest", honest), ("shuffled", training_arms.shuffled(honest))):
-        outcome = fidelity.judge(Case(synthetic, **real, cache=Cache(tmp_path), settings=settings))
-        found[name] = outcome.verdicts[0].state
+    for name, synthetic in (("honest", honest), ("shuffled", utility.shuffled(honest))):
+        section = fidelity.evaluate(EvaluationContext(synthetic, **real, cache=Cache(tmp_path), settings=settings))
+        found[name] = section.verdicts[0].state
     assert found == {"honest": State.PASS, "shuffled": State.FAIL}

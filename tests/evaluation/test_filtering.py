@@ -7,12 +7,10 @@ import pytest
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import filtering, report
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Figures, Outcome
-from synthmed_tf.evaluation.filtering import Limits, filter_set
-from synthmed_tf.evaluation.pairs import SetPairs
-from synthmed_tf.evaluation.sections import compared
+from synthmed_tf.evaluation import evaluator, filtering, report
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, SectionResults
+from synthmed_tf.evaluation.filtering import FilterLimits, filter_set
+from synthmed_tf.evaluation.pairs import SyntheticSet
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
 
@@ -33,15 +31,15 @@ def drawn(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judged(drawn, tmp_path_factory):
+def evaluated(drawn, tmp_path_factory):
     """A report with these scores. Not to be changed."""
-    return _report(SetPairs(drawn), SCORES, tmp_path_factory.mktemp("reports") / "report")
+    return _report(SyntheticSet(drawn), SCORES, tmp_path_factory.mktemp("reports") / "report")
 
 
 def _report(pairs, scores, folder):
-    case = Case(pairs, pairs, None, Cache(folder / "cache"))
-    outcomes = {"compared": compared.judge(case), "privacy": Outcome(Figures(), scores=scores)}
-    report.write(report.make(case, outcomes), report.pair_lines(case, outcomes), folder)
+    context = EvaluationContext(pairs, pairs, None, Cache(folder / "cache"))
+    sections = SectionResults(evaluator.compare_sets(context))
+    report.write(report.make(context, sections), report.pair_lines(context, scores), folder)
     return folder
 
 
@@ -56,8 +54,8 @@ def _refusal(*arguments):
     return str(caught.value)
 
 
-def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(drawn, judged, tmp_path):
-    counts = filter_set(drawn, judged, tmp_path / "set", Limits())
+def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(drawn, evaluated, tmp_path):
+    counts = filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
     assert counts == {
         "kept": 2,
         "copy": 2,
@@ -74,25 +72,25 @@ def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(dra
     assert _manifest(tmp_path / "set")[0]["scores"] == {"copy_excess": -0.3, "atypicality": 0.5, "dice": 0.8}
 
 
-def test_the_kept_pairs_are_the_files_that_they_were(drawn, judged, tmp_path):
-    filter_set(drawn, judged, tmp_path / "set", Limits())
+def test_the_kept_pairs_are_the_files_that_they_were(drawn, evaluated, tmp_path):
+    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
     for folder in ("images", "masks"):
         assert sorted(path.name for path in (tmp_path / "set" / folder).iterdir()) == ["00000000.png", "00000004.png"]
         for name in ("00000000.png", "00000004.png"):
             assert (tmp_path / "set" / folder / name).read_bytes() == (drawn / folder / name).read_bytes()
-    assert SetPairs(tmp_path / "set").names == ("00000000", "00000004")
+    assert SyntheticSet(tmp_path / "set").names == ("00000000", "00000004")
     assert (
         images.read_image(tmp_path / "set" / "preview.png").shape[1] < images.read_image(drawn / "preview.png").shape[1]
     )
 
 
-def test_the_card_says_by_which_report_and_limits(drawn, judged, tmp_path):
+def test_the_card_says_by_which_report_and_limits(drawn, evaluated, tmp_path):
     from synthmed_tf import files
 
-    filter_set(drawn, judged, tmp_path / "set", Limits(least_dice=0.05))
+    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits(least_dice=0.05))
     card = json.loads((tmp_path / "set" / "card.json").read_text())
     assert card["filtered"] == {
-        "report_sha256": files.sha256(judged / "report.json"),
+        "report_sha256": files.sha256(evaluated / "report.json"),
         "limits": {"copy_excess": 0.0, "atypicality": 1.5, "least_dice": 0.05},
         "kept": 3,
         "dropped": {"copy": 2, "implausible tree": 1},
@@ -100,39 +98,40 @@ def test_the_card_says_by_which_report_and_limits(drawn, judged, tmp_path):
     assert card["model_sha256"] == json.loads((drawn / "card.json").read_text())["model_sha256"]
 
 
-def test_nothing_can_be_added_to_a_filtered_set(drawn, judged, tiny_artifact, tmp_path):
-    filter_set(drawn, judged, tmp_path / "set", Limits())
+def test_nothing_can_be_added_to_a_filtered_set(drawn, evaluated, tiny_artifact, tmp_path):
+    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
     with pytest.raises(SynthMedError, match="filtered set"):
         synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), tmp_path / "set", 6, seed=4)
 
 
-def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(drawn, judged, tmp_path):
-    assert "leave 0 of 6 pairs" in _refusal(drawn, judged, tmp_path / "set", Limits(least_dice=0.9))
+def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(drawn, evaluated, tmp_path):
+    assert "leave 0 of 6 pairs" in _refusal(drawn, evaluated, tmp_path / "set", FilterLimits(least_dice=0.9))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_report_on_another_set_is_refused(drawn, tiny_artifact, judged, tmp_path):
+def test_a_report_on_another_set_is_refused(drawn, tiny_artifact, evaluated, tmp_path):
     other = tmp_path / "other"
     synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), other, 6, seed=5)
-    assert "another set" in _refusal(other, judged, tmp_path / "set", Limits())
+    assert "another set" in _refusal(other, evaluated, tmp_path / "set", FilterLimits())
 
 
-def test_a_folder_that_is_there_is_refused(drawn, judged, tmp_path):
-    assert "is there already" in _refusal(drawn, judged, tmp_path, Limits())
+def test_a_folder_that_is_there_is_refused(drawn, evaluated, tmp_path):
+    assert "exists already" in _refusal(drawn, evaluated, tmp_path, FilterLimits())
 
 
 def test_a_report_without_scores_is_refused(drawn, tmp_path):
     assert "no score of pair 0" in _refusal(
-        drawn, _report(SetPairs(drawn), {}, tmp_path / "report"), tmp_path / "set", Limits()
+        drawn, _report(SyntheticSet(drawn), {}, tmp_path / "report"), tmp_path / "set", FilterLimits()
     )
 
 
 def test_a_folder_without_a_report_is_refused(drawn, tmp_path):
-    assert "report.json" in _refusal(drawn, tmp_path, tmp_path / "set", Limits())
+    assert "report.json" in _refusal(drawn, tmp_path, tmp_path / "set", FilterLimits())
 
 
 def test_every_limit_is_an_option_of_the_command():
     from synthmed_tf.cli.evaluate import filter_set as command
 
     options = {option.name for option in command.params}
-    assert set(Limits.model_fields) <= options and {limit for *_, limit in filtering._RULES} == set(Limits.model_fields)
+    limits = set(FilterLimits.model_fields)
+    assert limits <= options and {limit for *_, limit in filtering._RULES} == limits

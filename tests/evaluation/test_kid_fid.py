@@ -49,7 +49,7 @@ def test_kid_is_the_unbiased_mmd(rng):
     real, synthetic = _two_sets(rng)
     found = kid_fid.kid(real, synthetic, rng, permutations=1)
     assert found.value == pytest.approx(_mmd(real, synthetic), rel=1e-10)
-    assert (found.n, found.m, found.p_rows, found.permutations) == (7, 9, (7, 9), 1)
+    assert found.p_rows == (7, 9)
 
 
 def test_the_standard_error_of_kid_leaves_out_one_group_at_a_time(rng):
@@ -126,13 +126,13 @@ def test_equal_sets_and_far_ones(rng):
 def test_blocks_change_nothing(rng, monkeypatch):
     real, synthetic = _two_sets(rng)
 
-    def figures():
+    def metrics():
         rng = np.random.default_rng(0)
         return kid_fid.kid(real, synthetic, rng), prdc.prdc(real, synthetic, rng, k=2)
 
-    whole = figures()
+    whole = metrics()
     monkeypatch.setattr(kid_fid, "_BLOCK", 50)
-    parts = figures()
+    parts = metrics()
     assert parts[0].value == pytest.approx(whole[0].value, rel=1e-10)
     assert parts[0].standard_error == pytest.approx(whole[0].standard_error, rel=1e-10)
     assert parts[0].p == whole[0].p and parts[1] == whole[1]
@@ -150,28 +150,28 @@ def test_prdc_is_as_defined(rng):
     assert found.recall == pytest.approx(np.mean(recall), abs=1e-12)
     assert found.density == pytest.approx(sum(density) / (k * 12), abs=1e-12)
     assert found.coverage == pytest.approx(np.mean(coverage), abs=1e-12)
-    assert (found.count, found.draws, found.k) == (12, 1, 3)
+    assert (found.count, found.k) == (12, 3)
 
 
 def test_prdc_is_averaged_over_draws_of_the_larger_set(rng):
     real = rng.normal(size=(6, 2))
     synthetic = np.vstack([real, real + 100])
     # a draw takes each copy with probability 1/2; a copy lies in its own ball and those of its neighbours
-    found = prdc.prdc(real, synthetic, rng, k=1, draws=4000)
-    assert (found.count, found.draws) == (6, 4000)
+    found = prdc.prdc(real, synthetic, rng, k=1, subsamples=4000)
+    assert found.count == 6
     assert found.precision == pytest.approx(0.5, abs=0.01)
     assert found.coverage == pytest.approx(0.5, abs=0.01)
 
 
 def test_the_null_of_coverage_and_density(rng):
-    figures = []
+    metrics = []
     for _ in range(300):
         sets = kid_fid.standardize(rng.normal(size=(10, 4)), rng.normal(size=(25, 4)))
-        figures.append(prdc.prdc(*sets, rng, k=3, draws=2))
+        metrics.append(prdc.prdc(*sets, rng, k=3, subsamples=2))
     null = 1 - (9 / 19) * (8 / 18) * (7 / 17)
-    assert figures[0].coverage_null == pytest.approx(null, abs=1e-12)
-    assert np.mean([one.coverage_excess for one in figures]) == pytest.approx(0, abs=0.02)
-    assert np.mean([one.density for one in figures]) == pytest.approx(1, abs=0.06)
+    assert metrics[0].coverage_null == pytest.approx(null, abs=1e-12)
+    assert np.mean([one.coverage_excess for one in metrics]) == pytest.approx(0, abs=0.02)
+    assert np.mean([one.density for one in metrics]) == pytest.approx(1, abs=0.06)
 
 
 def test_the_null_of_coverage_of_sets_that_differ_in_size(rng):
@@ -193,31 +193,6 @@ def test_the_vendi_score_of_two_rows_at_an_angle():
     shares = np.array([0.8, 0.2])
     expected = np.exp(-np.sum(shares * np.log(shares)))
     assert prdc.vendi_score(np.array([[1, 0], [0.6, 0.8]])) == pytest.approx(expected, rel=1e-12)
-
-
-def test_the_vendi_ratio_of_ten_rows_repeated(rng):
-    # rows so long that the constant does not count
-    real = 1e6 * np.eye(40)
-    found = prdc.vendi_ratio(real, real[:10].repeat(4, axis=0), rng)
-    assert (found.real, found.synthetic) == (pytest.approx(40, rel=1e-6), pytest.approx(10, rel=1e-6))
-    assert found.ratio == pytest.approx(1 / 4, rel=1e-6)
-    assert (found.count, found.draws) == (40, 1)
-
-
-def test_the_vendi_ratio_is_averaged_over_draws_of_the_larger_set(rng):
-    real = 1e6 * np.eye(2)
-    # two of the rows e1, e1, e2, e2 differ with probability 2/3
-    found = prdc.vendi_ratio(real, real.repeat(2, axis=0), rng, draws=2000)
-    assert found.ratio == pytest.approx((2 * 2 / 3 + 1 / 3) / 2, abs=0.02)
-    assert (found.count, found.draws) == (2, 2000)
-
-
-def test_the_vendi_ratio_sees_rows_that_differ_less(rng):
-    real = np.vstack([np.eye(4), -np.eye(4)]) * 2
-    # the kernel of (1, x / 2) with x = +-s e_i has eigenvalues 1 / (1 + s^2 / 4), once, and the rest, four times
-    scores = [np.exp(-(a * np.log(a) + (1 - a) * np.log((1 - a) / 4))) for a in (1 / 2, 1 / 1.25)]
-    found = prdc.vendi_ratio(real, real / 2, rng)
-    assert [found.real, found.synthetic] == pytest.approx(scores, rel=1e-12)
 
 
 def test_the_frechet_distance_of_known_moments(rng):
@@ -243,7 +218,6 @@ def test_the_frechet_distance_says_that_it_is_no_verdict(rng):
         "fewer than 7 rows is singular."
     )
     assert enough.note == "Not a verdict: the distance depends on the numbers of rows (n = 7, m = 9; d = 6)."
-    assert (few.n, few.m, few.d) == (6, 9, 6)
 
 
 def test_sets_of_other_kinds_are_refused(rng):

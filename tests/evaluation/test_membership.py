@@ -93,7 +93,7 @@ def test_p_counts_equal_areas():
 def test_a_verdict_by_hand():
     score = np.array([9.0, 7, 6, 5, 4, 8, 1, 1, 0, 0])
     member = np.arange(10) < 5
-    found = membership.judge(score, member, np.arange(10), np.random.default_rng(0), fpr=0.2)
+    found = membership.attack("an attack", score, member, np.arange(10), np.random.default_rng(0), fpr=0.2)
     assert (found.members, found.others) == (5, 5)
     assert found.auc == pytest.approx(21 / 25)  # 9 beats all five; 7, 6, 5 and 4 beat four each
     # one false alarm is allowed, so the threshold is the others' second score, 1, and all members lie above it
@@ -105,14 +105,14 @@ def test_a_verdict_by_hand():
 
 def test_no_false_alarm_among_eight_may_be_a_rate_of_37_percent():
     score = np.concatenate([np.full(20, 1.0), np.full(8, 2.0)])
-    found = membership.judge(score, score < 1.5, np.arange(28), np.random.default_rng(0), permutations=99)
+    found = membership.attack("an attack", score, score < 1.5, np.arange(28), np.random.default_rng(0), permutations=99)
     assert (found.fpr, found.fpr_low, found.fpr_high) == (0.0, 0.0, pytest.approx(1 - 0.025 ** (1 / 8)))
     assert (found.auc, found.tpr, found.p) == (0.0, 0.0, 1.0)
 
 
 def test_a_patient_counts_once():
     score, patients = np.array([1.0, 3.0, 2.5, 1.5, 0.0]), np.array(["a", "a", "b", "c", "c"])
-    found = membership.judge(score, patients == "a", patients, np.random.default_rng(0), permutations=9)
+    found = membership.attack("an attack", score, patients == "a", patients, np.random.default_rng(0), permutations=9)
     assert (found.members, found.others) == (1, 2)
     assert found.auc == 0.5  # a's mean of 2 beats c's 0.75 and not b's 2.5
 
@@ -140,7 +140,7 @@ def test_the_area_rises_as_the_leak_gets_narrower():
 )
 def test_what_is_no_attack_is_refused(score, member, patients, found):
     with pytest.raises(ValueError, match=found):
-        membership.judge(score, member, patients, np.random.default_rng(0))
+        membership.attack("an attack", score, member, patients, np.random.default_rng(0))
 
 
 def test_areas_and_counts_out_of_range_are_refused():

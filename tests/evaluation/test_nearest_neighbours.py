@@ -55,7 +55,9 @@ def _data(rng, copied):
 
 def test_at_equal_sizes_honest_images_have_a_share_of_one_half_and_copies_stand_out():
     rng = np.random.default_rng(1)
-    honest = [nearest_neighbours.compare(*_data(rng, copied=False), rng, draws=5, permutations=40) for _ in range(20)]
+    honest = [
+        nearest_neighbours.compare(*_data(rng, copied=False), rng, subsamples=5, permutations=40) for _ in range(20)
+    ]
     assert np.mean([one.share for one in honest]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([one.p for one in honest]) == pytest.approx(0.5, abs=0.2)
     copies = nearest_neighbours.compare(*_data(rng, copied=True), rng, permutations=199)
@@ -69,7 +71,7 @@ def test_subsamples_are_of_whole_patients():
     distances[0, 0], distances[0, 1] = 0.5, 0.2
     in_train, patients = np.arange(8) < 6, np.array([0, 0, 1, 1, 2, 2, 3, 3])
     found = nearest_neighbours.compare(
-        distances, in_train, patients, np.random.default_rng(0), draws=600, permutations=1
+        distances, in_train, patients, np.random.default_rng(0), subsamples=600, permutations=1
     )
     # patient 0 comes in one draw of three, always with both images; else all is equal
     assert found.share == pytest.approx(1 / 3 + 2 / 3 / 2, abs=0.03)

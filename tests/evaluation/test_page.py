@@ -8,11 +8,11 @@ from html.parser import HTMLParser
 
 import numpy as np
 import pytest
-from helpers.reports import made_case, made_outcomes
+from helpers.reports import made_context, made_sections
 
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation import page, page_images, report
-from synthmed_tf.evaluation.context import Settings
+from synthmed_tf.evaluation import page, report
+from synthmed_tf.evaluation.context import SectionResults, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs
 from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.evaluation.verdict import QUESTIONS
@@ -59,25 +59,25 @@ class Parsed(HTMLParser):
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    """A case of phantoms."""
-    return made_case(tmp_path_factory.mktemp("cache"))
+def context(tmp_path_factory):
+    """Phantoms."""
+    return made_context(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
-def outcomes(case):
-    """Made-up outcomes of all sections; synthetic pair 5 is a copy."""
-    return made_outcomes(case)
+def sections(context):
+    """Made-up results of all sections; synthetic pair 5 is a copy."""
+    return made_sections(context)
 
 
-def rendered(case, outcomes, real_images: bool = True) -> str:
-    return page.render(report.make(case, outcomes, real_images), outcomes, case)
+def rendered(context, sections, real_images: bool = True) -> str:
+    return page.render(report.make(context, sections, real_images), sections, context)
 
 
 @pytest.fixture(scope="module")
-def whole(case, outcomes):
+def whole(context, sections):
     """The page with everything on it."""
-    return rendered(case, outcomes)
+    return rendered(context, sections)
 
 
 @pytest.fixture(scope="module")
@@ -92,15 +92,16 @@ def test_the_verdict_over_all_comes_first(read):
     assert read.text.index("Over all") < read.text.index("What was found") < read.text.index("Vessels found")
 
 
-def test_every_verdict_is_on_the_page(read, outcomes):
-    answers = [answer for outcome in outcomes.values() for answer in outcome.verdicts]
+def test_every_verdict_is_on_the_page(read, sections):
+    answers = [answer for _, section in sections.items() for answer in section.verdicts]
     assert len(answers) == len(QUESTIONS) == 6
     symbols = {"PASS": "✓", "FAIL": "✗", "CANNOT TELL": "?"}
     for answer in answers:
         state = answer.state.value
         invalid = " (the test is INVALID: a control fired)" if answer.invalid else ""
         limit = answer.limit[0].upper() + answer.limit[1:]
-        row = f"{QUESTIONS[answer.question]} {symbols[state]} {state}{invalid} {answer.sentence} {limit}"
+        said = " ".join((answer.sentence, *answer.private))
+        row = f"{QUESTIONS[answer.question]} {symbols[state]} {state}{invalid} {said} {limit}"
         assert row in read.text
     assert "About 9 unseen patients" in read.text and "Other patients" in read.text
 
@@ -138,7 +139,7 @@ def test_what_the_paper_reports_and_what_is_no_verdict_is_marked(read):
 
 
 def test_it_speaks_of_audited_risk(whole, read):
-    assert "What is reported is audited risk" in read.text
+    assert "The results are audited risk" in read.text
     assert "anonym" not in whole.lower()
 
 
@@ -184,80 +185,80 @@ def test_ten_nearest_and_typical_and_worst_pairs_are_shown(read):
     assert sum(one.startswith("photograph of pair") for one in alt) == 24
 
 
-def test_the_nearest_pair_is_drawn_as_it_was_found(case, whole, outcomes):
-    near = outcomes["privacy"].arrays["nearest"][0]
-    block = case.train.read([1])
+def test_the_nearest_pair_is_shown_as_it_was_found(context, whole, sections):
+    near = sections.privacy.nearest[0]
+    block = context.train.read([1])
     moved = Transform((True, False), 5.0, 1.02, 0.01, 0.0).warp(block.masks[0])
-    mask, _ = page_images.aligned(case, near)
+    mask, _ = parts.aligned(context, near)
     np.testing.assert_array_equal(mask, moved)
-    both = page_images.overlay(case.synthetic.read([5]).masks[0], moved)
-    assert page_images.data_uri(moved) in whole and page_images.data_uri(both) in whole
+    both = parts.overlay(context.synthetic.read([5]).masks[0], moved)
+    assert parts.data_uri(moved) in whole and parts.data_uri(both) in whole
 
 
-def real_images(case, outcomes) -> set[str]:
+def real_images(context, sections) -> set[str]:
     """Every real image that a page could show, as it would be in it."""
     found = set()
-    for pairs in (case.train, case.holdout):
+    for pairs in (context.train, context.holdout):
         block = pairs.all()
-        found |= {page_images.data_uri(image) for image in (*block.photographs, *block.masks)}
-    for near in outcomes["privacy"].arrays["nearest"]:
-        mask, photograph = page_images.aligned(case, near)
-        synthetic = case.synthetic.read([near["row"]]).masks[0]
-        found |= {page_images.data_uri(image) for image in (mask, photograph, page_images.overlay(synthetic, mask))}
+        found |= {parts.data_uri(image) for image in (*block.photographs, *block.masks)}
+    for near in sections.privacy.nearest:
+        mask, photograph = parts.aligned(context, near)
+        synthetic = context.synthetic.read([near.row]).masks[0]
+        found |= {parts.data_uri(image) for image in (mask, photograph, parts.overlay(synthetic, mask))}
     return found
 
 
-def test_no_real_image_is_left_where_none_may_be(case, outcomes, whole):
-    without = rendered(case, outcomes, real_images=False)
-    real = real_images(case, outcomes)
+def test_no_real_image_is_left_where_none_may_be(context, sections, whole):
+    without = rendered(context, sections, real_images=False)
+    real = real_images(context, sections)
     shown = {attributes["src"] for attributes in Parsed(whole).all("img")}
     left = {attributes["src"] for attributes in Parsed(without).all("img")}
     assert len(real & shown) == 1 + 1 + 10
     assert not real & left
-    block = case.synthetic.all()
-    drawn = {page_images.data_uri(image) for image in (*block.photographs, *block.masks)}
-    assert left and left <= drawn
+    block = context.synthetic.all()
+    synthetic = {parts.data_uri(image) for image in (*block.photographs, *block.masks)}
+    assert left and left <= synthetic
     assert "Real photographs and masks are left out of this page" in Parsed(without).text
 
 
-def test_a_copy_is_a_real_image_too(case, outcomes):
-    without = rendered(case, outcomes, real_images=False)
-    copy = case.synthetic.read([5])
-    assert page_images.data_uri(copy.photographs[0]) not in without
-    assert page_images.data_uri(copy.masks[0]) not in without
+def test_a_copy_is_a_real_image_too(context, sections):
+    without = rendered(context, sections, real_images=False)
+    copy = context.synthetic.read([5])
+    assert parts.data_uri(copy.photographs[0]) not in without
+    assert parts.data_uri(copy.masks[0]) not in without
     assert "the pair is left out: it copies a real one" in Parsed(without).text
 
 
-def test_what_was_not_searched_for_copies_is_left_out_with_the_real_images(case, outcomes):
-    some = {name: outcomes[name] for name in ("compared", "fidelity")}
-    assert IMAGE in rendered(case, some)
-    assert IMAGE not in rendered(case, some, real_images=False)
+def test_what_was_not_searched_for_copies_is_left_out_with_the_real_images(context, sections):
+    some = SectionResults(sections.compared, fidelity=sections.fidelity)
+    assert IMAGE in rendered(context, some)
+    assert IMAGE not in rendered(context, some, real_images=False)
 
 
-def test_a_quick_look_says_so(case, outcomes, read):
+def test_a_quick_look_says_so(context, sections, read):
     assert "This is a quick look" in read.text
-    thorough = dataclasses.replace(case, settings=Settings())
-    assert "This is a quick look" not in rendered(thorough, outcomes)
+    thorough = dataclasses.replace(context, settings=Settings())
+    assert "This is a quick look" not in rendered(thorough, sections)
 
 
-def test_sections_that_did_not_run_are_missing_and_their_questions_named(case, outcomes):
-    found = Parsed(rendered(case, {name: outcomes[name] for name in ("compared", "distribution")}))
-    assert "✓ PASS One question was asked, and each figure lies inside its limit" in found.text
-    assert f"Not asked, so that nothing here answers it: {QUESTIONS['utility']} {QUESTIONS['fidelity']}" in found.text
+def test_sections_that_did_not_run_are_missing_and_their_questions_named(context, sections):
+    found = Parsed(rendered(context, SectionResults(sections.compared, distribution=sections.distribution)))
+    assert "✓ PASS One question was asked, and the whole interval of each result lies inside its limit" in found.text
+    assert f"Not asked, so there is no answer here: {QUESTIONS['utility']} {QUESTIONS['fidelity']}" in found.text
     sections = [attributes["id"] for attributes in found.all("section")]
     assert sections == ["verdicts", "compared", "distribution"]
 
 
-def test_names_of_files_are_text(case, outcomes):
+def test_names_of_files_are_text(context, sections):
     bad = '<script>alert("1")</script>&amp;'
-    pairs = ArrayPairs(case.synthetic.all(), [f"{bad}{row}" for row in range(12)])
-    train = ArrayPairs(case.train.all(), [f"{bad}{row}" for row in range(4)])
-    named = dataclasses.replace(case, synthetic=pairs, train=train)
-    privacy = outcomes["privacy"]
-    near = [entry | {"real": bad, "synthetic": bad, "patient": bad} for entry in privacy.arrays["nearest"]]
-    changed = made_outcomes(named) | {
-        "privacy": dataclasses.replace(privacy, arrays=privacy.arrays | {"nearest": near})
-    }
+    pairs = ArrayPairs(context.synthetic.all(), [f"{bad}{row}" for row in range(12)])
+    train = ArrayPairs(context.train.all(), [f"{bad}{row}" for row in range(4)])
+    named = dataclasses.replace(context, synthetic=pairs, train=train)
+    names = {"real": bad, "synthetic": bad, "patient": bad}
+    near = [copy.model_copy(update=names) for copy in sections.privacy.nearest]
+    changed = dataclasses.replace(
+        made_sections(named), privacy=dataclasses.replace(sections.privacy, nearest=tuple(near))
+    )
     text = rendered(named, changed)
     found = Parsed(text)
     assert "<script" not in text
@@ -269,7 +270,7 @@ def test_large_images_are_made_smaller_and_small_ones_kept():
     small, large = np.zeros((64, 64, 3), np.uint8), np.zeros((512, 512, 3), np.uint8)
     sizes = []
     for image in (small, large):
-        data = page_images.base64.b64decode(page_images.data_uri(image).removeprefix(IMAGE))
+        data = parts.base64.b64decode(parts.data_uri(image).removeprefix(IMAGE))
         sizes.append((int.from_bytes(data[16:20], "big"), int.from_bytes(data[20:24], "big")))
     assert sizes == [(64, 64), (160, 160)]
 
@@ -278,19 +279,19 @@ def test_an_overlay_tells_three_kinds_apart():
     synthetic = np.array([[True, True], [False, False]])
     real = np.array([[True, False], [True, False]])
     expected = [[(0, 0, 0), (0, 90, 181)], [(230, 159, 0), (255, 255, 255)]]
-    np.testing.assert_array_equal(page_images.overlay(synthetic, real), expected)
+    np.testing.assert_array_equal(parts.overlay(synthetic, real), expected)
 
 
 def test_typical_pairs_are_near_the_median_and_worst_ones_at_the_end():
     score = np.array([0.9, 0.1, 0.5, math.nan, 0.4, 0.6, 0.2])
-    typical, worst = page_images.typical_and_worst(score, "low", 2)
+    typical, worst = parts.typical_and_worst(score, "low", 2)
     assert worst.tolist() == [1, 6] and typical.tolist() == [4, 2]
-    typical, worst = page_images.typical_and_worst(score, "high", 2)
+    typical, worst = parts.typical_and_worst(score, "high", 2)
     assert worst.tolist() == [0, 5] and sorted(typical.tolist()) == [2, 4]
 
 
 def test_no_pair_is_both_typical_and_worst():
-    typical, worst = page_images.typical_and_worst(np.array([0.3, 0.2]), "low", 4)
+    typical, worst = parts.typical_and_worst(np.array([0.3, 0.2]), "low", 4)
     assert (typical.tolist(), worst.tolist()) == ([], [1, 0])
 
 
@@ -313,24 +314,22 @@ def test_figures_are_written_plainly(text, expected):
 
 
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
-def test_a_missing_package_is_named(case, outcomes, monkeypatch, package):
+def test_a_missing_package_is_named(context, sections, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(SynthMedError, match=rf'(?i)needs the package {package}, .*run pip install "synthmed-tf\['):
-        rendered(case, outcomes)
+        rendered(context, sections)
 
 
-def test_without_a_holdout_the_page_says_what_is_missing(case, outcomes):
-    alone = dataclasses.replace(case, holdout=None)
-    utility, fidelity, privacy = (outcomes[name] for name in ("utility", "fidelity", "privacy"))
+def test_without_a_holdout_the_page_says_what_is_missing(context, sections):
+    alone = dataclasses.replace(context, holdout=None)
     nothing = {"arms": (), "results": (), "compared": ()}
-    without = outcomes | {
-        "compared": made_outcomes(alone)["compared"],
-        "utility": dataclasses.replace(
-            utility, figures=utility.figures.model_copy(update=nothing), arrays={"dice": {}}, verdicts=()
-        ),
-        "fidelity": dataclasses.replace(fidelity, figures=fidelity.figures.model_copy(update={"unseen": None})),
-        "privacy": dataclasses.replace(privacy, figures=privacy.figures.model_copy(update={"control": None})),
+    changes = {"utility": nothing, "fidelity": {"unseen": None, "difference": None}, "privacy": {"control": None}}
+    changed = {
+        name: dataclasses.replace(section, metrics=section.metrics.model_copy(update=changes[name]))
+        for name, section in sections.items()
+        if name in changes
     }
+    without = dataclasses.replace(sections, compared=made_sections(alone).compared, **changed)
     text = Parsed(rendered(alone, without)).text
     assert "Not given: real, unseen patients (holdout); real, another camera." in text
     assert "No segmenter was trained, since there are no real pairs to test it on." in text
@@ -338,9 +337,9 @@ def test_without_a_holdout_the_page_says_what_is_missing(case, outcomes):
     assert "minus that of unseen patients" not in text
 
 
-def test_a_set_that_is_too_small_for_typical_pairs_shows_the_worst(case, outcomes):
-    few = dataclasses.replace(case, synthetic=ArrayPairs(case.synthetic.read([0, 5]), ["a", "b"]))
-    fidelity = dataclasses.replace(outcomes["fidelity"], scores={"dice": np.array([0.9, 0.8])})
-    text = Parsed(rendered(few, {"compared": outcomes["compared"], "fidelity": fidelity})).text
+def test_a_set_that_is_too_small_for_typical_pairs_shows_the_worst(context, sections):
+    few = dataclasses.replace(context, synthetic=ArrayPairs(context.synthetic.read([0, 5]), ["a", "b"]))
+    fidelity = dataclasses.replace(sections.fidelity, scores={"dice": np.array([0.9, 0.8])})
+    text = Parsed(rendered(few, SectionResults(sections.compared, fidelity=fidelity))).text
     assert "worst first b: 0.800 its mask a: 0.900 its mask" in text
     assert "typical" not in text.replace("Typical and worst pairs", "")

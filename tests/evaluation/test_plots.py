@@ -45,8 +45,8 @@ def test_a_score_curve_begins_at_the_least_score_with_all_pairs():
     synthetic = np.array([0.3, 0.1, 0.2, 0.4])
     svg = plots.scores(synthetic, np.array([0.1, 0.2]), np.array([0.8, 0.9]), 0.5, "mask whole")
     curve, limit = points(svg, "synthetic"), points(svg, "threshold")
-    strangers, disguised = points(svg, "strangers"), points(svg, "disguised")
-    unit = (disguised[:, 0].max() - strangers[:, 0].min()) / 0.8
+    impostors, augmented = points(svg, "impostors"), points(svg, "augmented")
+    unit = (augmented[:, 0].max() - impostors[:, 0].min()) / 0.8
     np.testing.assert_allclose((curve[-1, 0] - curve[0, 0]) / unit, 0.3, atol=1e-3)
     np.testing.assert_allclose((limit[0, 0] - curve[0, 0]) / unit, 0.4, atol=1e-3)
     levels = np.unique(curve[:, 1])

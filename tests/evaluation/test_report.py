@@ -8,32 +8,32 @@ import jsonschema
 import numpy as np
 import pytest
 from helpers.paths import ROOT
-from helpers.reports import made_case, made_outcomes
+from helpers.reports import made_context, made_sections
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report, schema
-from synthmed_tf.evaluation.context import Outcome
+from synthmed_tf.evaluation.context import SectionResults
 from synthmed_tf.evaluation.verdict import State
 
 DOCUMENT = ROOT / "docs" / "report.md"
 
 
 @pytest.fixture(scope="module")
-def case(tmp_path_factory):
-    """A case of phantoms."""
-    return made_case(tmp_path_factory.mktemp("cache"))
+def context(tmp_path_factory):
+    """Phantoms."""
+    return made_context(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="module")
-def outcomes(case):
-    """Made-up outcomes of all sections."""
-    return made_outcomes(case)
+def sections(context):
+    """Made-up results of all sections."""
+    return made_sections(context)
 
 
 @pytest.fixture
-def written(case, outcomes, tmp_path):
+def written(context, sections, tmp_path):
     """The folder of a report."""
-    report.write(report.make(case, outcomes), report.pair_lines(case, outcomes), tmp_path)
+    report.write(report.make(context, sections), report.pair_lines(context, sections.scores), tmp_path)
     return tmp_path
 
 
@@ -59,9 +59,9 @@ def test_the_schema_refuses_a_section_that_is_not_whole(written, spoil):
         jsonschema.validate(found, schema.json_schema())
 
 
-def test_the_schema_wants_what_was_compared_and_no_other_section(case, outcomes, tmp_path):
-    some = {"compared": outcomes["compared"]}
-    report.write(report.make(case, some), report.pair_lines(case, some), tmp_path)
+def test_the_schema_wants_what_was_compared_and_no_other_section(context, sections, tmp_path):
+    some = SectionResults(sections.compared)
+    report.write(report.make(context, some), report.pair_lines(context, some.scores), tmp_path)
     jsonschema.validate(load(tmp_path), schema.json_schema())
     found = load(tmp_path)
     del found["sections"]["compared"]
@@ -76,41 +76,41 @@ def test_nan_and_infinity_are_null(written):
     assert sections["utility"]["results"][0]["dice"] == 0.7213
 
 
-def test_the_verdict_is_the_worst_and_verdicts_are_in_the_order_of_the_questions(case, outcomes):
-    made = report.make(case, outcomes)
+def test_the_verdict_is_the_worst_and_verdicts_are_in_the_order_of_the_questions(context, sections):
+    made = report.make(context, sections)
     asked = ["utility", "fidelity", "geometry", "diversity", "copies", "membership"]
     assert [answer.question for answer in made.verdicts] == asked
     assert made.verdict is State.FAIL and made.not_asked == () and made.quick
 
 
-def test_a_question_that_was_not_asked_is_named(case, outcomes):
-    made = report.make(case, {name: outcomes[name] for name in ("compared", "distribution")}, real_images=False)
+def test_a_question_that_was_not_asked_is_named(context, sections):
+    made = report.make(context, SectionResults(sections.compared, distribution=sections.distribution), False)
     assert made.not_asked == ("utility", "fidelity", "geometry", "copies", "membership")
     assert made.verdict is State.PASS and not made.real_images
 
 
-def test_a_report_is_read_as_it_was_made(case, outcomes, written):
-    made, found = report.make(case, outcomes), report.read(written)
+def test_a_report_is_read_as_it_was_made(context, sections, written):
+    made, found = report.make(context, sections), report.read(written)
     same = {"created": made.created}
-    assert found.model_copy(update=same) == made
+    assert found.model_copy(update=same).model_dump_json() == made.model_dump_json()
     assert made.created.utcoffset().total_seconds() == 0
 
 
-def test_a_pair_has_the_scores_of_all_sections(outcomes, written):
+def test_a_pair_has_the_scores_of_all_sections(sections, written):
     lines = report.read_pairs(written)
     assert list(lines) == list(range(12))
     assert lines[5] == {
         "index": 5,
-        "dice": pytest.approx(outcomes["fidelity"].scores["dice"][5]),
-        "cl_dice": pytest.approx(outcomes["fidelity"].scores["cl_dice"][5]),
-        "atypicality": pytest.approx(outcomes["geometry"].scores["atypicality"][5]),
+        "dice": pytest.approx(sections.fidelity.scores["dice"][5]),
+        "cl_dice": pytest.approx(sections.fidelity.scores["cl_dice"][5]),
+        "atypicality": pytest.approx(sections.geometry.scores["atypicality"][5]),
         "copy_excess": pytest.approx(0.396),
     }
 
 
-def test_a_score_that_is_no_number_is_null(case, outcomes):
+def test_a_score_that_is_no_number_is_null(context, sections):
     scores = {"dice": np.array([math.nan, math.inf, *[0.5] * 10])}
-    lines = list(report.pair_lines(case, {"fidelity": Outcome(outcomes["fidelity"].figures, scores=scores)}))
+    lines = list(report.pair_lines(context, scores))
     assert [line["dice"] for line in lines[:3]] == [None, None, 0.5]
 
 
@@ -137,8 +137,8 @@ def test_another_file_is_no_report(tmp_path):
 
 
 def test_another_schema_version_is_refused(written):
-    change(written, schema_version="2")
-    with pytest.raises(SynthMedError, match="has schema version 2, not 1; run synthmed evaluate again, or use the"):
+    change(written, schema_version="3")
+    with pytest.raises(SynthMedError, match="has schema version 3, not 2; run synthmed evaluate again, or use the"):
         report.read(written)
 
 
@@ -148,13 +148,13 @@ def test_a_report_that_lost_a_field_is_refused_by_its_name(written):
         report.read(written)
 
 
-def test_the_report_takes_its_place_after_the_pairs(case, outcomes, tmp_path):
+def test_the_report_takes_its_place_after_the_pairs(context, sections, tmp_path):
     def breaks():
         yield {"index": 0}
         raise OSError("full")
 
     with pytest.raises(OSError, match="full"):
-        report.write(report.make(case, outcomes), breaks(), tmp_path)
+        report.write(report.make(context, sections), breaks(), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -9,11 +9,10 @@ import tensorflow as tf
 from synthmed_tf.data.phantom import generate_phantoms
 from synthmed_tf.data.pipeline import stack_samples
 from synthmed_tf.evaluation import segmenters
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Settings
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
-from synthmed_tf.evaluation.utility import best_threshold
 from synthmed_tf.metrics import segmentation
+from synthmed_tf.metrics.segmentation import best_threshold
 
 SIZE = 64
 
@@ -33,9 +32,9 @@ def train():
     return _pairs(0, 6)
 
 
-def _case(folder, train, steps=3, **more):
+def _context(folder, train, steps=3, **more):
     settings = Settings(segmenter_steps=steps)
-    return Case(train, train, None, Cache(folder), settings, **more)
+    return EvaluationContext(train, train, None, Cache(folder), settings, **more)
 
 
 def test_rows_are_chosen_evenly():
@@ -83,8 +82,8 @@ def test_what_lies_outside_the_field_is_not_seen(train):
 def trained(train, tmp_path_factory):
     """A case whose segmenter was trained for three steps, the segmenter, and what was reported."""
     seen = []
-    case = _case(tmp_path_factory.mktemp("cache"), train, progress=lambda *facts: seen.append(facts))
-    return case, segmenters.on_real(case), seen
+    context = _context(tmp_path_factory.mktemp("cache"), train, progress=lambda *facts: seen.append(facts))
+    return context, segmenters.on_real(context), seen
 
 
 def _assert_equal_weights(one, other):
@@ -93,13 +92,13 @@ def _assert_equal_weights(one, other):
 
 
 def test_a_segmenter_is_trained_once_and_reports_its_steps(trained):
-    case, model, seen = trained
-    _assert_equal_weights(segmenters.on_real(case), model)
+    context, model, seen = trained
+    _assert_equal_weights(segmenters.on_real(context), model)
     assert seen == [("segmenter real/0", 3, 3)]
 
 
 def test_the_same_training_gives_the_same_weights(trained, train, tmp_path):
-    _assert_equal_weights(segmenters.on_real(_case(tmp_path, train)), trained[1])
+    _assert_equal_weights(segmenters.on_real(_context(tmp_path, train)), trained[1])
 
 
 def test_another_seed_begins_with_other_weights():
@@ -110,25 +109,25 @@ def test_another_seed_begins_with_other_weights():
 @pytest.mark.parametrize(
     "change",
     [
-        lambda case, arm: (case, arm, 1),
-        lambda case, arm: (case, replace(arm, name="other"), 0),
-        lambda case, arm: (case, replace(arm, sets=arm.sets * 2), 0),
-        lambda case, arm: (case, replace(arm, augmented=False), 0),
-        lambda case, arm: (replace(case, settings=Settings(segmenter_steps=4)), arm, 0),
-        lambda case, arm: (replace(case, settings=Settings(segmenter_steps=3, seed=1)), arm, 0),
+        lambda context, arm: (context, arm, 1),
+        lambda context, arm: (context, replace(arm, name="other"), 0),
+        lambda context, arm: (context, replace(arm, sets=arm.sets * 2), 0),
+        lambda context, arm: (context, replace(arm, augmented=False), 0),
+        lambda context, arm: (replace(context, settings=Settings(segmenter_steps=4)), arm, 0),
+        lambda context, arm: (replace(context, settings=Settings(segmenter_steps=3, seed=1)), arm, 0),
     ],
     ids=["seed", "arm", "pairs", "augmentation", "steps", "seed of all"],
 )
 def test_the_key_names_all_that_the_weights_depend_on(change, train, tmp_path):
-    case = _case(tmp_path, train)
-    assert segmenters.key(*change(case, segmenters.real_arm(case))) != segmenters.key_on_real(case)
+    context = _context(tmp_path, train)
+    assert segmenters.key(*change(context, segmenters.real_arm(context))) != segmenters.key_on_real(context)
 
 
 def test_the_threshold_is_the_best_for_the_training_pairs(trained):
-    case, model, _ = trained
-    block = case.train.all()
+    context, model, _ = trained
+    block = context.train.all()
     expected = best_threshold(block.masks, segmenters.find(model, block), block.fields)
-    assert segmenters.threshold(case, segmenters.real_arm(case), 0) == expected
+    assert segmenters.threshold(context, segmenters.real_arm(context), 0) == expected
 
 
 def test_a_mixed_batch_has_as_many_pairs_of_each_set(train):
@@ -142,8 +141,8 @@ def test_a_mixed_batch_has_as_many_pairs_of_each_set(train):
 
 @pytest.mark.slow
 def test_vessels_of_unseen_eyes_are_found(tmp_path):
-    case = _case(tmp_path, _pairs(0, 30), steps=150)
+    context = _context(tmp_path, _pairs(0, 30), steps=150)
     block = _pairs(40, 8).all()
-    found = segmenters.find(segmenters.on_real(case), block) >= 0.5
+    found = segmenters.find(segmenters.on_real(context), block) >= 0.5
     dice = [segmentation.f1(*row) for row in zip(block.masks, found, block.fields, strict=True)]
     assert np.mean(dice) > 0.75

@@ -1,6 +1,7 @@
 """Two samples against closed forms, every permutation, SciPy and statsmodels."""
 
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from scipy import stats
 from statsmodels.stats.multitest import multipletests
 
 from synthmed_tf.evaluation import two_sample_tests
+from synthmed_tf.evaluation.results import FeatureDifference
 
 
 def _column(*values):
@@ -16,6 +18,14 @@ def _column(*values):
 
 def _rng(seed=0):
     return np.random.default_rng(seed)
+
+
+def _compare(*arguments, **options):
+    """The differences of all features as arrays, by their fields."""
+    found = two_sample_tests.compare(*arguments, **options)
+    return SimpleNamespace(
+        **{name: np.array([getattr(one, name) for one in found]) for name in FeatureDifference.model_fields}
+    )
 
 
 def _exact_p(units, real_units, statistic):
@@ -34,7 +44,7 @@ def _w1(real, synthetic):
 
 def test_a_shift_is_its_own_distance():
     real = np.arange(10.0)[:, None]
-    found = two_sample_tests.compare(real, real + 3, range(10), _rng(), repeats=9)
+    found = _compare(real, real + 3, range(10), _rng(), repeats=9)
     # the variance of 0..9 with n - 1 is 55 / 6; three of ten values lie below the least synthetic one
     np.testing.assert_allclose(found.wasserstein, 3 / np.sqrt(55 / 6), rtol=1e-12)
     np.testing.assert_allclose(found.ks, 0.3, rtol=1e-12)
@@ -44,7 +54,7 @@ def test_figures_are_those_of_scipy_also_with_ties_and_missing_values():
     real, synthetic = np.round(_rng(1).normal(size=(23, 3)), 1), np.round(_rng(2).gamma(2, size=(40, 3)), 1)
     real[::5, 1] = np.nan
     synthetic[3:9, 1] = np.nan
-    found = two_sample_tests.compare(real, synthetic, range(23), _rng(), repeats=9)
+    found = _compare(real, synthetic, range(23), _rng(), repeats=9)
     np.testing.assert_array_equal(found.real_count, [23, 18, 23])
     np.testing.assert_array_equal(found.synthetic_count, [40, 34, 40])
     for i in range(3):
@@ -58,7 +68,7 @@ def test_p_is_the_share_of_all_permutations():
     real, synthetic = _column(0.1, 0.9, 1.7, 1.2), _column(0.8, 2.2, 1.9, 2.6, 1.1)
     exact = _exact_p([*real, *synthetic], (0, 1, 2, 3), _w1)
     assert 0.05 < exact < 0.3
-    found = two_sample_tests.compare(real, synthetic, "abcd", _rng(), repeats=4000)
+    found = _compare(real, synthetic, "abcd", _rng(), repeats=4000)
     assert found.p[0] == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000))
 
 
@@ -67,29 +77,27 @@ def test_a_permutation_moves_whole_patients():
     units = [real[:3, 0], real[3:, 0], *synthetic]
     exact = _exact_p(units, (0, 1), _w1)
     assert exact in (0.2, 0.3, 0.4)  # of the ten pairs of units
-    found = two_sample_tests.compare(real, synthetic, ["a", "a", "a", "b", "b"], _rng(), repeats=4000)
+    found = _compare(real, synthetic, ["a", "a", "a", "b", "b"], _rng(), repeats=4000)
     assert found.p[0] == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000))
 
 
 def test_chance_is_the_mean_over_all_permutations():
     real, synthetic = _column(0.0, 1.0), _column(2.0, 4.0)
     # {0,1}|{2,4}: 2.5, twice; {0,2}|{1,4}: 1.5, twice; {0,4}|{1,2}: 1.5, twice; in units of sqrt(1 / 2)
-    found = two_sample_tests.compare(real, synthetic, range(2), _rng(), repeats=4000)
+    found = _compare(real, synthetic, range(2), _rng(), repeats=4000)
     assert found.chance[0] == pytest.approx(np.sqrt(2) * 5.5 / 3, abs=0.05)
 
 
 def test_the_interval_is_a_point_where_nothing_can_be_resampled():
-    found = two_sample_tests.compare(_column(0.0, 2.0), _column(5.0), ["a", "a"], _rng(), repeats=50)
+    found = _compare(_column(0.0, 2.0), _column(5.0), ["a", "a"], _rng(), repeats=50)
     distance = 4 / np.sqrt(2)
     np.testing.assert_allclose([found.low[0], found.wasserstein[0], found.high[0]], distance, rtol=1e-12)
 
 
 def test_the_interval_knows_that_rows_of_a_patient_are_one():
     real, synthetic = _rng(1).normal(size=(12, 1)), _rng(2).normal(1.0, size=(30, 1))
-    once = two_sample_tests.compare(real, synthetic, range(12), _rng(), repeats=200)
-    fourfold = two_sample_tests.compare(
-        np.repeat(real, 4, axis=0), synthetic, np.repeat(range(12), 4), _rng(), repeats=200
-    )
+    once = _compare(real, synthetic, range(12), _rng(), repeats=200)
+    fourfold = _compare(np.repeat(real, 4, axis=0), synthetic, np.repeat(range(12), 4), _rng(), repeats=200)
     unit = np.repeat(real, 4).std(ddof=1) / real.std(ddof=1)
     np.testing.assert_allclose([fourfold.low * unit, fourfold.high * unit], [once.low, once.high], rtol=1e-9)
 
@@ -97,15 +105,13 @@ def test_the_interval_knows_that_rows_of_a_patient_are_one():
 def test_the_interval_by_hand():
     real, synthetic = _column(0.0, 1.0), _column(5.0)
     # a resample of the patients has the mean 0, 0.5 or 1, so its distance is 5, 4.5 or 4; the upper quantile is 5
-    found = two_sample_tests.compare(real, synthetic, range(2), _rng(), repeats=400)
+    found = _compare(real, synthetic, range(2), _rng(), repeats=400)
     ends = [np.sqrt(2 * 4.5**2 - 5**2), 5]
     np.testing.assert_allclose([found.low[0], found.high[0]], np.array(ends) * np.sqrt(2), rtol=1e-12)
 
 
 def test_the_interval_of_equal_distributions_reaches_down_to_zero():
-    found = two_sample_tests.compare(
-        _rng(1).normal(size=(20, 8)), _rng(2).normal(size=(60, 8)), range(20), _rng(), repeats=200
-    )
+    found = _compare(_rng(1).normal(size=(20, 8)), _rng(2).normal(size=(60, 8)), range(20), _rng(), repeats=200)
     np.testing.assert_array_equal(found.low, 0.0)
 
 
@@ -117,7 +123,7 @@ def test_the_interval_covers_a_shift_as_often_as_it_says(shift, patients):
     for seed in range(300):
         rng = _rng(seed)
         real = rng.normal(size=(patients, 1))
-        found = two_sample_tests.compare(real, rng.normal(shift, size=(100, 1)), range(patients), rng, repeats=199)
+        found = _compare(real, rng.normal(shift, size=(100, 1)), range(patients), rng, repeats=199)
         unit = real.std(ddof=1)
         covered.append(found.low[0] * unit <= shift <= found.high[0] * unit)
     assert np.mean(covered) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 300)
@@ -125,14 +131,14 @@ def test_the_interval_covers_a_shift_as_often_as_it_says(shift, patients):
 
 def test_a_figure_without_values_is_no_test():
     real, synthetic = np.column_stack([np.arange(6.0), np.full(6, np.nan)]), np.ones((4, 2))
-    found = two_sample_tests.compare(real, synthetic, range(6), _rng(), repeats=99)
+    found = _compare(real, synthetic, range(6), _rng(), repeats=99)
     assert np.isnan([found.wasserstein[1], found.low[1], found.ks[1], found.p[1], found.p_holm[1]]).all()
     assert found.p_holm[0] == found.p[0]
 
 
 def test_a_figure_that_is_always_alike_in_the_real_sample():
     real, synthetic = np.zeros((6, 2)), np.column_stack([np.zeros(4), np.ones(4)])
-    found = two_sample_tests.compare(real, synthetic, range(6), _rng(), repeats=99)
+    found = _compare(real, synthetic, range(6), _rng(), repeats=99)
     np.testing.assert_array_equal(found.wasserstein, [0.0, np.inf])
     np.testing.assert_array_equal(found.ks, [0.0, 1.0])
     assert found.p[0] == 1.0
@@ -141,10 +147,7 @@ def test_a_figure_that_is_always_alike_in_the_real_sample():
 def test_p_values_are_uniform_without_a_difference():
     rng = _rng(7)
     p = np.concatenate(
-        [
-            two_sample_tests.compare(rng.normal(size=(8, 1)), rng.normal(size=(24, 1)), range(8), rng, repeats=39).p
-            for _ in range(300)
-        ]
+        [_compare(rng.normal(size=(8, 1)), rng.normal(size=(24, 1)), range(8), rng, repeats=39).p for _ in range(300)]
     )
     # 300 draws: the standard error of a share is at most 0.029
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
@@ -182,9 +185,7 @@ def test_the_energy_p_is_the_share_of_all_permutations():
 def test_the_energy_test_sees_what_no_single_figure_shows():
     x = np.linspace(-1, 1, 40)
     real, synthetic = np.column_stack([x, x]), np.column_stack([x, -x])
-    np.testing.assert_allclose(
-        two_sample_tests.compare(real, synthetic, range(40), _rng(), 9).wasserstein, 0, atol=1e-12
-    )
+    np.testing.assert_allclose(_compare(real, synthetic, range(40), _rng(), 9).wasserstein, 0, atol=1e-12)
     assert two_sample_tests.energy_test(real, synthetic, range(40), _rng(), repeats=199).p == 1 / 200
 
 
@@ -226,15 +227,15 @@ def test_holm_is_that_of_statsmodels():
 
 def test_the_same_seed_gives_the_same_figures():
     real, synthetic = _rng(1).normal(size=(9, 2)), _rng(2).normal(size=(14, 2))
-    first, second = (two_sample_tests.compare(real, synthetic, range(9), _rng(5), repeats=50) for _ in range(2))
+    first, second = (_compare(real, synthetic, range(9), _rng(5), repeats=50) for _ in range(2))
     np.testing.assert_equal(vars(first), vars(second))
 
 
 def test_samples_that_do_not_fit_are_refused():
     real = np.zeros((3, 2))
     with pytest.raises(ValueError, match=r"Received: \(3, 2\), \(4, 1\) and 3"):
-        two_sample_tests.compare(real, np.zeros((4, 1)), "abc", _rng())
+        _compare(real, np.zeros((4, 1)), "abc", _rng())
     with pytest.raises(ValueError, match="and 2$"):
         two_sample_tests.energy_test(real, real, "ab", _rng())
     with pytest.raises(ValueError, match="finite"):
-        two_sample_tests.compare(real, real + np.inf, "abc", _rng())
+        _compare(real, real + np.inf, "abc", _rng())

@@ -58,9 +58,9 @@ def test_words_without_end_are_looked_through(tmp_path, text):
 
 
 def test_a_page_of_the_judge_passes(tmp_path):
-    case = reports.made_case(tmp_path / "cache")
-    outcomes = reports.made_outcomes(case)
-    text = page.render(report.make(case, outcomes, real_images=True), outcomes, case)
+    context = reports.made_context(tmp_path / "cache")
+    outcomes = reports.made_sections(context)
+    text = page.render(report.make(context, outcomes, real_images=True), outcomes, context)
     (tmp_path / "report.html").write_text(text)
     assert len(text) > 100_000
     assert list(file_content.look(tmp_path / "report.html", "report/report.html")) == []

@@ -1,17 +1,16 @@
 """Sets, reports and requests for tests of what a version's folder holds."""
 
 import dataclasses
-import json
 from datetime import datetime, timezone
 from pathlib import Path
 
 from helpers.evaluating import generated as phantoms
-from helpers.reports import made_outcomes
+from helpers.reports import made_sections
+from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import QUICK, Case
-from synthmed_tf.evaluation.pairs import ArrayPairs, SetPairs
-from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext
+from synthmed_tf.evaluation.pairs import ArrayPairs, SyntheticSet
+from synthmed_tf.evaluation.verdict import LeftOut, State
 from synthmed_tf.repository.publish import building
 
 TRAIN = ("anna-k", "bertil", "07_left", "dora")
@@ -39,27 +38,30 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
-def write_report(judged: Path, folder: Path, states=(), **changes) -> Path:
-    """A report on a set of 12 pairs: figures of all sections, made up; no copy, and CANNOT TELL to membership.
+def write_report(generated_set: Path, folder: Path, states=(), privacy=(), **changes) -> Path:
+    """A report on a set of 12 pairs: made-up results of all sections; no copy, and CANNOT TELL to membership.
 
     Args:
-        judged: the set.
+        generated_set: the set.
         folder: of the report.
         states: of verdicts, by their questions.
+        privacy: fields of the section on privacy, by their names.
         changes: of fields of the report.
     """
     block = phantoms(64, range(len(TRAIN) + len(HOLDOUT)))
     parts = [ArrayPairs(_rows(block, rows), names, names) for rows, names in _sides()]
-    case = Case(SetPairs(judged), *parts, Cache(folder / "cache"), QUICK)
-    written = report.make(case, made_outcomes(case), real_images=False)
+    context = EvaluationContext(SyntheticSet(generated_set), *parts, Cache(folder / "cache"), QUICK)
+    written = report.make(context, made_sections(context), real_images=False)
     states = {"copies": State.PASS} | dict(states)
     verdicts = [
-        answer.model_copy(update={"state": states.get(answer.question, answer.state)}) for answer in written.verdicts
+        answer.model_copy(update={"state": states.get(answer.question, answer.state), "private": ()})
+        for answer in written.verdicts
     ]
-    sections = json.loads(json.dumps(written.sections))
-    sections["privacy"] |= {"copies": [], "left_out": {"reconstruction by Stage-II": "ward-9/model is missing."}}
+    left_out = (LeftOut.failed("reconstruction by Stage-II", SynthMedError("ward-9/model is missing.")),)
+    privacy = written.sections.privacy.model_copy(update={"copies": (), "left_out": left_out} | dict(privacy))
+    sections = written.sections.model_copy(update={"privacy": privacy})
     made = {"verdicts": tuple(verdicts), "sections": sections} | changes
-    report.write(written.model_copy(update=made), report.pair_lines(case, {}), folder)
+    report.write(written.model_copy(update=made), report.pair_lines(context, {}), folder)
     (folder / "report.html").write_text("<!doctype html><title>anna-k</title>")
     return folder
 

@@ -1,12 +1,11 @@
-"""Cases for the judge, of procedural trees."""
+"""Contexts for the evaluation, of procedural trees."""
 
 from pathlib import Path
 
 import numpy as np
 
 from synthmed_tf.data.phantom import generate_phantom
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case, Settings
+from synthmed_tf.evaluation.context import Cache, EvaluationContext, Settings
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
 
 
@@ -35,7 +34,10 @@ def pairs(block: Block, name: str) -> ArrayPairs:
     return ArrayPairs(block, [f"{name}-{row}" for row in range(len(block.masks))])
 
 
-def make_case(folder: Path, synthetic: Block, train: Block, holdout: Block | None, settings: Settings, **more) -> Case:
-    """A case whose pairs are called synthetic-0, train-0, holdout-0 and so on."""
+def make_context(
+    folder: Path, synthetic: Block, train: Block, holdout: Block | None, settings: Settings, **more
+) -> EvaluationContext:
+    """A context whose pairs are called synthetic-0, train-0, holdout-0 and so on."""
     held = None if holdout is None else pairs(holdout, "holdout")
-    return Case(pairs(synthetic, "synthetic"), pairs(train, "train"), held, Cache(folder), settings, **more)
+    sets = pairs(synthetic, "synthetic"), pairs(train, "train"), held
+    return EvaluationContext(*sets, Cache(folder), settings, **more)

@@ -4,11 +4,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 
 from helpers.evaluating import generated, pairs, picked
-from helpers.reports import made_outcomes
+from helpers.reports import made_sections
 from synthmed_tf.evaluation import report
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import QUICK, Case
-from synthmed_tf.evaluation.pairs import SetPairs
+from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext
+from synthmed_tf.evaluation.pairs import SyntheticSet
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
@@ -29,7 +28,7 @@ HOSTILE = {
 }
 COUNT = 12
 SEED = 7
-JUDGED = "eyes@1.1.0"
+EVALUATED = "eyes@1.1.0"
 
 
 def make(folder: Path, artifact: Path) -> Path:
@@ -42,7 +41,7 @@ def make(folder: Path, artifact: Path) -> Path:
     repository, keys, images = folder / "repo", folder / "keys", folder / "set"
     new_repository.init(repository, keys, TITLE)
     synthesis.generate_set(open_artifact(artifact, "onnx"), images, COUNT, SEED)
-    judged = write_report(images, folder / "report")
+    evaluated = write_report(images, folder / "report")
 
     def publish(name: str, version: str, day: int, **said) -> None:
         facts = {"title": f"Title of {name}", "license": "CC-BY-4.0", "creators": ("Ada L.", "Grace H.")} | said
@@ -51,7 +50,7 @@ def make(folder: Path, artifact: Path) -> Path:
 
     publish("eyes", "0.9.0", 1)
     publish("eyes", "1.0.0", 2, artifact=artifact, formats=("imagefolder",))
-    publish("eyes", "1.1.0", 9, artifact=artifact, report=judged, description="Twelve pairs.\n\nMasks are binary.")
+    publish("eyes", "1.1.0", 9, artifact=artifact, report=evaluated, description="Twelve pairs.\n\nMasks are binary.")
     publish("plain", "1.0.0", 4, license="CC0-1.0", modality="angiography", keywords=("rare-word",))
     publish("gone", "1.0.0", 5)
     publish("hostile", "1.0.0", 6, **HOSTILE)
@@ -60,16 +59,17 @@ def make(folder: Path, artifact: Path) -> Path:
     return repository
 
 
-def write_report(judged: Path, folder: Path) -> Path:
-    """A report on a set, with made-up figures: no copy, CANNOT TELL to membership, FAIL to utility."""
+def write_report(generated_set: Path, folder: Path) -> Path:
+    """A report on a set, with made-up metrics: no copy, CANNOT TELL to membership, FAIL to utility."""
     block = generated(64, range(7))
     sides = pairs(picked(block, slice(0, 4)), "train"), pairs(picked(block, slice(4, 7)), "holdout")
-    case = Case(SetPairs(judged), *sides, Cache(folder / "cache"), QUICK)
-    made = report.make(case, made_outcomes(case), real_images=False)
+    context = EvaluationContext(SyntheticSet(generated_set), *sides, Cache(folder / "cache"), QUICK)
+    made = report.make(context, made_sections(context), real_images=False)
+    privacy = made.sections.privacy.model_copy(update={"copies": ()})
     answers = tuple(
-        answer.model_copy(update={"state": State.PASS}) if answer.question == "copies" else answer
+        answer.model_copy(update={"state": State.PASS, "private": ()}) if answer.question == "copies" else answer
         for answer in made.verdicts
     )
-    made.sections["privacy"]["copies"] = []
-    report.write(made.model_copy(update={"verdicts": answers}), report.pair_lines(case, {}), folder)
+    changed = {"verdicts": answers, "sections": made.sections.model_copy(update={"privacy": privacy})}
+    report.write(made.model_copy(update=changed), report.pair_lines(context, {}), folder)
     return folder

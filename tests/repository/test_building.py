@@ -14,7 +14,7 @@ from PIL import Image
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation.filtering import Limits, filter_set
+from synthmed_tf.evaluation.filtering import FilterLimits, filter_set
 from synthmed_tf.evaluation.verdict import State
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import plan, synthesis
@@ -51,7 +51,7 @@ def filtered(generated, judged, tmp_path_factory):
     lines = [json.dumps({"index": score["index"], "dice": float(score["index"] in (5, 7, 8))}) for score in scores]
     (report / "pairs.jsonl").write_text("\n".join(lines) + "\n")
     out = report.parent / "filtered"
-    filter_set(generated, report, out, Limits())
+    filter_set(generated, report, out, FilterLimits())
     return out
 
 
@@ -351,10 +351,7 @@ def _flip(path):
     ],
 )
 def test_a_privacy_fail_is_refused(generated, tmp_path, states, leaking, said):
-    folder = write_report(generated, tmp_path / "report", states)
-    found = json.loads((folder / "report.json").read_text())
-    found["sections"]["privacy"]["leaking"] = leaking
-    (folder / "report.json").write_text(json.dumps(found))
+    folder = write_report(generated, tmp_path / "report", states, {"leaking": tuple(leaking)})
     assert said in _refusal(request(generated, report=folder), tmp_path)
     assert contents(tmp_path / "refused") == {}
 

@@ -6,14 +6,17 @@ import shutil
 
 import pytest
 from helpers.entries import HOLDOUT, REAL, TRAIN, built, contents, request, write_report
-from helpers.reports import made_case, made_outcomes
+from helpers.evaluating import generated as phantoms
+from helpers.evaluating import picked
+from helpers.reports import made_context, made_sections
 
 from synthmed_tf.data.phantom import write_phantoms
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report, schema
-from synthmed_tf.evaluation.context import Settings
-from synthmed_tf.evaluation.evaluator import Job, evaluate
-from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext, Settings
+from synthmed_tf.evaluation.evaluator import EvaluationRequest, evaluate
+from synthmed_tf.evaluation.pairs import ArrayPairs, SyntheticSet
+from synthmed_tf.evaluation.verdict import LeftOut, State
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.exporting.model_card import write_card
 from synthmed_tf.generation import synthesis
@@ -55,8 +58,8 @@ def generated(artifact, tmp_path_factory):
 def version(generated, artifact, tmp_path_factory):
     """A version with the report and the generator. Not to be changed."""
     folder = tmp_path_factory.mktemp("versions")
-    judged = write_report(generated, folder / "judged")
-    return built(request(generated, report=judged, artifact=artifact), folder / "1.2.0"), folder / "1.2.0"
+    evaluated = write_report(generated, folder / "evaluated")
+    return built(request(generated, report=evaluated, artifact=artifact), folder / "1.2.0"), folder / "1.2.0"
 
 
 def _named(folder, names):
@@ -65,8 +68,8 @@ def _named(folder, names):
 
 
 def test_the_inputs_do_name_them(generated, artifact, tmp_path):
-    write_report(generated, tmp_path / "judged")
-    found = {name for folder in (generated, artifact, tmp_path / "judged") for _, name in _named(folder, REAL)}
+    write_report(generated, tmp_path / "evaluated")
+    found = {name for folder in (generated, artifact, tmp_path / "evaluated") for _, name in _named(folder, REAL)}
     assert found == REAL
 
 
@@ -80,23 +83,24 @@ def test_no_path_of_this_machine_is_in_any_file_of_the_version(version, generate
 
 def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_figures(version, generated, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
-    before = report.read(write_report(generated, tmp_path / "judged"))
+    before = report.read(write_report(generated, tmp_path / "evaluated"))
     published = report.read(version[1] / "report")
     jsonschema.validate(json.loads((version[1] / "report" / "report.json").read_text()), schema.json_schema())
     for name in ("utility", "fidelity", "geometry", "distribution", "dispersion"):
-        assert published.sections[name] == before.sections[name]
+        assert getattr(published.sections, name) == getattr(before.sections, name)
     assert published.verdict == before.verdict and published.limits == before.limits
     assert [answer.sentence for answer in published.verdicts] == [answer.sentence for answer in before.verdicts]
-    assert published.sections["privacy"]["attacks"] == before.sections["privacy"]["attacks"]
+    assert published.sections.privacy.attacks == before.sections.privacy.attacks
 
 
 def test_patients_have_pseudonyms_and_errors_are_left_out(version):
     sections = report.read(version[1] / "report").sections
-    assert sections["compared"]["train"]["names"] == [f"patient {number}" for number in range(1, 5)]
-    assert sections["compared"]["holdout"]["names"] == [f"patient {number}" for number in range(5, 8)]
-    assert set(sections["compared"]["data"]["stage1"]) == {"layout", "pairs", "patients", "size", "sha256"}
-    reasons = sections["privacy"]["left_out"]
-    assert reasons == {"reconstruction by Stage-II": "an error, whose message may name files and is not published"}
+    assert sections.compared.train.names == tuple(f"patient {number}" for number in range(1, 5))
+    assert sections.compared.holdout.names == tuple(f"patient {number}" for number in range(5, 8))
+    assert set(sections.compared.data["stage1"]) == {"layout", "pairs", "patients", "size", "sha256"}
+    assert sections.privacy.left_out == (
+        LeftOut(name="reconstruction by Stage-II", reason="it failed with an error", error=None),
+    )
 
 
 def test_the_published_files_are_these_alone(version):
@@ -105,63 +109,74 @@ def test_the_published_files_are_these_alone(version):
     assert not [place for place in places if place.endswith((".html", "pairs.jsonl", "manifest.jsonl"))]
 
 
-def test_copies_and_their_sentence_are_left_out(tmp_path):
-    case = made_case(tmp_path)
-    written = report.make(case, made_outcomes(case))
-    told = "1 of 12 pairs copy a real one: synthetic-5 is train-1 of patient train-1 (train: score 1)."
-    verdicts = [
-        answer.model_copy(update={"sentence": told}) if answer.question == "copies" else answer
-        for answer in written.verdicts
-    ]
-    published = redaction.report(written.model_copy(update={"verdicts": tuple(verdicts)}))
-    assert published.sections["privacy"]["copies"] == []
-    sentences = {answer.question: answer.sentence for answer in published.verdicts}
-    assert sentences["copies"] == "1 of 12 pairs copy a real one."
+def test_copies_and_the_sentences_that_name_them_are_left_out(tmp_path):
+    context = made_context(tmp_path)
+    written = report.make(context, made_sections(context))
+    published = redaction.report(written)
+    assert published.sections.privacy.copies == () and written.sections.privacy.copies != ()
+    assert all(answer.private == () for answer in published.verdicts)
     assert not re.search(r"(train|holdout)-\d", published.model_dump_json())
 
 
-@pytest.mark.parametrize(
-    ("names", "text", "expected"),
-    [
-        ({"anna"}, "anna and Annabel, anna's", "a real one and Annabel, a real one's"),
-        ({"01"}, "10 of 01 pairs; patient 01 (0.01)", "10 of 01 pairs; patient a real one (0.01)"),
-        ({"a.b", "a.b.c"}, "a.b.c, a.b, axb", "a real one, a real one, axb"),
-        (set(), "as it was", "as it was"),
-    ],
-)
-def test_whole_names_are_taken_out_and_figures_stay(names, text, expected):
-    assert redaction._without_names(names, {})(text) == expected
+WORDS = ("the", "patients", "PASS", "copy", "a", "utility", "Dice")
+"""Words of the report's own sentences and fields."""
+
+
+def test_patients_whose_names_are_words_of_the_sentences_leak_nothing_and_mangle_nothing(generated, tmp_path):
+    block = phantoms(64, range(len(WORDS)))
+    names = [f"{word}/{number}" for number, word in enumerate(WORDS)]
+    parts = [ArrayPairs(picked(block, rows), names[rows], WORDS[rows]) for rows in (slice(0, 4), slice(4, None))]
+    context = EvaluationContext(SyntheticSet(generated), *parts, Cache(tmp_path / "cache"), QUICK)
+    written = report.make(context, made_sections(context), real_images=False)
+    assert written.sections.compared.train.names == tuple(sorted(WORDS[:4]))
+    published = redaction.report(written)
+    for answer, before in zip(published.verdicts, written.verdicts, strict=True):
+        assert answer.model_copy(update={"private": before.private}) == before
+    assert published.sections.compared.train.names == ("patient 1", "patient 2", "patient 3", "patient 4")
+    assert published.sections.compared.holdout.names == ("patient 5", "patient 6", "patient 7")
+    for name in ("utility", "fidelity", "geometry", "distribution", "dispersion"):
+        assert getattr(published.sections, name) == getattr(written.sections, name)
+    texts = _texts(json.loads(published.model_dump_json()))
+    assert texts & {*WORDS, *names} == {"PASS", "utility"}  # a state and a question, not the patients
+
+
+def _texts(value) -> set[str]:
+    """Every string value of a JSON value."""
+    if isinstance(value, str):
+        return {value}
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return set().union(*map(_texts, inner))
 
 
 def test_a_full_report_is_published_as_it_is_where_it_shows_no_real_image(generated, tmp_path):
-    judged = write_report(generated, tmp_path / "judged")
-    built(request(generated, report=judged, full_report=True), tmp_path / "version")
+    evaluated = write_report(generated, tmp_path / "evaluated")
+    built(request(generated, report=evaluated, full_report=True), tmp_path / "version")
     for name in ("report.json", "report.html"):
-        assert (tmp_path / "version" / "report" / name).read_bytes() == (judged / name).read_bytes()
+        assert (tmp_path / "version" / "report" / name).read_bytes() == (evaluated / name).read_bytes()
     others = {place: content for place, content in contents(tmp_path / "version").items() if place[:6] != "report"}
     assert not [name for name in REAL for content in others.values() if name.encode() in content]
 
 
 def test_a_full_report_with_real_images_is_refused(generated, tmp_path):
-    judged = write_report(generated, tmp_path / "judged", real_images=True)
+    evaluated = write_report(generated, tmp_path / "evaluated", real_images=True)
     with pytest.raises(SynthMedError, match="shows real photographs, which would be published; leave --full-report"):
-        built(request(generated, report=judged, full_report=True), tmp_path / "version")
+        built(request(generated, report=evaluated, full_report=True), tmp_path / "version")
 
 
 @pytest.mark.slow
-def test_a_report_of_the_judge_names_nobody_either(generated, artifact, tmp_path):
+def test_a_published_evaluation_names_nobody_either(generated, artifact, tmp_path):
     write_phantoms(tmp_path / "eyes", 64, len(TRAIN) + len(HOLDOUT), seed=1)
     for folder in ("images", "masks", "fov"):
         for path, name in zip(sorted((tmp_path / "eyes" / folder).iterdir()), (*TRAIN, *HOLDOUT), strict=True):
             path.rename(path.with_stem(f"zebra-{name}"))
     names = sorted(f"zebra-{name}" for name in (*TRAIN, *HOLDOUT))
-    job = Job(
-        generated, tmp_path / "eyes", tmp_path / "judged", holdout_patients=",".join(names[4:]), artifact=artifact
+    request_ = EvaluationRequest(
+        generated, tmp_path / "eyes", tmp_path / "evaluated", holdout_patients=",".join(names[4:]), artifact=artifact
     )
-    written = evaluate(job, Settings(quick=True, seeds=1, segmenter_steps=2, permutations=99))
-    assert {*written.sections["compared"]["train"]["names"], *names[4:]} == set(names)
+    written = evaluate(request_, Settings(quick=True, seeds=1, segmenter_steps=2, permutations=99))
+    assert {*written.sections.compared.train.names, *names[4:]} == set(names)
     published = redaction.report(written).model_dump_json()
     assert "zebra" not in published and str(tmp_path) not in published and "ward-9" not in published
-    entry = built(request(generated, report=tmp_path / "judged", artifact=artifact), tmp_path / "version")
+    entry = built(request(generated, report=tmp_path / "evaluated", artifact=artifact), tmp_path / "version")
     assert entry.generator.attacked and entry.evaluation.verdict is State.FAIL
     assert _named(tmp_path / "version", {"zebra", *REAL}) == []

@@ -1,6 +1,7 @@
 """The pages of a repository: what is written, what is refused, and how they are served; no browser is needed."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ import threading
 import urllib.error
 import urllib.request
 from datetime import datetime, timezone
+from typing import Any
 
 import pytest
 import uvicorn
@@ -19,7 +21,7 @@ from helpers.paths import TESTS
 
 from synthmed_tf.cli.main import main
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation.verdict import State
+from synthmed_tf.evaluation.verdict import Result, State
 from synthmed_tf.repository.entry import Entry, File, Generator, Index, Row
 from synthmed_tf.repository.read.client import Repository
 from synthmed_tf.repository.read.fetching import Source
@@ -268,23 +270,50 @@ def test_only_web_addresses_are_links(text, address):
     assert words.web_address(text) == address
 
 
-def test_figures_become_flat_tables():
-    figures = {"pairs": 1200, "low": None, "works": True, "p": 0.012345, "names": [], "side": {"size": 64}}
-    figures |= {"rows": [{"name": "a", "kid": {"value": 1.5}}, {"name": "b", "more": [[1]]}]}
-    single, side, rows = report_page.tables("section", figures)
-    assert single.rows == [("Pairs", "1,200"), ("Low", "–"), ("Works", "yes"), ("P", "0.01235"), ("Names", "–")]
-    assert (side.caption, side.rows) == ("Side", [("Size", "64")])
-    assert (rows.caption, rows.head) == ("Rows", ("Name", "Kid value", "More"))
-    assert rows.rows == [("a", "1.5", "–"), ("b", "–", "[[1]]")]
+class Inner(Result):
+    value: float
 
 
-def test_figures_without_end_are_cut():
+class Line(Result):
+    name: str
+    kid: Inner | None = None
+    more: tuple[int, ...] = ()
+
+
+class Whole(Result):
+    pairs: int = 1200
+    low: float = math.nan
+    works: bool = True
+    p: float = 0.012345
+    names: tuple[str, ...] = ()
+    side: Inner = Inner(value=64)
+    rows: tuple[Line, ...]
+    data: dict[str, Any] | None = None
+
+
+def test_results_become_flat_tables():
+    whole = Whole(rows=[Line(name="a", kid=Inner(value=1.5)), Line(name="b", more=(1, 2))])
+    single, rows, side = report_page.tables("section", whole)
+    assert single.rows == [
+        ("Pairs", "1,200"),
+        ("Low", "–"),
+        ("Works", "yes"),
+        ("P", "0.01235"),
+        ("Names", "–"),
+        ("Data", "–"),
+    ]
+    assert (side.caption, side.rows) == ("Side", [("Value", "64")])
+    assert (rows.caption, rows.head) == ("Rows", ("Name", "Kid value", "More", "Kid"))
+    assert rows.rows == [("a", "1.5", "–", "–"), ("b", "–", "1, 2", "–")]
+
+
+def test_results_without_end_are_cut():
     deep = {"a": 1}
     for _ in range(50):
         deep = {"deeper": deep}
-    assert len(list(report_page.tables("section", deep))) == 1
-    (table,) = report_page.tables("section", {"rows": [{"n": n} for n in range(300)]})
-    assert (len(table.rows), table.left_out) == (200, 100)
+    single, rows = list(report_page.tables("section", Whole(rows=[Line(name="n")] * 300, data=deep)))[:2]
+    assert single.rows[-1][1].startswith('{"deeper"')
+    assert (len(rows.rows), rows.left_out) == (200, 100)
 
 
 def test_a_citation_holds_no_bibtex(repository):

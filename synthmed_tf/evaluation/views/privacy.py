@@ -1,8 +1,8 @@
-"""Copies, and membership of the training."""
+"""Copies, and membership of the training data."""
 
-import numpy as np
-
-from synthmed_tf.evaluation import page_images, plots
+from synthmed_tf.evaluation import plots
+from synthmed_tf.evaluation.context import PrivacyResult
+from synthmed_tf.evaluation.privacy_results import Attack, Copy, Privacy
 from synthmed_tf.evaluation.views.parts import (
     Image,
     Images,
@@ -11,63 +11,63 @@ from synthmed_tf.evaluation.views.parts import (
     Part,
     Plots,
     Table,
+    aligned,
+    data_uri,
     interval,
     number,
+    overlay,
     percent,
     probability,
     reasons,
     rough,
 )
 
-TITLE = "Privacy: audited risk"
-
 _MOST_NAMED = 20
 _YES = {True: "yes", False: "no"}
 
 
-def view(page: Page) -> list[Part]:
+def privacy(page: Page) -> list[Part]:
     """The search for copies with its nearest pairs, then the attacks."""
-    return [*_copies(page), *_nearest(page), *_membership(page)]
+    section = page.sections.privacy
+    return [*_copies(section), *_nearest(page, section), *_membership(section)]
 
 
-def _copies(page: Page) -> list[Part]:
-    outcome = page.outcomes["privacy"]
-    figures, arrays = outcome.figures, outcome.arrays
+def _copies(section: PrivacyResult) -> list[Part]:
+    metrics = section.metrics
     rows = [
         (
             one.name,
             str(one.copies),
             number(one.threshold),
-            number(one.highest_stranger),
+            number(one.highest_impostor),
             f"{percent(one.recall)} (at least {percent(one.recall_low)})",
             _YES[one.works],
             _YES[one.required],
         )
-        for one in figures.searches
+        for one in metrics.searches
     ]
-    head = ("search", "copies", "threshold", "highest of strangers", "disguised found", "works", "needed to pass")
-    share = f"{percent(figures.most_copies, 2)} (95 percent confidence)"
-    excluded = "" if figures.copies else f" So many pairs without a copy do not exclude a share of {share}."
+    head = ("search", "copies", "threshold", "highest of impostors", "augmented found", "works", "needed to pass")
+    share = f"{percent(metrics.most_copies, 2)} (95 percent confidence)"
+    excluded = "" if metrics.copies else f" So many pairs without a copy do not exclude a share of {share}."
     parts: list[Part] = [
         Note(
-            f"Each of {figures.synthetic:,} synthetic pairs was held against each of "
-            f"{figures.train + figures.holdout:,} real ones, turned, scaled, shifted and flipped. A score that no two "
-            "real pairs of different patients reach speaks of a copy. What a search is worth is measured on disguised "
-            "real pairs." + excluded
+            f"Each of {metrics.synthetic:,} synthetic pairs was compared with each of "
+            f"{metrics.train + metrics.holdout:,} real ones, rotated, scaled, shifted and flipped. A score that no two "
+            "real pairs of different patients reach means a copy. The recall of a search is measured on augmented real "
+            "pairs." + excluded
         ),
         Table("Searches for copies", head, rows),
     ]
-    if figures.copies:
-        parts.append(_listed(figures.copies))
-    names = list(arrays["searches"])
-    scores = [arrays[f"{kind} scores"] for kind in ("synthetic", "stranger", "disguised")]
-    used = [(str(one.name), names.index(one.name), one.threshold) for one in figures.searches]
-    drawn = [(name, plots.scores(*(s[:, column] for s in scores), limit, name)) for name, column, limit in used]
-    caption = "Share of pairs that score so much or more: impostors (other patients), genuine (disguised), synthetic."
-    return [*parts, Plots(caption, drawn)]
+    if metrics.copies:
+        parts.append(_listed(metrics.copies))
+    shown = [
+        (one.name, plots.scores(*section.copy_scores[one.name], one.threshold, one.name)) for one in metrics.searches
+    ]
+    caption = "Share of pairs that reach each score: impostors (other patients), genuine (augmented), synthetic."
+    return [*parts, Plots(caption, shown)]
 
 
-def _listed(copies) -> Table:
+def _listed(copies: tuple[Copy, ...]) -> Table:
     rows = [
         (
             copy.synthetic,
@@ -85,72 +85,66 @@ def _listed(copies) -> Table:
     return Table(f"Copies{more}", head, rows)
 
 
-def _nearest(page: Page) -> list[Part]:
-    near = page.outcomes["privacy"].arrays["nearest"]
-    caption = f"The {len(near)} synthetic pairs that come nearest to a real one, the real one moved onto it."
+def _nearest(page: Page, section: PrivacyResult) -> list[Part]:
+    caption = f"The {len(section.nearest)} synthetic pairs that come nearest to a real one, the real one moved onto it."
     if not page.real_images:
         caption += " The real ones are left out, and so are synthetic pairs that copy one."
-    return [Images(caption, [_group(page, entry) for entry in near])]
+    return [Images(caption, [_group(page, copy) for copy in section.nearest])]
 
 
 def _found_by(search: str, place: str) -> str:
     return search if search.endswith(place) else f"{search}, {place}"
 
 
-def _group(page: Page, entry) -> tuple[str, list[Image]]:
-    is_copy = entry["score"] >= entry["threshold"]
-    names = f"{entry['synthetic']} and {entry['real']} of patient {entry['patient']} ({entry['real_set']})"
-    scores = f"score {number(entry['score'])}, threshold {number(entry['threshold'])}"
-    title = f"{names}. {_found_by(entry['search'], entry['place'])}: {scores}{': a copy' if is_copy else ''}"
-    if not page.shows(entry["row"]):
+def _group(page: Page, copy: Copy) -> tuple[str, list[Image]]:
+    names = f"{copy.synthetic} and {copy.real} of patient {copy.patient} ({copy.real_set})"
+    scores = f"score {number(copy.score)}, threshold {number(copy.threshold)}"
+    is_copy = ": a copy" if copy.score >= copy.threshold else ""
+    title = f"{names}. {_found_by(copy.search, copy.place)}: {scores}{is_copy}"
+    if not page.shows(copy.row):
         return title, [Image("", "left out", "the pair is left out: it copies a real one")]
-    block = page.case.synthetic.read([entry["row"]])
+    block = page.context.synthetic.read([copy.row])
     mask, photograph = block.masks[0], block.photographs[0]
-    drawn = [("synthetic mask", mask), ("synthetic photograph", photograph)]
+    shown = [("synthetic mask", mask), ("synthetic photograph", photograph)]
     if page.real_images:
-        real_mask, real_photograph = page_images.aligned(page.case, entry)
-        both = page_images.overlay(mask, real_mask)
-        drawn[1:1] = [("real mask, moved", real_mask), ("both: black; synthetic blue, real orange", both)]
-        drawn.append(("real photograph, moved", real_photograph))
-    return title, [Image(page_images.data_uri(p), f"{label}: {names}", label) for label, p in drawn]
+        real_mask, real_photograph = aligned(page.context, copy)
+        both = overlay(mask, real_mask)
+        shown[1:1] = [("real mask, moved", real_mask), ("both: black; synthetic blue, real orange", both)]
+        shown.append(("real photograph, moved", real_photograph))
+    return title, [Image(data_uri(image), f"{label}: {names}", label) for label, image in shown]
 
 
-def _membership(page: Page) -> list[Part]:
-    outcome = page.outcomes["privacy"]
-    figures = outcome.figures
-    if figures.control is None:
+def _membership(section: PrivacyResult) -> list[Part]:
+    metrics = section.metrics
+    if metrics.control is None:
         return [Note("Attacks on membership need real pairs of unseen patients, and none were given.")]
-    control = figures.control
+    control = metrics.control
     means = "so the attacks mean nothing" if control.fired else "so the attacks can be read"
     parts: list[Part] = [
         Note(
-            f"Control: train told from holdout without the generator, AUC {number(control.auc, 2)}, "
+            f"Control: train and holdout classified without the generator, AUC {number(control.auc, 2)}, "
             f"p = {probability(control.p)}: {means}.",
             caution=control.fired,
         ),
-        _attacks(figures),
+        _attacks(metrics),
     ]
-    if figures.detectable_auc is not None:
+    if metrics.detectable_auc is not None:
         parts.append(
             Note(
-                f"With so many patients a leak below an AUC of {number(figures.detectable_auc, 2)} would usually be "
+                f"With so many patients a leak below an AUC of {number(metrics.detectable_auc, 2)} would usually be "
                 "missed (power of 80 percent)."
             )
         )
-    curves, members = outcome.arrays["roc"], {one.name: one for one in figures.attacks}
-    drawn = [
-        (_named(members[name]), plots.roc(*np.asarray(curve), members[name].members, name))
-        for name, curve in curves.items()
-    ]
+    shown = [(_named(one), plots.roc(*section.roc[one.name], one.members, one.name)) for one in metrics.attacks]
     caption = "ROC curves over patients; hatched: 95 percent interval of the share of members that is found."
-    return [*parts, Plots(caption, drawn), _nearness(figures), *reasons(figures.left_out, "Attacks")]
+    return [*parts, Plots(caption, shown), _nearness(metrics), *reasons(metrics.left_out, "Attacks")]
 
 
-def _named(one) -> str:
+def _named(one: Attack) -> str:
     return f"{one.name}: AUC {interval(one.auc, one.auc_low, one.auc_high, 2)}"
 
 
-def _attacks(figures) -> Table:
+def _attacks(metrics: Privacy) -> Table:
     rows = [
         (
             one.name,
@@ -158,16 +152,16 @@ def _attacks(figures) -> Table:
             probability(one.p_holm),
             interval(one.tpr, one.tpr_low, one.tpr_high, 2),
             interval(one.fpr, one.fpr_low, one.fpr_high, 2),
-            _YES[one.name in figures.leaking],
+            _YES[one.name in metrics.leaking],
         )
-        for one in figures.attacks
+        for one in metrics.attacks
     ]
     head = ("attack", "AUC (interval)", "p (Holm)", "TPR (interval)", "at FPR (interval)", "shows a leak")
-    some = figures.attacks[0]
+    some = metrics.attacks[0]
     return Table(f"Attacks on {some.members} patients in train and {some.others} unseen ones", head, rows)
 
 
-def _nearness(figures) -> Table:
+def _nearness(metrics: Privacy) -> Table:
     rows = [
         (
             one.what,
@@ -177,9 +171,9 @@ def _nearness(figures) -> Table:
             f"{percent(one.null_low)} to {percent(one.null_high)}",
             probability(one.p_holm),
             number(one.z, 1),
-            _YES[one.what in figures.leaking],
+            _YES[one.what in metrics.leaking],
         )
-        for one in figures.nearness
+        for one in metrics.nearness
     ]
     head = (
         "distance",

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from synthmed_tf.evaluation.verdict import QUESTIONS, State, Verdict
+from synthmed_tf.evaluation.verdict import QUESTIONS, Answer, State
 from synthmed_tf.exporting.model_card import ATTRIBUTION
 from synthmed_tf.repository.entry import Entry
 
@@ -104,7 +104,7 @@ def dropped(filtered: dict[str, Any]) -> str:
     return ", ".join(reasons) or "none"
 
 
-def answer(verdict: Verdict) -> str | None:
+def answer(verdict: Answer) -> str | None:
     """The answer to a question of the judge, yes or no; None where it cannot tell."""
     if verdict.state is State.CANNOT_TELL:
         return None

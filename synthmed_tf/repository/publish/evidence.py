@@ -40,11 +40,11 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
     """
     written = reports.read_on(folder, judged, fingerprint)
     states = {answer.question: answer.state for answer in written.verdicts}
-    privacy = written.sections.get("privacy", {})
-    if states.get("copies") is State.FAIL or privacy.get("copies"):
+    privacy = written.sections.privacy
+    if states.get("copies") is State.FAIL or (privacy is not None and privacy.copies):
         raise SynthMedError(f"By {folder} pairs of the set copy real ones, so it is not published; {_FILTER}.")
     if states.get("membership") is State.FAIL:
-        leaking = set(privacy.get("leaking", ()))
+        leaking = set(privacy.leaking if privacy is not None else ())
         remedy = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
         raise SynthMedError(
             f"By {folder} it can be told who was in the training, so the set is not published; {remedy}."
@@ -59,17 +59,15 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
 
 def attacked_generator(written: Report | None) -> bool:
     """Whether the attack that an artifact allows was made, and so is part of the verdict on membership."""
-    made = (written.sections.get("privacy", {}) if written else {}).get("attacks", ())
-    return membership.RECONSTRUCTION in {attack["name"] for attack in made}
+    privacy = written.sections.privacy if written else None
+    return privacy is not None and membership.RECONSTRUCTION in {attack.name for attack in privacy.attacks}
 
 
 def evaluation(written: Report | None) -> Evaluation | None:
-    """What an entry says of a report, without names of real files and patients."""
+    """The summary of a report in an entry, without names of real files and patients."""
     if written is None:
         return None
-    said = redaction.report(written)
-    shared = {name: getattr(said, name) for name in ("verdict", "quick", "created", "verdicts", "not_asked")}
-    return Evaluation(**shared)
+    return Evaluation.model_validate(redaction.report(written).model_dump())
 
 
 def write(written: Report, folder: Path, out: Path, full: bool) -> None:

@@ -1,15 +1,14 @@
 """What is published of cards and reports: nothing that names a file, a folder or a patient of the training data.
 
-Cards keep the fields that are known here and lose the others. In a report, names of patients become `patient 1`,
-`patient 2` and so on; single copies are left out; and a name that is left in any other text is taken out of it.
+Cards keep the fields that are listed here and lose the others. In a report such names are in fields of their own, which
+are left out; no sentence is searched for them.
 """
 
-import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from synthmed_tf.evaluation.report import Report
-from synthmed_tf.evaluation.verdict import Verdict
+from synthmed_tf.evaluation.results import Compared
 
 UNNAMED = "a source that is not named"
 _DATA = ("layout", "pairs", "patients", "size", "sha256")
@@ -18,15 +17,11 @@ _SET_CARD = (*_CARD, "precision", "seed", "made_with", "plan", "filtered")
 _SHAPE = ("latent_dim", "style_dim", "threshold")
 _ARTIFACT_CARD = (*_CARD, "schema", "created", "steps", "config", "versions", "parity", *_SHAPE)
 _NAMING_OPTIONS = ("patients", "validation_patients", "patient_regex")
-_SIDES = ("train", "holdout", "other")
-_ERROR = "an error, whose message may name files and is not published"
-_TOLD = ("sentence", "limit", "needed")
-
-Json = Any
+_REAL_SETS = ("train", "holdout", "other")
 
 
 def training_facts(data: dict[str, Any]) -> dict[str, Any]:
-    """What a card says of the training data, by stage, without names of folders and patients."""
+    """The card's facts on the training data, by stage, without names of folders and patients."""
     return {stage: {name: facts[name] for name in _DATA if name in facts} for stage, facts in data.items()}
 
 
@@ -47,82 +42,40 @@ def artifact_card(card: dict[str, Any], name: str, evaluation: str) -> dict[str,
 
 
 def report(written: Report) -> Report:
-    """A report without names of real files, folders and patients; figures and verdicts are as they were."""
-    patients = _patients(written)
-    without = _without_names(_names(written), patients)
-    sections = {name: _mapped(_without_errors(figures), without) for name, figures in written.sections.items()}
-    if "compared" in sections:
-        sections["compared"] |= _compared(written.sections["compared"], patients)
-    if "privacy" in sections:
-        sections["privacy"]["copies"] = []
+    """A report without names of real files, folders and patients; results and verdicts stay.
+
+    Names are in fields of their own, which are emptied; patients become `patient 1`, `patient 2` and so on.
+    """
+    sections = written.sections
+    changed = {"compared": _compared(sections.compared)}
+    for name in ("utility", "distribution", "privacy"):
+        section = getattr(sections, name)
+        if section is not None:
+            left_out = tuple(one.model_copy(update={"error": None}) for one in section.left_out)
+            changed[name] = section.model_copy(update={"left_out": left_out})
+    if sections.privacy is not None:
+        changed["privacy"] = changed["privacy"].model_copy(update={"copies": ()})
     return written.model_copy(
         update={
             "real_images": False,
-            "sections": sections,
-            "verdicts": tuple(_verdict(answer, without) for answer in written.verdicts),
+            "sections": sections.model_copy(update=changed),
+            "verdicts": tuple(answer.model_copy(update={"private": ()}) for answer in written.verdicts),
         }
     )
 
 
-def _compared(figures: dict[str, Json], patients: dict[str, str]) -> dict[str, Json]:
-    """The figures that name somebody, with pseudonyms."""
-    sides = {
-        side: pairs and pairs | {"names": [patients[name] for name in pairs["names"]]}
-        for side, pairs in ((side, figures.get(side)) for side in _SIDES)
+def _compared(section: Compared) -> Compared:
+    """With pseudonyms, the same for a patient in each set."""
+    sets = {name: getattr(section, name) for name in _REAL_SETS}
+    names = [name for pairs in sets.values() if pairs for name in pairs.names]
+    pseudonyms = {name: f"patient {number}" for number, name in enumerate(dict.fromkeys(names), start=1)}
+
+    def renamed(real: Iterable[str]) -> tuple[str, ...]:
+        return tuple(pseudonyms[name] for name in real)
+
+    changed: dict[str, Any] = {
+        name: pairs and pairs.model_copy(update={"names": renamed(pairs.names)}) for name, pairs in sets.items()
     }
-    shared = [patients[name] for name in figures.get("shared_patients", ())]
-    data = figures.get("data") and training_facts(figures["data"])
-    return sides | {"shared_patients": shared, "data": data}
-
-
-def _verdict(answer: Verdict, without: Callable[[str], str]) -> Verdict:
-    """Single copies follow a colon in their sentence."""
-    told = {name: getattr(answer, name) for name in _TOLD}
-    if answer.question == "copies" and answer.state == "FAIL":
-        told["sentence"] = told["sentence"].partition(": ")[0].rstrip(".") + "."
-    return answer.model_copy(update={name: text and without(text) for name, text in told.items()})
-
-
-def _without_errors(figures: Json) -> Json:
-    """A reason for leaving something out may be an error, a sentence that names files; the judge's own are none."""
-    reasons = figures.get("left_out")
-    if reasons is None:
-        return figures
-    return figures | {"left_out": {name: _ERROR if why.endswith(".") else why for name, why in reasons.items()}}
-
-
-def _patients(written: Report) -> dict[str, str]:
-    """A pseudonym for each patient, the same wherever it stands."""
-    compared = written.sections.get("compared", {})
-    sides = [compared.get(side) for side in _SIDES]
-    named = [name for side in sides if side for name in side["names"]] + list(compared.get("shared_patients", ()))
-    named += [copy["patient"] for copy in written.sections.get("privacy", {}).get("copies", ())]
-    return {name: f"patient {number}" for number, name in enumerate(dict.fromkeys(named), start=1)}
-
-
-def _names(written: Report) -> set[str]:
-    """Names of real files and patients, as far as a report knows them; folders are named in fields and errors alone."""
-    copies = written.sections.get("privacy", {}).get("copies", ())
-    stages = (written.sections.get("compared", {}).get("data") or {}).values()
-    held = (name for facts in stages for name in facts.get("validation_patients", ()))
-    return {*_patients(written), *(copy["real"] for copy in copies), *held}
-
-
-def _without_names(names: Iterable[str], patients: dict[str, str]) -> Callable[[str], str]:
-    """Takes whole names out of a text; one of digits alone is known by the word before it, since it may be a figure."""
-    wanted = sorted(filter(None, names), key=len, reverse=True)
-    parts = [rf"(?<!\w){re.escape(name)}(?!\w)" for name in wanted if not name.isdigit()]
-    parts += [rf"(?<=patient ){name}(?!\w)|(?<=patients: ){name}(?!\w)" for name in wanted if name.isdigit()]
-    if not parts:
-        return lambda text: text
-    pattern = re.compile("|".join(parts))
-    return lambda text: pattern.sub(lambda found: patients.get(found[0], "a real one"), text)
-
-
-def _mapped(value: Json, change: Callable[[str], str]) -> Json:
-    """A JSON value with each text in it changed; keys stay."""
-    if isinstance(value, str):
-        return change(value)
-    if isinstance(value, dict):
-        return {key: _mapped(inner, change) for key, inner in value.items()}
-    return [_mapped(inner, change) for inner in value] if isinstance(value, (list, tuple)) else value
+    changed["shared_patients"] = renamed(section.shared_patients)
+    changed["data"] = section.data and training_facts(section.data)
+    return section.model_copy(update=changed)

@@ -1,4 +1,7 @@
-"""How well one vessel tree lies on another at full size: aligned along their centre lines, then Dice and F1."""
+"""Alignment of two pairs at full size, along the centre lines of their vessels, and how similar they then are.
+
+Masks are compared by Dice and the F1 of their centre lines, photographs by the correlation of their green channels.
+"""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,7 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 from skimage.morphology import skeletonize
 
-from synthmed_tf.evaluation.copy_candidates import LEAST
+from synthmed_tf.data.alignment import detail
 from synthmed_tf.evaluation.transforms import Transform, fit
 from synthmed_tf.metrics import segmentation
 
@@ -15,10 +18,15 @@ TOLERANCE = 3 / 512
 """How far apart two centre lines may lie and agree, as a share of the side (one pixel at least): 3 pixels of 512. A
 fixed number of pixels would mean half of a 64-pixel image and nothing in a photograph of 3,000."""
 
+LEAST = 0.25
+"""The least share of the vessels that a window must hold to be compared, of what its area would hold on average: a
+single vessel is similar to any other."""
+
 _FITTED = 600
 _RADII = np.geomspace(0.08, 0.012, 14)
 _FEWEST = 10
 _SCALES, _ANGLE = (0.8, 1.25), 25.0
+_LEAST_TILE = 0.25
 
 
 @dataclass(frozen=True)
@@ -107,3 +115,61 @@ def _window_mask(side: int, window: tuple[int, ...]) -> np.ndarray:
     centre = (2 * np.arange(side) + 1) / side - 1
     grid = np.stack(np.meshgrid(centre, centre), axis=-1).reshape(-1, 2)
     return _inside(grid, window).reshape(side, side)
+
+
+@dataclass(frozen=True)
+class PhotographMatch:
+    """The similarity of two aligned photographs.
+
+    Attributes:
+        whole: correlation within both fields of view, in [-1, 1].
+        tiles: `(3, 3)`, float64: the same in each tile; NaN where less than a quarter of a tile lies in both fields.
+    """
+
+    whole: float
+    tiles: np.ndarray
+
+
+@dataclass(frozen=True)
+class Flattened:
+    """A photograph's green channel without uneven illumination.
+
+    Attributes:
+        green: `(side, side)`, float32, as `detail` gives it.
+        field: `(side, side)`, bool: the field of view.
+    """
+
+    green: np.ndarray
+    field: np.ndarray
+
+
+def flattened(photograph: np.ndarray, field: np.ndarray) -> Flattened:
+    """Flattens the illumination of a photograph `(side, side, 3)`, uint8, in its field of view `(side, side)`, bool."""
+    return Flattened(detail(photograph[..., 1].astype(np.float32), field), field)
+
+
+def photograph_similarity(synthetic: Flattened, real: Flattened, transform: Transform) -> PhotographMatch:
+    """Correlates two photographs in the alignment of their masks.
+
+    Args:
+        synthetic, real: of one size.
+        transform: a match's.
+
+    Returns:
+        The correlations; 0 where one photograph is flat.
+    """
+    ours, other = synthetic.green, transform.warp(real.green)
+    field = synthetic.field & transform.warp(real.field)
+    edges = np.linspace(0, len(field), 4).round().astype(int)
+    tiles = np.full((3, 3), np.nan)
+    for row, column in np.ndindex(3, 3):
+        tile = np.s_[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
+        if field[tile].mean() >= _LEAST_TILE:
+            tiles[row, column] = _pearson(ours[tile][field[tile]], other[tile][field[tile]])
+    return PhotographMatch(_pearson(ours[field], other[field]) if field.any() else 0.0, tiles)
+
+
+def _pearson(one: np.ndarray, other: np.ndarray) -> float:
+    one, other = one - one.mean(dtype=np.float64), other - other.mean(dtype=np.float64)
+    length = np.sqrt(np.sum(one**2) * np.sum(other**2))
+    return float(np.sum(one * other) / length) if length else 0.0

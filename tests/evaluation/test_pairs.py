@@ -8,9 +8,8 @@ import pytest
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.evaluation.cache import Cache
-from synthmed_tf.evaluation.context import Case
-from synthmed_tf.evaluation.pairs import ArrayPairs, Block, SetPairs
+from synthmed_tf.evaluation.context import Cache, EvaluationContext
+from synthmed_tf.evaluation.pairs import ArrayPairs, Block, SyntheticSet
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
 
@@ -31,7 +30,7 @@ def folder(drawn, tmp_path):
 
 def _refusal(folder):
     with pytest.raises(SynthMedError) as caught:
-        SetPairs(folder)
+        SyntheticSet(folder)
     assert str(caught.value).endswith(".") and "\n" not in str(caught.value)
     return str(caught.value)
 
@@ -45,7 +44,7 @@ def _block(count=3, size=4):
 
 
 def test_a_set_on_the_disk_has_the_images_of_its_files(drawn):
-    pairs = SetPairs(drawn)
+    pairs = SyntheticSet(drawn)
     assert (len(pairs), pairs.size, pairs.names[0]) == (9, 32, "00000003")
     block = pairs.read([8, 0])
     for row, name in enumerate(("00000011.png", "00000003.png")):
@@ -56,13 +55,13 @@ def test_a_set_on_the_disk_has_the_images_of_its_files(drawn):
 def test_the_field_of_view_of_a_set_is_where_its_photographs_are_not_black(drawn):
     from helpers import tiny
 
-    np.testing.assert_array_equal(SetPairs(drawn).field, tiny.FOV[..., 0] == 255)
+    np.testing.assert_array_equal(SyntheticSet(drawn).field, tiny.FOV[..., 0] == 255)
 
 
 def test_the_fingerprint_changes_with_any_pair(drawn, folder):
     lines = (folder / "manifest.jsonl").read_text().splitlines()
     (folder / "manifest.jsonl").write_text("\n".join(lines[:-1]) + "\n")
-    assert SetPairs(folder).fingerprint != SetPairs(drawn).fingerprint
+    assert SyntheticSet(folder).fingerprint != SyntheticSet(drawn).fingerprint
 
 
 def test_a_set_without_a_manifest_is_refused(folder):
@@ -83,12 +82,15 @@ def test_a_folder_that_is_no_set_is_refused(tmp_path):
 def test_a_set_of_another_format_is_refused_with_the_remedy(folder):
     card = json.loads((folder / "card.json").read_text())
     (folder / "card.json").write_text(json.dumps(card | {"plan": {"format": "tfrecord"}}))
-    assert _refusal(folder).endswith("is a set of tfrecord, and plain pairs are judged; draw it with --format png.")
+    remedy = "generate it with --format png."
+    assert _refusal(folder).endswith(f"is a set of tfrecord, but the evaluation reads plain pairs; {remedy}")
+        "is a set of tfrecord, but the evaluation reads plain pairs; generate it with --format png."
+    )
 
 
 def test_a_image_of_another_size_is_named(folder):
     images.write_png(folder / "masks" / "00000005.png", np.zeros((16, 16), np.uint8))
-    pairs = SetPairs(folder)
+    pairs = SyntheticSet(folder)
     with pytest.raises(SynthMedError, match=r"00000005.png has 16x16 pixels, not 32x32"):
         pairs.read([2])
 
@@ -113,7 +115,7 @@ def test_pairs_of_other_shapes_or_not_of_bytes_are_refused():
 def test_what_is_measured_is_in_the_order_of_the_pairs_and_is_kept(tmp_path):
     block = _block(300, 2)
     pairs = ArrayPairs(block, [str(i) for i in range(300)])
-    case = Case(pairs, pairs, None, Cache(tmp_path))
+    context = EvaluationContext(pairs, pairs, None, Cache(tmp_path))
     calls = []
 
     def measure(part):
@@ -122,9 +124,9 @@ def test_what_is_measured_is_in_the_order_of_the_pairs_and_is_kept(tmp_path):
 
     expected = pairs.all().photographs[..., 0].sum(axis=(1, 2))
     for _ in range(2):
-        np.testing.assert_array_equal(case.measured(pairs, "red", {"version": 1}, measure)["red"], expected)
+        np.testing.assert_array_equal(context.measured(pairs, "red", {"version": 1}, measure)["red"], expected)
     assert sum(calls) == 300
-    case.measured(pairs, "red", {"version": 2}, measure)
+    context.measured(pairs, "red", {"version": 2}, measure)
     assert sum(calls) == 600
 
 
@@ -139,12 +141,12 @@ def test_a_damaged_result_is_made_again(tmp_path):
 
 def test_random_numbers_belong_to_their_purpose(tmp_path):
     pairs = ArrayPairs(_block(), ["a", "b", "c"])
-    case = Case(pairs, pairs, None, Cache(tmp_path))
-    assert case.rng("kid").random() == case.rng("kid").random() != case.rng("prdc").random()
+    context = EvaluationContext(pairs, pairs, None, Cache(tmp_path))
+    assert context.rng("kid").random() == context.rng("kid").random() != context.rng("prdc").random()
 
 
 def test_the_set_of_a_filtered_manifest_leaves_out_what_was_dropped(folder):
     lines = [json.loads(line) for line in (folder / "manifest.jsonl").read_text().splitlines()]
     lines[4]["dropped"] = {"reason": "copy", "score": 0.2, "limit": 0.0}
     (folder / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert SetPairs(folder).names == tuple(f"{i:08d}" for i in (3, 4, 5, 6, 8, 9, 10, 11))
+    assert SyntheticSet(folder).names == tuple(f"{i:08d}" for i in (3, 4, 5, 6, 8, 9, 10, 11))

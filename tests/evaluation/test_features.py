@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from synthmed_tf.evaluation.appearance import FEATURES, appearance
+from synthmed_tf.evaluation.features import PHOTOGRAPH as FEATURES
+from synthmed_tf.evaluation.features import appearance
 
 SIDE = 256
 ALL = np.ones((SIDE, SIDE), bool)

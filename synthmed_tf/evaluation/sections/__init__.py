@@ -1,1 +1,0 @@
-"""The sections of a report: each judges a `Case` and comes to an `Outcome`."""
