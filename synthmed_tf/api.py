@@ -185,7 +185,7 @@ def evaluate(
     settings = (QUICK if quick else Settings()).model_copy(
         update={name: value for name, value in changed.items() if value is not None}
     )
-    job = evaluator.Job(
+    request = evaluator.EvaluationRequest(
         set=Path(set),
         real=Path(real),
         out=Path(out),
@@ -199,7 +199,7 @@ def evaluate(
         only=tuple(only),
         real_images=real_images,
     )
-    return evaluator.evaluate(job, settings, progress)
+    return evaluator.evaluate(request, settings, progress)
 
 
 def _texts(values: Mapping[str, Any]) -> list[str]:

@@ -216,7 +216,7 @@ def _from_first_version(found: Line) -> Line:
         for copy in sections.get("privacy", {}).get("copies", ()):
             copy["transform"] = {name: copy[name] for name in ("flips", "rotation", "scale", "right", "down")}
         verdicts = [_old_verdict(answer) for answer in found["verdicts"]]
-    except (AttributeError, KeyError, TypeError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{type(error).__name__}: {error}") from error
     return found | {"schema_version": SCHEMA_VERSION, "sections": sections, "verdicts": verdicts}
 

@@ -86,7 +86,7 @@ def test_masks_that_repeat_fail_under_other_photographs(tmp_path, rng):
     trees, photographs = _figures(rng, 200)
     verdict = distribution.answer(_compared(tmp_path, _figures(rng, 30), (trees[np.arange(200) % 20], photographs)))
     assert verdict.state is State.FAIL
-    assert "100% of the 200 masks repeat another, as if drawn from 22 different ones" in verdict.sentence
+    assert "100% of the 200 masks repeat another, as if chosen from 22 different ones" in verdict.sentence
 
 
 def test_two_synthetic_pairs_have_no_verdict(tmp_path, rng):
@@ -126,7 +126,7 @@ def test_what_was_compared(tmp_path):
     holdout = _pairs(sets[2], "h", ["c", "c"])
     metrics = evaluator.compare_sets(
         EvaluationContext(synthetic, train, holdout, Cache(tmp_path), run=tmp_path)
-    ).figures
+    ).metrics
     assert metrics.set.sha256 == synthetic.fingerprint
     assert (metrics.set.pairs, metrics.set.size, metrics.set.patients) == (2, 4, 0)
     assert (metrics.train.pairs, metrics.train.patients, metrics.train.names) == (4, 2, ("a", "b"))
@@ -144,6 +144,6 @@ def test_the_facts_of_a_set_are_those_of_its_card(tiny_artifact, tmp_path):
     train = _pairs(np.zeros((2, 32, 32, 3), np.uint8), "r")
     metrics = evaluator.compare_sets(
         EvaluationContext(SyntheticSet(tmp_path / "set"), train, None, Cache(tmp_path))
-    ).figures
+    ).metrics
     assert (metrics.seed, metrics.license, metrics.model_sha256) == (4, "CC BY 4.0", opened.model_sha256)
     assert metrics.data["stage1"]["patients"] == 3

@@ -84,8 +84,6 @@ def test_a_set_of_another_format_is_refused_with_the_remedy(folder):
     (folder / "card.json").write_text(json.dumps(card | {"plan": {"format": "tfrecord"}}))
     remedy = "generate it with --format png."
     assert _refusal(folder).endswith(f"is a set of tfrecord, but the evaluation reads plain pairs; {remedy}")
-        "is a set of tfrecord, but the evaluation reads plain pairs; generate it with --format png."
-    )
 
 
 def test_a_image_of_another_size_is_named(folder):

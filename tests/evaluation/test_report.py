@@ -2,12 +2,13 @@
 
 import json
 import math
+import shutil
 from pathlib import Path
 
 import jsonschema
 import numpy as np
 import pytest
-from helpers.paths import ROOT
+from helpers.paths import ROOT, TESTS
 from helpers.reports import made_context, made_sections
 
 from synthmed_tf.errors import SynthMedError
@@ -140,6 +141,30 @@ def test_another_schema_version_is_refused(written):
     change(written, schema_version="3")
     with pytest.raises(SynthMedError, match="has schema version 3, not 2; run synthmed evaluate again, or use the"):
         report.read(written)
+
+
+def test_a_report_of_the_first_schema_version_is_read(sections, tmp_path):
+    shutil.copyfile(TESTS / "golden" / "report_schema_1.json", tmp_path / report.FILE)
+    found = report.read(tmp_path)
+    assert found.schema_version == "2" and found.verdict is State.FAIL
+    copies = next(answer for answer in found.verdicts if answer.question == "copies")
+    assert copies.sentence == "Pairs of the set copy real ones." and "of patient train-1" in copies.private[0]
+    assert found.sections.privacy.searches == sections.privacy.metrics.searches
+    assert found.sections.privacy.copies == sections.privacy.metrics.copies
+    assert found.sections.privacy.attacks == sections.privacy.metrics.attacks
+    [left_out] = found.sections.utility.left_out
+    assert (left_out.name, left_out.error) == ("stage2_on_real_masks", "no artifact")
+    difference, expected = found.sections.fidelity.difference, sections.fidelity.metrics.difference
+    assert (difference.mean, difference.low, difference.high) == (expected.mean, expected.low, expected.high)
+    assert found.sections.geometry.features[0].wasserstein == 0.4123
+
+
+@pytest.mark.parametrize("spoil", [{"sections": {"utility": None}}, {"verdicts": [{}]}, {"sections": {}}])
+def test_a_damaged_report_of_the_first_schema_version_is_refused(tmp_path, spoil):
+    old = json.loads((TESTS / "golden" / "report_schema_1.json").read_text())
+    (tmp_path / report.FILE).write_text(json.dumps(old | spoil))
+    with pytest.raises(SynthMedError, match="is damaged .*; run synthmed evaluate again"):
+        report.read(tmp_path)
 
 
 def test_a_report_that_lost_a_field_is_refused_by_its_name(written):
