@@ -16,7 +16,7 @@ PAIRS = 8
 
 def encode(pairs: Sequence[Pair]) -> bytes:
     """The preview of some pairs as PNG."""
-    cells = [pair.photograph for pair in pairs] + [np.repeat(pair.mask, 3, axis=-1) for pair in pairs]
+    cells = [pair.image for pair in pairs] + [np.repeat(pair.mask, 3, axis=-1) for pair in pairs]
     return images.encode_png(images.grid(np.stack(cells), len(pairs)))
 
 

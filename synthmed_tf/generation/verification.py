@@ -1,6 +1,6 @@
-"""`synthmed verify`: is a set, to the last byte, what its manifest says?
+"""`synthmed verify`: compares every byte of a set with its manifest.
 
-Every file is read, nothing is written, and TensorFlow is not needed. The card is not checked: people may add to it.
+Every file is read, nothing is written, and TensorFlow is not needed. The card is not checked: users may add to it.
 """
 
 import functools
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from synthmed_tf import files, images
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.errors import ERROR, Finding, SynthMedError
 from synthmed_tf.generation import manifest, plain, preview, set_card, shards, stream
 from synthmed_tf.generation.formats.base import Line
 from synthmed_tf.generation.plan import Plan
@@ -22,38 +22,20 @@ _FILTER = "run the same synthmed filter command into another folder"
 _AHEAD = 256
 
 Check = tuple[str, Callable[[], str | None]]
-"""A file's place in the set, and what tells what is wrong with it (None: nothing)."""
-
-
-@dataclass(frozen=True)
-class Problem:
-    """What is wrong with a file.
-
-    Attributes:
-        file: its place in the set.
-        what: is wrong.
-        remedy: what to do.
-    """
-
-    file: str
-    what: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.file} {self.what}; {self.remedy}."
+"""The path of a file in the set, and a function that says what is wrong with it (None: nothing)."""
 
 
 @dataclass(frozen=True)
 class Verified:
-    """What was found.
+    """The result.
 
     Attributes:
-        good: how many files are as they should be.
-        problems: with the others; those that do not belong to the set come last.
+        good: number of files that are as they should be.
+        problems: one for each other file; files that do not belong to the set come last.
     """
 
     good: int
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
 
 
 def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
@@ -64,28 +46,28 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
         progress: called with (done, total), in files.
 
     Raises:
-        SynthMedError: it is no set, or its card or manifest cannot be read.
+        SynthMedError: it is not a set, or its card or manifest cannot be read.
     """
     folder = Path(folder)
     card = set_card.read(folder, "name the folder that synthmed generate wrote")
     filtered = "filtered" in card
     plan = set_card.plan_of(card)
     checks = _of_pairs(folder) if plan is None else _of_shards(folder, plan)
-    strangers = set(_walk(folder)) - {set_card.FILE}
-    total, good, problems = len(strangers), 0, []
+    unlisted = set(_walk(folder)) - {set_card.FILE}
+    total, good, problems = len(unlisted), 0, []
     for file, fault in stream.parallel(lambda check: (check[0], check[1]()), checks, ahead=_AHEAD):
-        strangers.discard(file)
-        progress(total - len(strangers), total)
+        unlisted.discard(file)
+        progress(total - len(unlisted), total)
         if fault is None:
             good += 1
         else:
             remedy = _FILTER if filtered else _AGAIN if fault == manifest.MISSING else _REPAIR
-            problems.append(Problem(file, fault, remedy))
-    return Verified(good, (*problems, *map(_stranger, sorted(strangers))))
+            problems.append(Finding(ERROR, file, fault, remedy))
+    return Verified(good, (*problems, *map(_unlisted, sorted(unlisted))))
 
 
 def _of_pairs(folder: Path) -> Iterator[Check]:
-    """What a set without shards should hold."""
+    """What a plain set should hold."""
     path = folder / manifest.FILE
     if not path.is_file():
         yield manifest.FILE, lambda: manifest.MISSING
@@ -108,7 +90,7 @@ def _of_shards(folder: Path, plan: Plan) -> Iterator[Check]:
     for shard in range(plan.shards):
         fault = None
         try:
-            lines = list(shards.read_record(plan, shard, folder))  # all: that they are true is known at the end
+            lines = list(shards.read_record(plan, shard, folder))  # all: the digest is at the end
         except FileNotFoundError:
             fault = manifest.MISSING
         except SynthMedError:
@@ -116,11 +98,10 @@ def _of_shards(folder: Path, plan: Plan) -> Iterator[Check]:
         else:
             yield from (check for line in lines for check in _files(folder, manifest.files_of(line)))
         whole &= fault is None
-        yield shards.record_path(Path(), plan, shard).as_posix(), functools.partial(str, fault) if fault else _nothing
+        yield shards.record_path(Path(), plan, shard).as_posix(), _known(fault)
     if whole:
         for name, parts in shards.files_of_the_whole(plan, folder):
-            fault = _other_than(folder / name, parts)
-            yield name, functools.partial(str, fault) if fault else _nothing
+            yield name, _known(_other_than(folder / name, parts))
 
 
 def _files(folder: Path, listed: Iterable[Line]) -> Iterator[Check]:
@@ -128,8 +109,8 @@ def _files(folder: Path, listed: Iterable[Line]) -> Iterator[Check]:
         yield file["file"], functools.partial(manifest.fault, folder, file, read=True)
 
 
-def _nothing() -> None:
-    """Is wrong."""
+def _known(fault: str | None) -> Callable[[], str | None]:
+    return lambda: fault
 
 
 def _other_than(path: Path, parts: Iterable[bytes]) -> str | None:
@@ -151,15 +132,15 @@ def _unreadable(path: Path) -> str | None:
     return None
 
 
-def _stranger(file: str) -> Problem:
+def _unlisted(file: str) -> Finding:
     name = file.rpartition("/")[2]
     if file.startswith(f"{shards.STAGING}/") or name.endswith(files.PART) or name == plain.LOCK:
-        return Problem(file, "is left of a job", "delete it, unless that is still running")
-    return Problem(file, "does not belong to the set", "delete it")
+        return Finding(ERROR, file, "was left by a killed process", "delete it, unless the process is still running")
+    return Finding(ERROR, file, "does not belong to the set", "delete it")
 
 
 def _walk(folder: Path) -> Iterator[str]:
-    """The files in a folder, by their places in it."""
+    """The paths of the files in a folder, relative to it."""
     for place, _, names in os.walk(folder):
         inside = Path(place).relative_to(folder)
         yield from ((inside / name).as_posix() for name in names)

@@ -68,10 +68,10 @@ def test_verify_names_each_fault_and_generate_mends_it(opened, sets, tmp_path, n
     (out / shards.STAGING / "left").write_text("text")
     (out / "manifest.jsonl").unlink()
     shards.record_path(out, plan, 2).write_bytes(b"{}\n")
-    found = {problem.file: problem.what for problem in verify(out).problems}
+    found = {problem.path: problem.problem for problem in verify(out).problems}
     place = victim.relative_to(out).as_posix()
     assert found[place] == "has changed" and found["stray.txt"] == "does not belong to the set"
-    assert found[".drawing/left"] == "is left of a job"
+    assert found[".drawing/left"] == "was left by a killed process"
     assert found["shards/00002-of-00003.jsonl"] == "is damaged"
     (out / "stray.txt").unlink()
     assert synthesis.generate(opened, plan, out, repair=True).generated == len(plan.indices(0)) + len(plan.indices(2))
@@ -199,5 +199,5 @@ def test_a_shards_manifest_without_a_size_is_damaged(sets, tmp_path):
     shutil.copytree(sets / "webdataset", out)
     record = out / "shards" / "00000-of-00003.jsonl"
     record.write_text(record.read_text().replace('"size"', '"length"'))
-    found = {problem.file: problem.what for problem in verify(out).problems}
+    found = {problem.path: problem.problem for problem in verify(out).problems}
     assert found["shards/00000-of-00003.jsonl"] == "is damaged"

@@ -23,7 +23,7 @@ class Drawer:
 
 def _corner(pair):
     assert pair.mask.shape == (2, 2, 1)
-    return pair.index, *map(int, pair.photograph[0, 0, :2])
+    return pair.index, *map(int, pair.image[0, 0, :2])
 
 
 def test_pairs_come_in_order_whatever_the_batch():

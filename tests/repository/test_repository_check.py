@@ -49,7 +49,7 @@ def version(repo):
 
 def _found(repo: Path) -> dict[str, str]:
     """What is wrong, by file."""
-    return {problem.file: problem.what for problem in check(repo).problems}
+    return {problem.path: problem.problem for problem in check(repo).problems}
 
 
 def _signed_again(repo: Path) -> dict[str, str]:
@@ -83,7 +83,12 @@ def test_the_command_ends_with_what_was_found(repo, version):
     assert done.exit_code == 2
     assert done.stdout.splitlines()[0] == f"{VERSION}/notes.txt is not announced by the signed metadata; delete it."
     done = CliRunner().invoke(main, ["repository", "check", str(repo), "--json"])
-    what = {"file": f"{VERSION}/notes.txt", "what": "is not announced by the signed metadata", "remedy": "delete it"}
+    what = {
+        "severity": "error",
+        "path": f"{VERSION}/notes.txt",
+        "problem": "is not announced by the signed metadata",
+        "remedy": "delete it",
+    }
     assert (done.exit_code, json.loads(done.stdout)["problems"]) == (2, [what])
 
 
@@ -98,7 +103,7 @@ def test_a_folder_without_metadata_is_said(tmp_path):
 
 def test_another_root_than_is_known_is_said(made):
     found = check(made / "repo", fingerprint="0" * 64)
-    assert [problem.file for problem in found.problems] == ["metadata"]
+    assert [problem.path for problem in found.problems] == ["metadata"]
     assert "has a root with the fingerprint" in found.problems[0].what
 
 
@@ -134,7 +139,7 @@ def test_roles_that_are_no_versions_are_said(repo):
             targets.delegations.roles[name] = DelegatedRole(name, known.keyids, 1, True, ["elsewhere/*"])
 
     published.resign(repo, "targets", delegate)
-    found = {problem.file: problem.what for problem in check(repo).problems}
+    found = {problem.path: problem.problem for problem in check(repo).problems}
     assert found["metadata (../../evil)"] == "is no name and version"
     assert "nobody may sign for evil@1.0.0" in found["metadata (evil@1.0.0)"]
 
@@ -334,7 +339,7 @@ def test_an_entry_that_does_not_agree_with_itself(repo, fields, place, said):
     path = repo / VERSION / "entry.json"
     path.write_text(json.dumps(json.loads(path.read_bytes()) | fields))
     published.sign_again(repo, "phantom@1.0.0")
-    found = [(problem.file, problem.what) for problem in check(repo).problems]
+    found = [(problem.path, problem.problem) for problem in check(repo).problems]
     assert any(file == f"{VERSION}/{place}" and what.startswith(said) for file, what in found)
 
 
@@ -348,7 +353,7 @@ def test_a_privacy_failure_is_not_published(repo):
         "not_asked": [],
     }
     _change_entry(repo, evaluation=judged)
-    found = [(problem.file, problem.what) for problem in check(repo).problems]
+    found = [(problem.path, problem.problem) for problem in check(repo).problems]
     assert (f"{VERSION}/entry.json", "has FAIL on copies, with which nothing is published") in found
     assert (f"{VERSION}/report/report.json", "is missing") in found
 

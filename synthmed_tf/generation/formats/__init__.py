@@ -1,4 +1,4 @@
-"""The formats of sets: a module each, with a class `Writer`, which imports what it needs when it writes."""
+"""The formats of sets. Each is a module with a class `Writer`, which imports what it needs when it writes."""
 
 import importlib
 
@@ -8,5 +8,5 @@ __all__ = ["Line", "Pair", "ShardWriter", "writer"]
 
 
 def writer(name: str) -> type[ShardWriter]:
-    """The class that writes a format, by its name."""
+    """The class that writes a format, by the name of the format."""
     return importlib.import_module(f"{__name__}.{name}").Writer

@@ -1,9 +1,9 @@
-"""What every format is written through."""
+"""The interface of every format: a `ShardWriter` writes one shard."""
 
 import abc
 import contextlib
 import hashlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,41 +14,41 @@ from synthmed_tf.extras import require_extra
 from synthmed_tf.generation.plan import Plan
 
 Line = dict[str, Any]
-"""Of a manifest: JSON. `{"file", "size", "sha256"}` is a file, with its path in the set, its bytes and its digest."""
+"""A line of a manifest, as JSON. `{"file", "size", "sha256"}` is a file: its path in the set, its bytes, its digest."""
 
 
 class Pair(NamedTuple):
-    """One generated pair.
+    """A generated pair.
 
     Attributes:
-        index: in the endless set.
+        index: in the endless sequence of the seed.
         mask: `(size, size, 1)`, uint8 in {0, 255}.
-        photograph: `(size, size, 3)`, uint8, RGB.
+        image: `(size, size, 3)`, uint8, RGB.
     """
 
     index: int
     mask: np.ndarray
-    photograph: np.ndarray
+    image: np.ndarray
 
 
 class PngPair(NamedTuple):
-    """A pair as its two PNG files.
+    """A pair as two PNG files.
 
     Attributes:
-        index: in the endless set.
-        mask, photograph: the bytes of each file.
+        index: in the endless sequence of the seed.
+        mask, image: the bytes of each file.
     """
 
     index: int
     mask: bytes
-    photograph: bytes
+    image: bytes
 
 
 class ShardWriter(abc.ABC):
-    """Writes one shard into an empty folder, at the places that its files will have in the set.
+    """Writes one shard, or all pairs of a plain set, into a folder, at the paths that its files have in the set.
 
-    What it writes depends on plan and pairs alone: no time, no host, no user. The files of two shards have different
-    names. The folder takes its place in the set once the shard is whole; whatever is raised here removes it.
+    What it writes depends on the plan and the pairs only: no time, no host, no user. The files of two shards have
+    different names.
 
     Attributes:
         extra: the extra of setup.cfg that the format needs, if any.
@@ -66,28 +66,28 @@ class ShardWriter(abc.ABC):
 
     @abc.abstractmethod
     def encode(self, pair: Pair) -> Any:
-        """Encodes a pair, and writes what files it has of its own. Called from several threads, in any order."""
+        """Encodes a pair, and writes the files that belong to it only. Called from several threads, in any order."""
 
     @abc.abstractmethod
     def add(self, encoded: Any) -> Iterable[Line]:
-        """Takes what `encode` gave, in the order of the indices, from one thread. Returns lines for the manifest."""
+        """Takes what `encode` returned, in the order of the indices, from one thread. Returns lines of the manifest."""
 
     def close(self) -> Iterable[Line]:
-        """Ends the shard, after the last pair. Returns lines for the manifest."""
+        """Finishes the shard, after the last pair. Returns lines of the manifest."""
         return ()
 
     def abandon(self) -> None:  # noqa: B027
-        """Lets go of open files where `close` will not be called. Most formats have none."""
+        """Closes open files after an error, when `close` is not called."""
 
     def save(self, name: str, content: bytes) -> Line:
-        """Writes a file at its place in the set. Returns its line."""
+        """Writes a file at its path in the set. Returns its line."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
         return {"file": name, "size": len(content), "sha256": hashlib.sha256(content).hexdigest()}
 
     def line_of(self, name: str) -> Line:
-        """The line of a file that is written already."""
+        """The line of a file that was written already."""
         path = self.folder / name
         return {"file": name, "size": path.stat().st_size, "sha256": files.sha256(path)}
 
@@ -99,23 +99,37 @@ class ShardWriter(abc.ABC):
 
     @classmethod
     def describe(cls, plan: Plan, lines: Iterable[Line]) -> Iterator[tuple[str, Iterable[bytes]]]:
-        """What stands beside the shards. Needs no package, and depends on its arguments alone.
+        """The files that belong to no shard. Needs no package, and depends on its arguments only.
 
         Args:
             plan: of the set.
             lines: of all shards, in their order; a shard begins with its `{"shard", "first_index", "count", ...}`.
 
         Yields:
-            Files: the place in the set, and the content in parts.
+            Files: the path in the set, and the content in pieces.
         """
         yield from ()
 
 
+class FilesWriter(ShardWriter):
+    """Base of the formats that have files of their own for each pair. A line of the manifest is a file."""
+
+    @abc.abstractmethod
+    def contents(self, pair: Pair) -> Mapping[str, bytes]:
+        """The files of a pair: the path in the set, and the content."""
+
+    def encode(self, pair: Pair) -> list[Line]:
+        return [self.save(name, content) for name, content in self.contents(pair).items()]
+
+    def add(self, encoded: list[Line]) -> list[Line]:
+        return encoded
+
+
 class PngWriter(ShardWriter):
-    """Of a format that holds a pair's two PNG files as they are."""
+    """Base of the formats that hold the two PNG files of a pair as they are."""
 
     def encode(self, pair: Pair) -> Any:
-        return self.encode_png(PngPair(pair.index, *map(images.encode_png, (pair.mask, pair.photograph))))
+        return self.encode_png(PngPair(pair.index, *map(images.encode_png, (pair.mask, pair.image))))
 
     @abc.abstractmethod
     def encode_png(self, pair: PngPair) -> Any:
@@ -124,7 +138,7 @@ class PngWriter(ShardWriter):
 
 @contextlib.contextmanager
 def opened_shard(writer: type[ShardWriter], folder: Path, plan: Plan, shard: int) -> Iterator[ShardWriter]:
-    """A writer that is let go of after an error."""
+    """Opens a writer, and abandons it after an error."""
     opened = writer(folder, plan, shard)
     try:
         yield opened

@@ -1,4 +1,4 @@
-"""DICOM, a pair of files for each pair: see `dicom_objects`. The plan's options are its `Facts`, as JSON.
+"""DICOM, two files for each pair: see `dicom_objects`. The options of the plan are its `Facts`, as JSON.
 
 images/00000042.dcm         Ophthalmic Photography 8 Bit Image
 segmentations/00000042.dcm  Segmentation, which refers to it
@@ -7,14 +7,14 @@ segmentations/00000042.dcm  Segmentation, which refers to it
 from pathlib import Path
 
 from synthmed_tf.generation.formats import dicom_objects
-from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
+from synthmed_tf.generation.formats.base import FilesWriter, Pair
 from synthmed_tf.generation.plan import Plan
 
 FOLDERS = ("images", "segmentations")
 
 
-class Writer(ShardWriter):
-    """A line of its manifest is a file."""
+class Writer(FilesWriter):
+    """Writes DICOM."""
 
     extra = "dicom"
 
@@ -22,11 +22,8 @@ class Writer(ShardWriter):
         super().__init__(folder, plan, shard)
         self._facts = dicom_objects.facts_from_json(plan.options)
 
-    def encode(self, pair: Pair) -> list[Line]:
+    def contents(self, pair: Pair) -> dict[str, bytes]:
         source = dicom_objects.Source(self.plan.model_sha256, self.plan.seed, pair.index)
-        contents = dicom_objects.encode(source, pair.mask, pair.photograph, self._facts)
+        contents = dicom_objects.encode(source, pair.mask, pair.image, self._facts)
         names = (f"{folder}/{pair.index:08d}.dcm" for folder in FOLDERS)
-        return [self.save(name, content) for name, content in zip(names, contents, strict=True)]
-
-    def add(self, encoded: list[Line]) -> list[Line]:
-        return encoded
+        return dict(zip(names, contents, strict=True))

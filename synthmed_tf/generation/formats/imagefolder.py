@@ -3,32 +3,26 @@
     train/00003/images/00000042.png  train/00003/masks/00000042.png
     train/metadata.jsonl    a row a pair: file_name, mask_file_name, index, seed, model_sha256
 
-A folder of its own for each shard, since the Hub and many file systems dislike folders of very many files. One
-metadata file for all of them: of several, `datasets` takes a different one first each time.
+Each shard has its own folder, since the Hub and many file systems handle folders of very many files badly. There is one
+metadata file for all shards: with several, `datasets` would list the shards in another order.
 """
 
 import json
 from collections.abc import Iterable, Iterator
 
 from synthmed_tf import images
-from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
+from synthmed_tf.generation.formats.base import FilesWriter, Line, Pair
 from synthmed_tf.generation.plan import Plan
 
 _SPLIT = "train"
 
 
-class Writer(ShardWriter):
-    """A line of its manifest is a file."""
+class Writer(FilesWriter):
+    """Writes an image folder."""
 
-    def encode(self, pair: Pair) -> list[Line]:
-        photograph, mask = _places(self.shard, pair.index)
-        return [
-            self.save(f"{_SPLIT}/{photograph}", images.encode_png(pair.photograph)),
-            self.save(f"{_SPLIT}/{mask}", images.encode_png(pair.mask)),
-        ]
-
-    def add(self, encoded: list[Line]) -> list[Line]:
-        return encoded
+    def contents(self, pair: Pair) -> dict[str, bytes]:
+        names = (f"{_SPLIT}/{place}" for place in _places(self.shard, pair.index))
+        return dict(zip(names, map(images.encode_png, (pair.image, pair.mask)), strict=True))
 
     @classmethod
     def describe(cls, plan: Plan, lines: Iterable[Line]) -> Iterator[tuple[str, Iterator[bytes]]]:
@@ -44,5 +38,5 @@ def _rows(plan: Plan) -> Iterator[bytes]:
 
 
 def _places(shard: int, index: int) -> tuple[str, str]:
-    """Of photograph and mask, beside the metadata."""
+    """The paths of the image and the mask, relative to the metadata."""
     return f"{shard:05d}/images/{index:08d}.png", f"{shard:05d}/masks/{index:08d}.png"

@@ -1,4 +1,4 @@
-"""Plain PNG pairs, as `synthmed evaluate` and `synthmed filter` read them.
+"""Pairs of PNG files, which `synthmed evaluate`, `synthmed filter` and `synthmed publish` read.
 
 images/00000042.png  masks/00000042.png
 """
@@ -15,15 +15,15 @@ FOLDERS = ("images", "masks")
 
 
 def file_name(index: int) -> str:
-    """Of a pair's photograph and of its mask, in `FOLDERS`."""
+    """The name of an image and of its mask, each in its folder of `FOLDERS`."""
     return f"{index:08d}.png"
 
 
 def encode(pair: Pair, seed: int, model_sha256: str) -> tuple[Line, dict[str, bytes]]:
-    """A pair's line in the manifest, and its two files by their places in the set."""
+    """The line of a pair in the manifest, and its two files by their paths in the set."""
     contents = {f"{folder}/{file_name(pair.index)}": b"" for folder in FOLDERS}
     line: Line = {"index": pair.index, "seed": seed, "model_sha256": model_sha256}
-    for folder, name, pixels in zip(FOLDERS, contents, (pair.photograph, pair.mask), strict=True):
+    for folder, name, pixels in zip(FOLDERS, contents, (pair.image, pair.mask), strict=True):
         content = contents[name] = images.encode_png(pixels)
         line |= {f"{folder}_sha256": hashlib.sha256(content).hexdigest(), f"{folder}_size": len(content)}
     return line | {"vessel_share": round(float(np.mean(pair.mask >= 128)), 5)}, contents

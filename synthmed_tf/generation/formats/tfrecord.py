@@ -21,7 +21,7 @@ _DESCRIPTION = (
 
 
 class Writer(PngWriter):
-    """Needs TensorFlow, and TensorFlow Datasets neither here nor in `describe`."""
+    """Writes TFRecord. Needs TensorFlow, but not TensorFlow Datasets."""
 
     def __init__(self, folder: Path, plan: Plan, shard: int):
         super().__init__(folder, plan, shard)
@@ -32,7 +32,7 @@ class Writer(PngWriter):
         self._records = tf.io.TFRecordWriter(str(folder / self._name))
 
     def encode_png(self, pair: PngPair) -> bytes:
-        images = {"image": pair.photograph, "mask": pair.mask}
+        images = {"image": pair.image, "mask": pair.mask}
         numbers = {"index": pair.index, "seed": self.plan.seed}
         features = {name: _feature(self._train, bytes_list=[value]) for name, value in images.items()}
         features |= {name: _feature(self._train, int64_list=[value]) for name, value in numbers.items()}
@@ -40,12 +40,12 @@ class Writer(PngWriter):
         return example.SerializeToString(deterministic=True)
 
     def add(self, encoded: bytes) -> list[Line]:
-        with self._as_errors_of_the_disk():
+        with self._as_os_errors():
             self._records.write(encoded)
         return []
 
     def close(self) -> list[Line]:
-        with self._as_errors_of_the_disk():
+        with self._as_os_errors():
             self._records.close()
         return [self.line_of(self._name)]
 
@@ -54,7 +54,7 @@ class Writer(PngWriter):
             self._records.close()
 
     @contextlib.contextmanager
-    def _as_errors_of_the_disk(self) -> Iterator[None]:
+    def _as_os_errors(self) -> Iterator[None]:
         try:
             yield
         except self._failure as error:

@@ -1,4 +1,4 @@
-"""WebDataset: a tar of a shard, in which the members of a pair stand together.
+"""WebDataset: one tar for each shard, in which the members of a pair stand together.
 
 train-00003.tar    00000042.image.png, 00000042.mask.png, 00000042.json, ...
 """
@@ -14,7 +14,7 @@ Members = list[tuple[str, bytes]]
 
 
 class Writer(PngWriter):
-    """Nothing in the tar tells of when, where or by whom it was written."""
+    """Writes tars, which say nothing about when, where and by whom they were written."""
 
     def __init__(self, folder: Path, plan, shard: int):
         super().__init__(folder, plan, shard)
@@ -24,7 +24,7 @@ class Writer(PngWriter):
     def encode_png(self, pair: PngPair) -> Members:
         facts = {"index": pair.index, "seed": self.plan.seed, "model_sha256": self.plan.model_sha256}
         contents = {
-            "image.png": pair.photograph,
+            "image.png": pair.image,
             "mask.png": pair.mask,
             "json": json.dumps(facts).encode(),
         }

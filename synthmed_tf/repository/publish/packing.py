@@ -60,7 +60,7 @@ class ZipWriter(PngWriter):
 
     def add(self, encoded: PngPair) -> list[Line]:
         images, masks = (f"{folder}/{file_name(encoded.index)}" for folder in FOLDERS)
-        self._write(images, encoded.photograph)
+        self._write(images, encoded.image)
         self._write(masks, encoded.mask)
         identity = {"index": encoded.index, "seed": self.plan.seed, "model_sha256": self.plan.model_sha256}
         row = {"file_name": images, "mask_file_name": masks, **identity}

@@ -42,7 +42,7 @@ def thumbnail(pairs: Sequence[PngPair]) -> bytes:
 
     A palette keeps it to some tens of kilobytes.
     """
-    tiles = [_tile(pair.photograph) for pair in pairs] + [_tile(pair.mask) for pair in pairs]
+    tiles = [_tile(pair.image) for pair in pairs] + [_tile(pair.mask) for pair in pairs]
     image = Image.fromarray(images.grid(np.stack(tiles), len(pairs), _MARGIN))
     small = io.BytesIO()
     image.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
@@ -56,6 +56,6 @@ def _tile(png: bytes) -> np.ndarray:
 
 def _write_pair(pair: PngPair, folder: Path) -> Preview:
     names = {kind: f"{FOLDER}/{pair.index:08d}.{kind}.png" for kind in ("image", "mask")}
-    (folder / names["image"]).write_bytes(pair.photograph)
+    (folder / names["image"]).write_bytes(pair.image)
     (folder / names["mask"]).write_bytes(pair.mask)
     return Preview(index=pair.index, photograph=names["image"], mask=names["mask"])

@@ -16,8 +16,7 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, TargetFile
 
 from synthmed_tf import files
-from synthmed_tf.errors import SynthMedError
-from synthmed_tf.generation.verification import Problem
+from synthmed_tf.errors import ERROR, Finding, SynthMedError
 from synthmed_tf.repository.entry import INDEX, NAME, VERSION, Index, Row
 from synthmed_tf.repository.paths import plain
 from synthmed_tf.repository.read.client import Repository
@@ -49,7 +48,7 @@ class Checked:
     fingerprint: str
     versions: int
     files: int
-    problems: tuple[Problem, ...]
+    problems: tuple[Finding, ...]
 
     def to_json(self) -> str:
         """All of it."""
@@ -102,7 +101,7 @@ class _Known:
     def __init__(self, repository: Repository):
         self.rows: dict[str, Row] = {row.id: row for row in repository.index.entries}
         self.announced: dict[str, dict[str, TargetFile]] = {}
-        self.problems: list[Problem] = []
+        self.problems: list[Finding] = []
         self.index = repository.target(INDEX)
         self.newest = repository.newest()
         versions = set(filter(_ID.fullmatch, repository.versions()))
@@ -121,7 +120,7 @@ class _Known:
             self.problems.append(_problem(f"targets/{INDEX}", f"does not name {name}, whose files are signed", REFUSE))
 
 
-def _of_metadata(folder: Path, there: set[str], known: _Known) -> Iterator[Problem]:
+def _of_metadata(folder: Path, there: set[str], known: _Known) -> Iterator[Finding]:
     """Files beside those that count: older states may stay, what was never announced may not."""
     for path in sorted(there):
         place, _, name = path.partition("/")
@@ -137,7 +136,7 @@ def _of_metadata(folder: Path, there: set[str], known: _Known) -> Iterator[Probl
             yield _problem(path, "is no metadata", REMOVE)
 
 
-def _of_targets(folder: Path, there: set[str], known: _Known) -> Iterator[Problem]:
+def _of_targets(folder: Path, there: set[str], known: _Known) -> Iterator[Finding]:
     """Files that nobody signed, and the index."""
     signed = {f"targets/{path}" for announced in known.announced.values() for path in announced}
     under_hash = f"targets/{known.index.get_prefixed_paths()[0]}"
@@ -155,7 +154,7 @@ def _of_targets(folder: Path, there: set[str], known: _Known) -> Iterator[Proble
         yield _problem(path, "is not announced by the signed metadata", REMOVE)
 
 
-def _of_versions(folder: Path, known: _Known, progress: Callable[[int, int], None]) -> Iterator[Problem]:
+def _of_versions(folder: Path, known: _Known, progress: Callable[[int, int], None]) -> Iterator[Finding]:
     total, done = sum(map(len, known.announced.values())), 0
 
     def seen() -> None:
@@ -170,7 +169,7 @@ def _of_versions(folder: Path, known: _Known, progress: Callable[[int, int], Non
             yield _problem(f"targets/{inside}{place}", what, RESTORE if "is signed" in what else REFUSE)
 
 
-def _left(there: set[str]) -> Iterator[Problem]:
+def _left(there: set[str]) -> Iterator[Finding]:
     for path in sorted(there):
         if _LEFT.fullmatch(path):
             yield _problem(path, "is left of a publisher that was interrupted, or is still at work", REFRESH)
@@ -196,5 +195,5 @@ def _is_index(path: Path, sha256: str) -> bool:
     return hashlib.sha256(content).hexdigest() == sha256
 
 
-def _problem(path: str, what: str, remedy: str) -> Problem:
-    return Problem(plain(path), plain(what.rstrip("."), 600), remedy)
+def _problem(path: str, what: str, remedy: str) -> Finding:
+    return Finding(ERROR, plain(path), plain(what.rstrip("."), 600), remedy)
