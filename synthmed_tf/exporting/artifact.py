@@ -1,13 +1,13 @@
-"""The artifact: what a trained run becomes, and all that generation, serving and evaluation ever open.
+"""The artifact: the exported form of a trained run, and the only form that generation, serving and evaluation open.
 
     <name>/savedmodel/1/                 TensorFlow; <name>/savedmodel is TF Serving's base path
     <name>/generator.onnx                the function `pixels`
-    <name>/generator.fp16.onnx           the same, smaller, with a loss that the card names; so is generator.int8.onnx
+    <name>/generator.fp16.onnx           the same, smaller, with a loss that the card states; also generator.int8.onnx
     <name>/generator_from_latent.onnx    the function `from_latent`, without integer arithmetic: for WebGPU
-    <name>/card.json                     what it is, trained on what, the SHA-256 of each file; card.md for people
+    <name>/card.json                     description, training data, the SHA-256 of each file; card.md for people
     <name>/parity.json                   the largest difference between the runtimes
 
-Opening one needs TensorFlow, ONNX Runtime or OpenVINO, not Keras. What is opened must be what the card lists.
+Opening one needs TensorFlow, ONNX Runtime or OpenVINO, not Keras. Files that are opened are checked against the card.
 """
 
 import abc
@@ -35,7 +35,7 @@ RUNTIMES = {
     "onnx-fp16": Path("generator.fp16.onnx"),
     "onnx-int8": Path("generator.int8.onnx"),
 }
-"""What each runtime opens. All but the last two generate the same images."""
+"""The file that each runtime opens. All but the last two generate the same images."""
 
 BATCH_SIZES = (1, 2, 4, 8, 16, 32)
 """What a server pads batches to (`export/serving/batching.config`); the artifact's warm-up has a request of each."""
@@ -113,7 +113,7 @@ class SavedModelArtifact(Artifact):
         super().__init__(card)
         import tensorflow as tf
 
-        # Kept whole: a signature alone does not keep the variables alive.
+        # The whole model is kept: a signature does not keep the variables alive.
         with files.glob_free(folder) as place:
             self._model = tf.saved_model.load(str(place))
 
@@ -122,7 +122,7 @@ class SavedModelArtifact(Artifact):
         return generated["mask"].numpy(), generated["image"].numpy()
 
     def translate(self, mask: np.ndarray, seed: np.ndarray, index: np.ndarray) -> np.ndarray:
-        """Stage-II alone: photographs `(n, size, size, 3)` of masks `(n, size, size, 1)` uint8."""
+        """Stage-II alone: images `(n, size, size, 3)` of masks `(n, size, size, 1)` uint8."""
         import tensorflow as tf
 
         translate = self._model.signatures["translate"]
@@ -142,7 +142,7 @@ class OnnxArtifact(Artifact):
         described = self._session.get_modelmeta().custom_metadata_map.get("model_sha256")
         if described != self.model_sha256:
             raise SynthMedError(
-                f"{file} is of model {described}, and {CARD} beside it of {self.model_sha256}; export the run again."
+                f"{file} is of model {described}, and its {CARD} is of {self.model_sha256}; export the run again."
             )
 
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -177,7 +177,7 @@ class OpenVinoArtifact(Artifact):
         return generated["mask"], generated["image"]
 
     def _of_batch(self, count: int) -> Any:
-        """Shapes that are known in advance generate up to a third faster; one batch size alone is kept."""
+        """Inference with known shapes is up to a third faster; only the latest batch size is kept."""
         if self._compiled[0] != count:
             self._model.reshape({"seed": [count], "index": [count]})
             # Without the hint a processor that has bfloat16 computes in it.

@@ -1,4 +1,4 @@
-"""How well photographs show their masks: what a smaller graph must not lose."""
+"""How well generated images show their masks: a smaller graph must not lose this."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ _BATCH = 8
 
 @dataclass(frozen=True)
 class Measure:
-    """A measure of photographs against their masks; more is better.
+    """A measure of images against their masks; more is better.
 
     Attributes:
         name: of the measure.
-        of: takes masks `(n, size, size, 1)` and photographs `(n, size, size, 3)`, uint8, and gives a mean.
+        of: takes masks `(n, size, size, 1)` and images `(n, size, size, 3)`, uint8, and returns a mean.
     """
 
     name: str
@@ -29,40 +29,37 @@ class Measure:
 
 
 def of_run(run: Path, inside: np.ndarray) -> Measure:
-    """The Dice of what the run's segmenter finds; where it has none, the contrast of the vessels.
+    """The Dice of the masks that the segmenter of the run finds; without a segmenter, the contrast of the vessels.
 
     Args:
-        run: a run's folder.
+        run: the folder of a run.
         inside: the field of view, `(size, size, 1)`, bool.
 
     Raises:
-        SynthMedError: the run's segmenter is damaged.
+        SynthMedError: the segmenter is damaged.
     """
     if not any((Path(run) / "segmenter" / part).is_dir() for part in ("best", "snapshot")):
-        return Measure(
-            "local contrast of vessels in green", lambda masks, photographs: contrast(masks, photographs, inside)
-        )
+        return Measure("local contrast of vessels in green", lambda masks, images: contrast(masks, images, inside))
     segmenter, _ = labelling.open_segmenter(run)
-    return Measure(
-        "Dice of the run's segmenter", lambda masks, photographs: _dice(segmenter, masks, photographs, inside)
-    )
+    return Measure("Dice of the run's segmenter", lambda masks, images: _dice(segmenter, masks, images, inside))
 
 
-def contrast(masks: np.ndarray, photographs: np.ndarray, inside: np.ndarray) -> float:
+def contrast(masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:
     """How much darker vessels are than the rest, in green, as a share of the whole range: in [-1, 1].
 
-    The mean of the surroundings (a sixteenth of the side each way) is taken off, since light varies over a photograph.
+    The mean of the surroundings (a sixteenth of the side in each direction) is subtracted, since light varies over an
+    image.
     """
-    green, vessel = photographs[..., 1] / 255.0, (masks >= 128)[..., 0]
+    green, vessel = images[..., 1] / 255.0, (masks >= 128)[..., 0]
     side = green.shape[-1] // 8 + 1
     darker = scipy.ndimage.uniform_filter(green, (0, side, side)) - green
     return float(darker[vessel].mean() - darker[~vessel & inside[..., 0]].mean())
 
 
-def _dice(segmenter, masks: np.ndarray, photographs: np.ndarray, inside: np.ndarray) -> float:
+def _dice(segmenter, masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:
     dice = []
     for start in range(0, len(masks), _BATCH):
-        seen = tf.constant(photographs[start : start + _BATCH] / np.float32(127.5) - np.float32(1.0), tf.float32)
+        seen = tf.constant(images[start : start + _BATCH] / np.float32(127.5) - np.float32(1.0), tf.float32)
         found = probabilities(segmenter, seen).numpy() >= 0.5
         dice += [
             segmentation.f1(truth >= 128, there, inside)

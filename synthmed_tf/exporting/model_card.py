@@ -29,9 +29,9 @@ def _markdown(card: dict[str, Any]) -> str:
     lines = [
         f"# {card['name']}",
         "",
-        "Generates labelled synthetic retinal photographs: a vessel mask from a latent, a photograph from the mask "
-        "(after Guibas, Virdi, Li, 2017, arXiv 1709.01872). The images are synthetic and of no person; whether they "
-        "give a training patient away has to be audited before they are released.",
+        "Generates labelled synthetic retinal images: a vessel mask from a latent, an image from the mask "
+        "(after Guibas, Virdi, Li, 2017, arXiv 1709.01872). The images are synthetic and show no person; whether they "
+        "reveal a training patient has to be audited before they are released.",
         "",
         "| | |",
         "|---|---|",
@@ -45,25 +45,28 @@ def _markdown(card: dict[str, Any]) -> str:
     for stage, data in card["data"].items():
         lines.append(f"| {stage} trained on | {_data_line(data)}, {card['steps'][stage]} steps |")
     lines += _runtimes(card["parity"])
-    lines += ["", "Not for diagnosis. An image is known by (model, seed, index) and can be generated again from these."]
+    lines += [
+        "",
+        "Not for diagnosis. (model, seed, index) identifies an image, which can be generated again from them.",
+    ]
     return "\n".join(lines) + "\n"
 
 
 def _runtimes(parity: dict[str, Any]) -> list[str]:
-    """How far each file is from Keras; those of less precision have a table of their own."""
-    found = {name: figures for name, figures in parity.items() if isinstance(figures, dict) and name != "limits"}
-    lines = ["", "## Runtimes against Keras", "", "| runtime | mask pixels that differ | grey levels in photographs |"]
+    """The difference between each file and Keras; files of lower precision have a table of their own."""
+    found = {name: results for name, results in parity.items() if isinstance(results, dict) and name != "limits"}
+    lines = ["", "## Runtimes against Keras", "", "| runtime | mask pixels that differ | grey levels in images |"]
     lines.append("|---|---|---|")
-    lines += [f"| {name} | {figures['mask_share']:.1e} | {figures['grey_levels']} |" for name, figures in found.items()]
-    smaller = {name: figures for name, figures in found.items() if "mean_grey_levels" in figures}
+    lines += [f"| {name} | {results['mask_share']:.1e} | {results['grey_levels']} |" for name, results in found.items()]
+    smaller = {name: results for name, results in found.items() if "mean_grey_levels" in results}
     if smaller:
         lines += ["", "## What the smaller files lose", ""]
-        lines += ["| file | grey levels on average | photographs show their masks: by | in float32 | here |"]
+        lines += ["| file | grey levels on average | images show their masks, by | in float32 | here |"]
         lines.append("|---|---|---|---|---|")
-    for name, figures in smaller.items():
-        seen = figures["visibility"]
+    for name, results in smaller.items():
+        seen = results["visibility"]
         measured = f"{seen['measure']} | {seen['float32']:.4f} | {seen['reduced']:.4f}"
-        lines.append(f"| {name} | {figures['mean_grey_levels']:.3f} | {measured} |")
+        lines.append(f"| {name} | {results['mean_grey_levels']:.3f} | {measured} |")
     return lines
 
 

@@ -1,4 +1,4 @@
-"""Writes the chained generator as ONNX files: the function of (seed, index), and that of the latent."""
+"""Writes the chained generator as ONNX files: as a function of (seed, index), and as a function of the latent."""
 
 import json
 import logging
@@ -17,14 +17,12 @@ def write_onnx(chain: Chain, file: Path, card: dict[str, Any], function: str = "
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     traced = getattr(chain, function)
     model, _ = tf2onnx.convert.from_function(traced, input_signature=traced.input_signature, opset=OPSET)
-    model.doc_string = (
-        f"Labelled synthetic retinal photographs: {_GENERATED_FROM[function]} to vessel mask and photograph."
-    )
+    model.doc_string = f"Labelled synthetic retinal images: {_GENERATED_FROM[function]} to vessel mask and image."
     save(model, file, card)
 
 
 def save(model: Any, file: Path, card: dict[str, Any], precision: str = "float32") -> None:
-    """Checks an `onnx.ModelProto`, says in it what it is, and writes it."""
+    """Checks an `onnx.ModelProto`, adds its metadata, and writes it."""
     import onnx
 
     model.domain, model.model_version = "synthmed", 1

@@ -1,6 +1,6 @@
-"""The proof that all runtimes generate the same images, and that an image does not depend on its batch.
+"""Checks that all runtimes generate the same images, and that an image does not depend on its batch.
 
-Files of less precision keep the mask, and what their photographs lose is measured.
+Files of lower precision keep the mask; the loss of their images is measured.
 """
 
 from collections.abc import Callable, Iterator
@@ -17,7 +17,7 @@ from synthmed_tf.models import latents
 from synthmed_tf.models.chained_generator import Chain
 
 MOST_GREY_LEVELS = 1
-"""Largest difference in a photograph, given the same mask."""
+"""Largest difference in an image, given the same mask."""
 
 MOST_MASK_SHARE = 1e-5
 """Largest share of mask pixels that differ."""
@@ -26,10 +26,10 @@ MOST_LOSS = {
     "onnx-fp16": {"grey_levels": 4, "mean_grey_levels": 0.1},
     "onnx-int8": {"grey_levels": 32, "mean_grey_levels": 1.0},
 }
-"""Largest and mean difference in the photographs of a smaller file, given the same mask."""
+"""Largest and mean difference in the images of a smaller file, given the same mask."""
 
 LEAST_VISIBILITY = 0.98
-"""Share of the measure of how photographs show their masks that a smaller file must keep."""
+"""Share of the label visibility (how well images show their masks) that a smaller file must keep."""
 
 BATCH_SIZES = (1, 3, 8)
 _LEAST_PIXELS = 1_000_000
@@ -37,7 +37,7 @@ _LEAST_IMAGES = 24
 
 
 class FromLatent(Artifact):
-    """The ONNX file of `from_latent`, given what TensorFlow generates from (seed, index)."""
+    """The ONNX file of `from_latent`, with latents that TensorFlow computes from (seed, index)."""
 
     runtime = "onnx-latent"
 
@@ -63,16 +63,16 @@ def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = N
 
     Args:
         chain: in Keras.
-        artifacts: what was exported.
-        measure: how well photographs show their masks; for those of less precision.
+        artifacts: the exported files.
+        measure: how well images show their masks; for files of lower precision.
 
     Returns:
-        For each runtime the share of mask pixels that differ, and the largest difference between its photograph and the
-        one that Keras generates from the same mask; with the limits. For those of less precision the mean difference as
-        well, and the measure before and after, each with its own limits.
+        For each runtime the share of mask pixels that differ, and the largest difference between its image and the
+        image that Keras generates from the same mask; with the limits. For files of lower precision also the mean
+        difference, and the measure before and after, with limits of their own.
 
     Raises:
-        SynthMedError: a limit is passed; the sentence names runtime and figure.
+        SynthMedError: a limit is exceeded; the sentence names the runtime and the value.
     """
     size = chain.config.size
     count = max(_LEAST_IMAGES, -(-_LEAST_PIXELS // size**2))
@@ -83,32 +83,32 @@ def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = N
         "batch_sizes": list(BATCH_SIZES),
         "limits": {"mask_share": MOST_MASK_SHARE, "grey_levels": MOST_GREY_LEVELS},
     }
-    reference = _in_eights(chain.pixels, "mask", seed, index)
+    reference = _in_batches(chain.pixels, "mask", seed, index)
     for opened in artifacts:
-        masks, photographs = _generate(opened, seed, index)
-        again = _in_eights(chain.translate, "image", masks, seed, index)
-        apart = np.abs(photographs.astype(np.int16) - again)
-        figures = {"mask_share": float(np.mean(masks != reference)), "grey_levels": int(apart.max())}
+        masks, images = _generate(opened, seed, index)
+        again = _in_batches(chain.translate, "image", masks, seed, index)
+        apart = np.abs(images.astype(np.int16) - again)
+        results = {"mask_share": float(np.mean(masks != reference)), "grey_levels": int(apart.max())}
         limits = report["limits"]
         if opened.runtime in MOST_LOSS:
             limits = report["limits"] | MOST_LOSS[opened.runtime] | {"visibility_kept": LEAST_VISIBILITY}
-            figures |= {"mean_grey_levels": float(apart.mean()), "limits": limits}
+            results |= {"mean_grey_levels": float(apart.mean()), "limits": limits}
             if measure is not None:
-                before, after = measure.of(masks, again), measure.of(masks, photographs)
-                figures["visibility"] = {"measure": measure.name, "float32": before, "reduced": after}
-        report[opened.runtime] = figures
-        _check(opened.runtime, figures, limits)
+                before, after = measure.of(masks, again), measure.of(masks, images)
+                results["visibility"] = {"measure": measure.name, "float32": before, "reduced": after}
+        report[opened.runtime] = results
+        _check(opened.runtime, results, limits)
     return report
 
 
 def _generate(opened: Artifact, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     pairs = [opened.pixels(seed[part], index[part]) for part in _parts(len(seed), BATCH_SIZES)]
-    masks, photographs = zip(*pairs, strict=True)
-    return np.concatenate(masks), np.concatenate(photographs)
+    masks, images = zip(*pairs, strict=True)
+    return np.concatenate(masks), np.concatenate(images)
 
 
-def _in_eights(function: Callable[..., dict[str, tf.Tensor]], output: str, *inputs: np.ndarray) -> np.ndarray:
-    """One output of a function of the chain, whose inputs it is given eight rows at a time."""
+def _in_batches(function: Callable[..., dict[str, tf.Tensor]], output: str, *inputs: np.ndarray) -> np.ndarray:
+    """One output of a function of the chain, computed for eight rows at a time."""
     parts = _parts(len(inputs[0]), (8,))
     return np.concatenate([function(*(tf.constant(rows[part]) for rows in inputs))[output].numpy() for part in parts])
 
@@ -121,28 +121,28 @@ def _parts(count: int, batch_sizes: tuple[int, ...]) -> Iterator[slice]:
         start, turn = stop, turn + 1
 
 
-def _check(runtime: str, figures: dict[str, Any], limits: dict[str, Any]) -> None:
+def _check(runtime: str, results: dict[str, Any], limits: dict[str, Any]) -> None:
     said = None
-    if figures["mask_share"] > limits["mask_share"]:
+    if results["mask_share"] > limits["mask_share"]:
         said = (
-            f"The {runtime} differs from Keras in {figures['mask_share']:.1e} of the mask pixels, more than "
+            f"The {runtime} differs from Keras in {results['mask_share']:.1e} of the mask pixels, more than "
             f"{limits['mask_share']:.0e}"
         )
-    elif figures["grey_levels"] > limits["grey_levels"]:
+    elif results["grey_levels"] > limits["grey_levels"]:
         said = (
-            f"A photograph of the {runtime} differs from Keras by {figures['grey_levels']} grey levels, more than "
+            f"An image of the {runtime} differs from Keras by {results['grey_levels']} grey levels, more than "
             f"{limits['grey_levels']}"
         )
-    elif figures.get("mean_grey_levels", 0.0) > limits.get("mean_grey_levels", 0.0):
+    elif results.get("mean_grey_levels", 0.0) > limits.get("mean_grey_levels", 0.0):
         said = (
-            f"The photographs of the {runtime} differ from Keras by {figures['mean_grey_levels']:.2f} grey levels on "
+            f"The images of the {runtime} differ from Keras by {results['mean_grey_levels']:.2f} grey levels on "
             f"average, more than {limits['mean_grey_levels']}"
         )
-    elif "visibility" in figures:
-        before, after = figures["visibility"]["float32"], figures["visibility"]["reduced"]
+    elif "visibility" in results:
+        before, after = results["visibility"]["float32"], results["visibility"]["reduced"]
         if after < before - (1 - LEAST_VISIBILITY) * abs(before):
             said = (
-                f"The photographs of the {runtime} show their masks less: {figures['visibility']['measure']} is "
+                f"The images of the {runtime} show their masks less: {results['visibility']['measure']} is "
                 f"{after:.3f}, and {before:.3f} in float32, of which at least {LEAST_VISIBILITY:.0%} must be kept"
             )
     if said:

@@ -1,6 +1,6 @@
-"""Warm-up requests, which TensorFlow Serving sends to a model before it calls it available.
+"""Warm-up requests, which TensorFlow Serving sends to a model before the model counts as available.
 
-A `PredictionLog` is three nested messages, so it is put together by hand: exporting needs no `tensorflow-serving-api`.
+A `PredictionLog` is three nested messages and is encoded by hand, so that exporting needs no `tensorflow-serving-api`.
 """
 
 from pathlib import Path
@@ -19,7 +19,7 @@ _REQUEST, _PREDICT_LOG = 1, 6
 
 
 def write(savedmodel: Path, name: str = "synthmed") -> None:
-    """Writes one request of `serving_default` for each batch size, into `assets.extra` of a SavedModel's folder."""
+    """Writes one request of `serving_default` for each batch size into `assets.extra` of a SavedModel."""
     file = Path(savedmodel) / FILE
     file.parent.mkdir(exist_ok=True)
     with tf.io.TFRecordWriter(str(file)) as records:

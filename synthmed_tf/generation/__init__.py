@@ -1,1 +1,1 @@
-"""Synthetic sets: generated, written, resumed and verified."""
+"""Generation of pairs and of sets from an exported model; nothing here trains."""

@@ -1,8 +1,8 @@
-"""Generates a set in shards on a cluster, through Apache Beam: any runner (Flink, Spark, Dataflow, or one machine).
+"""Generates the shards of a set on a cluster, with Apache Beam and any runner (Flink, Spark, Dataflow, or one machine).
 
-An element is the number of a shard, and inference generates and writes that shard. Images never travel between the
-workers, and a shard is what makes the same bytes wherever it is generated; both would be lost with an element a pair.
-The workers need the artifact and the set's folder under the same paths.
+An element is the number of a shard, and inference generates and writes that shard. So images never travel between the
+workers, and files do not depend on the worker; with one element a pair both would be lost. The workers need the
+artifact and the folder of the set under the same paths.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -21,12 +21,12 @@ from synthmed_tf.generation.plan import Plan
 
 
 class ShardHandler(ModelHandler[int, int, Artifact]):
-    """Opens the artifact once in each process, and generates the shards that come to it.
+    """Opens the artifact once in each process, and generates the shards that the process receives.
 
     Attributes:
-        model: the artifact's folder.
+        model: the folder of the artifact.
         plan: of the set.
-        out: the set's folder, with its card.
+        out: the folder of the set, with its card.
         workers: threads of each process that encode and write.
     """
 
@@ -43,11 +43,11 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
     def run_inference(
         self, batch: Sequence[int], model: Artifact, inference_args: Mapping[str, Any] | None = None
     ) -> Iterator[int]:
-        """Generates shards. One that is generated twice, after a failure or at once by two, has the same files both
-        times.
+        """Generates shards. A shard that is generated twice, after a failure or by two workers at once, has the same
+        files both times.
 
         Yields:
-            How many pairs each has.
+            The number of pairs of each.
         """
         for shard in batch:
             shards.Shard(self.plan, Path(self.out), shard).write(model, self.workers)
@@ -70,20 +70,20 @@ def generate(
     repair: bool = False,
     workers: int = stream.WORKERS,
 ) -> int:
-    """Generates what is missing of a set, and writes what stands beside the shards.
+    """Generates what is missing of a set, and the files of the whole set.
 
     Args:
         opened: the artifact.
-        model: its folder, which the workers open.
         plan: of the set.
-        out: the set's folder, made where it is missing.
-        runner: Beam's name for it, such as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
-        options: of the pipeline, as Beam takes them on the command line.
-        repair: whether to read what is there, and to generate again what has changed.
+        model: the folder of the artifact, which the workers open.
+        out: the folder of the set; made if it is missing.
+        runner: its name in Beam, such as DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.
+        options: of the pipeline, as Beam's command line takes them.
+        repair: whether to read what is there and generate again what has changed.
         workers: threads of each process that encode and write.
 
     Returns:
-        How many pairs were generated.
+        The number of pairs that were generated.
 
     Raises:
         SynthMedError: the folder holds something else or cannot be written, or the pipeline failed.
@@ -108,12 +108,12 @@ def run(handler: ShardHandler, numbers: Iterable[int], runner: str, options: Seq
     """Runs the pipeline to its end.
 
     Args:
-        handler: generates.
+        handler: generates the shards.
         numbers: of the shards, in any order.
         runner, options: as of `generate`.
 
     Raises:
-        SynthMedError: there is no such runner, or the pipeline failed; what is finished is kept.
+        SynthMedError: there is no such runner, or the pipeline failed; finished shards are kept.
     """
     try:
         with apache_beam.Pipeline(runner, PipelineOptions(list(options))) as pipeline:
@@ -123,10 +123,10 @@ def run(handler: ShardHandler, numbers: Iterable[int], runner: str, options: Seq
                 | "spread" >> apache_beam.Reshuffle()
                 | "generate" >> RunInference(handler)
             )
-    except Exception as error:  # each runner has its own errors, with the worker's inside
+    except Exception as error:  # each runner has its own errors, which contain the error of the worker
         lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
         said = next((line for line in reversed(lines) if "Error" in line), lines[0])
         raise SynthMedError(
-            f"The pipeline failed on {runner} ({said[:300]}); put it right and run the same command again: what is "
-            "finished is kept."
+            f"The pipeline failed on {runner} ({said[:300]}); correct this and run the same command again: "
+            "finished shards are kept."
         ) from error

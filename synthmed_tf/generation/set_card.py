@@ -1,4 +1,4 @@
-"""The card of a synthetic set, `card.json`: what generated it, and, of a set in shards, its plan."""
+"""The card of a synthetic set, `card.json`: what generated it, and the plan of a set in shards."""
 
 import json
 from pathlib import Path
@@ -54,10 +54,10 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
 
     Args:
         folder: the set.
-        otherwise: what to do where it is none.
+        otherwise: what to do if it is not a set.
 
     Raises:
-        SynthMedError: the folder holds no set, or a damaged card.
+        SynthMedError: the folder is not a set, or its card is damaged.
     """
     try:
         card = json.loads((folder / FILE).read_text(encoding="utf-8"), object_hook=renamed)
@@ -73,7 +73,7 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
 
 
 def plan_of(card: dict[str, Any]) -> Plan | None:
-    """The plan of a set in shards. A filtered set has the plan of the one that it came from, and no shards.
+    """The plan of a set in shards, or None. A filtered set has the plan of the set that it came from, but no shards.
 
     Raises:
         SynthMedError: it is damaged.
@@ -82,7 +82,7 @@ def plan_of(card: dict[str, Any]) -> Plan | None:
 
 
 def check_same_set(out: Path, card: dict[str, Any]) -> None:
-    """Raises SynthMedError where a folder holds something else than the set of this card."""
+    """Raises SynthMedError if a folder holds anything but the set of this card."""
     there = read(out)
     if "filtered" in there:
         raise SynthMedError(f"{out} is a filtered set, to which nothing can be added; choose another --out.")

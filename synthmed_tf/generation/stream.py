@@ -1,4 +1,4 @@
-"""Pairs as they come from an artifact, encoded while the next ones are generated."""
+"""A stream of pairs from an artifact, which are encoded while the next ones are generated."""
 
 import itertools
 import os
@@ -26,20 +26,20 @@ def encoded(
     batch_size: int = 16,
     workers: int = WORKERS,
 ) -> Iterator[Result]:
-    """Generates pairs, and encodes them in threads meanwhile.
+    """Generates pairs, and encodes them in threads at the same time.
 
-    The images in memory are a few batches, however many pairs there are and however slow the disk is.
+    Only a few batches are in memory, even if the disk is slow.
 
     Args:
         opened: the artifact.
-        seed: of the endless set.
-        indices: in it.
+        seed: of the endless sequence.
+        indices: of the pairs in it.
         encode: called in `workers` threads.
         batch_size: pairs generated at once.
-        workers: threads.
+        workers: number of threads.
 
     Yields:
-        What `encode` gave, in the order of the indices.
+        The results of `encode`, in the order of the indices.
     """
     return parallel(encode, _generated(opened, seed, indices, batch_size), workers, _BATCHES_AHEAD * batch_size)
 
@@ -47,9 +47,9 @@ def encoded(
 def parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS, ahead: int = 64
 ) -> Iterator[Result]:
-    """Calls a function in threads; at the most `ahead` results wait. Yields them in the order of the items.
+    """Calls a function in threads, and yields the results in the order of the items; at most `ahead` results wait.
 
-    When it ends early, what was begun is brought to an end.
+    If the consumer stops early, the calls that were started are completed.
     """
     waiting = deque()
     with ThreadPoolExecutor(workers) as pool:

@@ -105,7 +105,7 @@ def test_parity_refuses_a_runtime_that_generates_something_else(tiny_artifact, t
     # 977 images in batches of 1, 3, 8, 1, 3, 8, ...: 246 batches, 82 of them of 3 images.
     share = {"mask": 246 / (977 * 1024), "batch": 82 / (977 * 1024)}.get(fault)
     if share is None:
-        expected = "A photograph of the savedmodel differs from Keras by 2 grey levels, more than 1"
+        expected = "An image of the savedmodel differs from Keras by 2 grey levels, more than 1"
     else:
         expected = f"The savedmodel differs from Keras in {share:.1e} of the mask pixels, more than 1e-05"
     assert str(caught.value) == f"{expected}; nothing was exported."

@@ -110,7 +110,7 @@ def test_a_format_that_loses_too_much_leaves_nothing(run, tmp_path, monkeypatch)
     monkeypatch.setattr(quantization, "write", coarser)
     with pytest.raises(SynthMedError) as caught:
         exporter.export(run, tmp_path / "model", ("onnx", "onnx-int8"))
-    assert str(caught.value).startswith("A photograph of the onnx-int8 differs from Keras by ")
+    assert str(caught.value).startswith("An image of the onnx-int8 differs from Keras by ")
     assert str(caught.value).endswith(" grey levels, more than 32; nothing was exported.")
     assert not list(tmp_path.iterdir())
 

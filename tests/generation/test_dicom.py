@@ -169,7 +169,7 @@ def test_dciodvfy_finds_nothing_new(files, number, tmp_path):
     ("given", "said"),
     [
         ((), "laterality is missing; device is missing; burned_in_annotation is missing; created is missing"),
-        (GIVEN[:4], "pixel_spacing is missing, which the standard demands for a fundus camera"),
+        (GIVEN[:4], "pixel_spacing is missing, which the standard requires for a fundus camera"),
         ((*GIVEN, "laterality=U"), "laterality is 'U' (input should be 'R', 'L' or 'B')"),
         ((*GIVEN, "sex=F"), "there is no 'sex'"),
         ((*GIVEN, "pixel_spacing=0"), "pixel_spacing is '0' (input should be greater than 0)"),

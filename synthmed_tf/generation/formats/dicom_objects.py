@@ -1,8 +1,9 @@
 """A pair as two DICOM files: the photograph as Ophthalmic Photography 8 Bit, its mask as a Segmentation of it.
 
-Both say that they are synthetic (Synthetic Data is YES) and by what (Contributing Equipment, Synthesizing Equipment).
-What a generator cannot know is said by the caller (`Facts`), left empty where the standard allows it, and never made
-up. Nothing in the files is random or of the clock: equal pairs and facts give equal bytes, and only these equal UIDs.
+Both say that they are synthetic (Synthetic Data is YES) and what generated them (Contributing Equipment, Synthesizing
+Equipment). What a generator cannot know is given by the caller (`Facts`) or left empty if the standard allows it, and
+never invented. Nothing in the files is random or from the clock: equal pairs and facts give equal bytes and UIDs, and
+different ones give different UIDs.
 
 The numbers in comments are the sections and tables of DICOM PS3.3.
 """
@@ -39,15 +40,14 @@ _EMPTY_SEQUENCES = (
 
 
 class Facts(BaseModel):
-    """What the standard demands and a generator cannot know.
+    """What the standard requires and a generator cannot know.
 
     Attributes:
-        laterality: the eye that the images stand for: R, L, or B where an image shows both.
-        device: the kind of camera that they look like they are from (context group 4202).
-        burned_in_annotation: whether the images have text in them that would name a patient.
-        created: when they are said to be made, such as 2026-11-25T12:00:00. Generated again with the same time, the
-            files are the same.
-        pixel_spacing: nominal mm in the retina from pixel to pixel. Demanded for a fundus camera.
+        laterality: the eye that the images represent: R, L, or B if an image shows both.
+        device: the kind of camera that the images look like (context group 4202).
+        burned_in_annotation: whether the images contain text that would identify a patient.
+        created: date and time of the content, such as 2026-11-25T12:00:00. The same time gives the same files.
+        pixel_spacing: nominal mm in the retina from pixel to pixel. Required for a fundus camera.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -67,12 +67,12 @@ class Facts(BaseModel):
     @model_validator(mode="after")
     def _spaced(self) -> "Facts":
         if self.device == "FundusCamera" and self.pixel_spacing is None:
-            raise ValueError("pixel_spacing is missing, which the standard demands for a fundus camera")
+            raise ValueError("pixel_spacing is missing, which the standard requires for a fundus camera")
         return self
 
 
 class Source(NamedTuple):
-    """By what a pair was generated: `model_sha256`, `seed` and `index`."""
+    """The identity of a pair: `model_sha256`, `seed` and `index`."""
 
     model_sha256: str
     seed: int
@@ -103,7 +103,7 @@ def _validated(make: Callable[[], Facts]) -> Facts:
     except ValidationError as error:
         said = "; ".join(map(_sentence, error.errors()))
         raise SynthMedError(
-            f"DICOM demands facts that no generator knows, and none is made up: {said}. Give each as --dicom "
+            f"DICOM requires facts that a generator cannot know: {said}. Give each as --dicom "
             "NAME=VALUE (laterality, device, burned_in_annotation, created, pixel_spacing; see docs/dicom.md)."
         ) from None
 
@@ -123,13 +123,13 @@ def encode(source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Fact
     """Both files of a pair.
 
     Args:
-        source: by what it was generated.
+        source: the identity of the pair.
         mask: `(height, width, 1)`, uint8 in {0, 255}.
         photograph: `(height, width, 3)`, uint8, sRGB.
-        facts: what the caller knows.
+        facts: given by the caller.
 
     Returns:
-        The photograph's file and the segmentation's, uncompressed.
+        The files of the photograph and of the segmentation, uncompressed.
     """
     identity = _Identity(source, mask, photograph, facts)
     image = _photograph(source, photograph, facts, identity)
@@ -137,7 +137,7 @@ def encode(source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Fact
 
 
 class _Identity:
-    """Gives the UIDs of a pair. Another pixel or another fact makes other UIDs, since it makes other objects."""
+    """The UIDs of a pair. Another pixel or another fact gives other UIDs, since the objects are others."""
 
     def __init__(self, source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts):
         said = json.dumps([__version__, *source, list(photograph.shape), facts.model_dump(mode="json")])
@@ -162,15 +162,15 @@ def _photograph(source: Source, pixels: np.ndarray, facts: Facts, identity: _Ide
         setattr(data, name, None)
     for name in _EMPTY_SEQUENCES:
         setattr(data, name, [])
-    _say_who(data, source, facts)
+    _identify(data, source, facts)
     data.SOPClassUID, data.SOPInstanceUID = PHOTOGRAPH, identity.uid("photograph")
     data.StudyInstanceUID, data.SeriesInstanceUID = identity.uid("study"), identity.uid("photograph series")
     data.Modality, data.SeriesNumber, data.InstanceNumber = "OP", 1, 1
     # C.7.4.2: nothing was acquired, so nothing was triggered or synchronized.
     data.SynchronizationTrigger, data.AcquisitionTimeSynchronized = "NO TRIGGER", "N"
     data.SynchronizationFrameOfReferenceUID = identity.uid("synchronization")
-    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the one term that
-    # is defined for value 3, would be untrue.
+    # C.8.17.2.1.4: ORIGINAL would need a time of acquisition. Value 2 can only be PRIMARY; MONTAGE, the only
+    # term defined for value 3, would be false.
     data.ImageType = ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
     if facts.pixel_spacing is not None:
         data.PixelSpacing = [facts.pixel_spacing] * 2
@@ -195,7 +195,7 @@ def _add_pixels(data, pixels: np.ndarray) -> None:
 
 
 def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, identity: _Identity):
-    """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, as the photograph is in no space."""
+    """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, since the photograph has no position."""
     import highdicom
     from pydicom.sr.codedict import codes
 
@@ -231,20 +231,20 @@ def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, id
     for element in data.iterall():
         if element.keyword == "ReferencedSOPClassUID":
             element.value = PHOTOGRAPH
-    # highdicom takes these from the clock and at random.
+    # highdicom takes these from the clock and a random generator.
     for name in ("InstanceCreationDate", "InstanceCreationTime"):
         delattr(data, name)
     data.PatientOrientation = None  # C.7.6.1: type 2C without an Image Orientation (Patient)
     organization = identity.uid("dimensions")
     for item in (*data.DimensionOrganizationSequence, *data.DimensionIndexSequence):
         item.DimensionOrganizationUID = organization
-    _say_who(data, source, facts)
+    _identify(data, source, facts)
     return data
 
 
 def _as_single_frame(photograph):
-    """The photograph without pixels as highdicom takes it: of a multi-frame class it demands a pixel size, and that is
-    not known.
+    """The photograph without pixels, as a single-frame class: highdicom requires a pixel size of a multi-frame class,
+    and the pixel size is not known.
     """
     from pydicom.dataset import Dataset
 
@@ -254,8 +254,8 @@ def _as_single_frame(photograph):
     return source
 
 
-def _say_who(data, source: Source, facts: Facts) -> None:
-    """Patient, equipment, time, and that it is synthetic."""
+def _identify(data, source: Source, facts: Facts) -> None:
+    """Sets patient, equipment, time and Synthetic Data."""
     from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
 
