@@ -56,7 +56,7 @@ def _ancestors(model: Any, output: str) -> set[int]:
 
 
 def _in_float16(float_file: Path) -> Any:
-    """The inner convolutions and their weights in float16, between casts; other operations could overflow and gain nothing.
+    """The inner convolutions and their weights in float16, between casts; others could overflow and gain nothing.
 
     onnxconverter-common also puts casts between operations that it is told to keep: 1 mask pixel in 8,000 changed.
     """

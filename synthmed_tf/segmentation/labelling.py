@@ -1,13 +1,13 @@
-"""Labels a folder of photographs with a trained segmenter, so that Stage-II can be trained on photographs alone.
+"""Labels a folder of photographs with a trained segmenter, so that Stage-II can be trained without manual masks.
 
     <out>/images/NAME.jpg     the photograph, byte for byte
     <out>/masks/NAME.png      its vessels, at its own resolution
-    <out>/fov/NAME.png        its field of view; none where that is the whole image
+    <out>/fov/NAME.png        its field of view; none if that is the whole image
     <out>/segment.jsonl       a line a photograph: size, vessel share, confidence, SHA-256 of photograph and mask
     <out>/preview.png         photographs and masks, the least confident first
 
 The folder has the layout `plain`. A photograph is in `segment.jsonl` once all of its files are whole; the same call
-goes on where it was.
+resumes.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _SHOWN, _SHOWN_SIDE, _SHOWN_COLUMNS = 24, 256, 4
 
 @dataclass(frozen=True)
 class Vessels:
-    """What was found in a photograph, at its own resolution.
+    """The vessels of a photograph, at its own resolution.
 
     Attributes:
         probability: `(height, width)`, float32 in [0, 1]; 0 outside the field of view.
@@ -57,16 +57,16 @@ class Vessels:
 
     @property
     def mask(self) -> np.ndarray:
-        """`(height, width)`, bool: where vessel is at least as probable as not."""
+        """`(height, width)`, bool: where the probability of vessel is 0.5 or more."""
         return self.probability >= 0.5
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """What `segment_folder` did.
+    """The result of `segment_folder`.
 
     Attributes:
-        facts: a photograph's line of `segment.jsonl` each, in the order of their names.
+        facts: the lines of `segment.jsonl`, one for each photograph, in the order of their names.
         failures: a sentence for each photograph that could not be labelled.
     """
 
@@ -75,8 +75,8 @@ class Labelled:
 
 
 @dataclass(frozen=True)
-class _Job:
-    """The network, the options of `find_vessels`, both as each line names them, and where results go."""
+class _Labelling:
+    """The network, the options of `find_vessels`, both as the lines record them, and the folder that is written."""
 
     segmenter: Segmenter
     options: dict[str, Any]
@@ -85,10 +85,10 @@ class _Job:
 
 
 def open_segmenter(run: Path) -> tuple[Segmenter, snapshot.Snapshot]:
-    """Opens a run's segmenter: the best by its validation patients where there is one, else the latest.
+    """Opens the segmenter of a run: the best by its validation patients, or the latest if there is no best one.
 
     Raises:
-        SynthMedError: it has none, or it is damaged.
+        SynthMedError: the run has no segmenter, or it is damaged.
     """
     folder = snapshot.chosen(Path(run) / "segmenter")
     loaded = snapshot.load(folder)
@@ -98,12 +98,12 @@ def open_segmenter(run: Path) -> tuple[Segmenter, snapshot.Snapshot]:
 
 
 def find_vessels(segmenter: Segmenter, pair: Pair, field_pixels: int, flips: bool = False, tile: int = 512) -> Vessels:
-    """Finds the vessels of a photograph, and lays them back on its own pixels.
+    """Finds the vessels of a photograph, at its own resolution.
 
     Args:
         segmenter: with its weights.
-        pair: the files; a mask is not looked at.
-        field_pixels: how many pixels the square around the field of view has a side when the segmenter sees it.
+        pair: the files; a mask is ignored.
+        field_pixels: side, in pixels, to which the square around the field of view is resized for the segmenter.
         flips, tile: as for `models.segmenter.tiled_probabilities`.
 
     Raises:
@@ -130,18 +130,18 @@ def segment_folder(
 
     Args:
         run: with a trained segmenter.
-        images: a folder of any layout that is known; masks in it are not looked at.
-        out: the folder to write, made where it is missing.
-        flips, tile: as for `find_vessels`.
-        field_pixels: as for `find_vessels`; the size that the segmenter was trained at where None.
+        images: a folder of any known layout; masks in it are ignored.
+        out: the folder to write; made if it is missing.
+        flips, tile: as of `find_vessels`.
+        field_pixels: as of `find_vessels`; default: the size that the segmenter was trained at.
         progress: called with (done, total).
 
     Returns:
-        All lines, and what failed; a photograph that fails does not stop the others.
+        All lines, and the failures; a photograph that fails does not stop the others.
 
     Raises:
-        SynthMedError: no segmenter, no photographs, a setting that is not allowed, a folder that holds something else
-            or cannot be written.
+        SynthMedError: no segmenter, no photographs, an option that is not allowed, or a folder that holds something
+            else or cannot be written.
     """
     run, images, out = Path(run), Path(images), Path(out)
     segmenter, loaded = open_segmenter(run)
@@ -150,9 +150,9 @@ def segment_folder(
     _check_options(segmenter, **options)
     source = find_pairs(images)
     model = files.sha256(snapshot.chosen(run / "segmenter") / "weights.npz")
-    job = _Job(segmenter, options, {"model_sha256": model} | options, out)
+    labelling = _Labelling(segmenter, options, {"model_sha256": model} | options, out)
     with files.failing_clearly(out):
-        results = _label_all(job, source, _prepare(out, source, job.settings), progress)
+        results = _label_all(labelling, source, _prepare(out, source, labelling.settings), progress)
         facts = [line for line in results if isinstance(line, dict)]
         files.write_text(out / LINES, "".join(json.dumps(line) + "\n" for line in facts))
         if facts:
@@ -168,7 +168,7 @@ def _check_options(segmenter: Segmenter, field_pixels: int, flips: bool, tile: i
 
 
 def _prepare(out: Path, source: Source, settings: dict[str, Any]) -> dict[str, Line]:
-    """Makes the folders, and gives the lines of the photographs whose files are all there, by name."""
+    """Makes the folders, and returns the lines of the photographs whose files are all there, by name."""
     inside, outside = out.resolve(), source.root.resolve()
     if inside == outside or outside in inside.parents:
         raise SynthMedError(f"{out} lies in the folder of the photographs; choose another --out.")
@@ -186,7 +186,7 @@ def _prepare(out: Path, source: Source, settings: dict[str, Any]) -> dict[str, L
 
 
 def _refuse_others(out: Path, source: Source, settings: dict[str, Any], lines: dict[str, Line]) -> None:
-    """Refuses to mix labels of two folders, segmenters or settings; Stage-II would learn from all of them."""
+    """Refuses to mix the labels of two folders, segmenters or settings, since Stage-II would learn from all of them."""
     for name in sorted(set(lines) - {pair.name for pair in source.pairs}):
         raise SynthMedError(f"{out} holds labels of {name}, which is not in {source.root}; choose another --out.")
     for line, name in itertools.product(lines.values(), settings):
@@ -197,7 +197,7 @@ def _refuse_others(out: Path, source: Source, settings: dict[str, Any], lines: d
 
 
 def _read_lines(path: Path) -> dict[str, Line]:
-    """The lines by name; one that a crash cut short is passed over."""
+    """The lines by name; a line that a crash cut short is ignored."""
     lines = {}
     for text in path.read_bytes().splitlines():
         with contextlib.suppress(ValueError, TypeError, KeyError):
@@ -207,15 +207,15 @@ def _read_lines(path: Path) -> dict[str, Line]:
 
 
 def _label_all(
-    job: _Job, source: Source, finished: dict[str, Line], progress: Callable[[int, int], None]
+    labelling: _Labelling, source: Source, finished: dict[str, Line], progress: Callable[[int, int], None]
 ) -> list[Line | str]:
-    """A line or a failure for each photograph, in order; as many at once as there are cores."""
+    """A line or a failure for each photograph, in order; photographs are labelled in parallel."""
     results: list[Line | str] = []
     pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
     try:
-        with open(job.out / LINES, "a", encoding="utf-8") as lines:
-            lines.write("\n")  # what a crash cut short must not run into the next line
-            for result in pool.map(lambda pair: _label(job, pair, finished.get(pair.name)), source.pairs):
+        with open(labelling.out / LINES, "a", encoding="utf-8") as lines:
+            lines.write("\n")  # ends a line that a crash cut short
+            for result in pool.map(lambda pair: _label(labelling, pair, finished.get(pair.name)), source.pairs):
                 results.append(result)
                 if isinstance(result, dict):
                     lines.write(json.dumps(result) + "\n")
@@ -226,16 +226,16 @@ def _label_all(
     return results
 
 
-def _label(job: _Job, pair: Pair, line: Line | None) -> Line | str:
-    """Labels one photograph, unless its line says that it is done: the line, or why there is none."""
-    image, mask, fov = _files(job.out, pair)
+def _label(labelling: _Labelling, pair: Pair, line: Line | None) -> Line | str:
+    """Labels one photograph, unless its line says that it is done. Returns the line, or the reason of a failure."""
+    image, mask, fov = _files(labelling.out, pair)
     try:
-        known = {"photograph_sha256": _readable_sha256(pair.photograph)} | job.settings
+        known = {"photograph_sha256": _readable_sha256(pair.photograph)} | labelling.settings
         if line is not None and line.get("photograph_sha256") == known["photograph_sha256"]:
             return line
         for old in (image, mask, fov):
             old.unlink(missing_ok=True)
-        vessels = find_vessels(job.segmenter, pair, **job.options)
+        vessels = find_vessels(labelling.segmenter, pair, **labelling.options)
         share = _plausible_share(pair, vessels)
     except SynthMedError as error:
         return str(error)
@@ -267,17 +267,17 @@ def _readable_sha256(path: Path) -> str:
 
 
 def _plausible_share(pair: Pair, vessels: Vessels) -> float:
-    """The share of the field of view that is vessel; refuses what training would refuse."""
+    """The share of the field of view that is vessel; refuses shares that training would refuse."""
     share = float(vessels.mask.sum() / vessels.fov.sum())
     if not 0 < share <= MOST_VESSEL_SHARE:
         raise SynthMedError(
-            f"{pair.photograph}: the segmenter calls {share:.0%} of the field vessel; remove it, or train for longer."
+            f"{pair.photograph}: the segmenter labels {share:.0%} of the field as vessel; remove it, or train for longer."
         )
     return share
 
 
 def _write_preview(out: Path, facts: list[Line]) -> None:
-    """Photographs and, beside each, its mask laid over it: the 24 least confident ones, by confidence."""
+    """Photographs, each with its mask as an overlay on its right: the 24 least confident ones, by confidence."""
     shown = sorted(facts, key=lambda line: line["confidence"])[:_SHOWN]
     pairs = {pair.name: pair for pair in find_pairs(out).pairs}
     samples = load_samples([pairs[line["name"]] for line in shown], _SHOWN_SIDE)
