@@ -271,7 +271,7 @@ def _plausible_share(pair: Pair, vessels: Vessels) -> float:
     share = float(vessels.mask.sum() / vessels.fov.sum())
     if not 0 < share <= MOST_VESSEL_SHARE:
         raise SynthMedError(
-            f"{pair.photograph}: the segmenter labels {share:.0%} of the field as vessel; remove it, or train for longer."
+            f"{pair.photograph}: the segmenter finds {share:.0%} vessel in the field; remove it, or train for longer."
         )
     return share
 
