@@ -1,61 +1,69 @@
-"""How far a command is, for people: bars on a terminal, a line now and then elsewhere."""
+"""Progress of a command: bars with the time left on a terminal; otherwise a line now and then on stderr."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
 
 _SECONDS = 30
 
 
 @contextlib.contextmanager
 def bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """A progress bar on a terminal; gives what is called with (done, total)."""
-    from rich.console import Console
-    from rich.progress import Progress
+    """One bar; yields a function to call with (done, total).
 
-    with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
-        task = shown.add_task(title, total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+    Without a terminal a line is written twice a minute, and none by a command that is faster.
+    """
+    with bars(quiet=True) as update:
+        yield lambda done, total: update(title, done, total)
+
+
+@contextlib.contextmanager
+def bars(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
+    """A bar for each thing that is done; yields a function to call with (what, done, total).
+
+    Without a terminal a line is written twice a minute, and, unless `quiet`, when something begins or is finished.
+    """
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+
+    tasks: dict[str, int] = {}
+    written = time.monotonic() if quiet else 0.0
+
+    with _shown(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as shown:
+
+        def update(what: str, done: int, total: int) -> None:
+            nonlocal written
+            if what not in tasks:
+                tasks[what] = shown.add_task(what, total=total)
+            shown.update(tasks[what], completed=done, total=total)
+            is_finished = done == total and not quiet
+            if shown.disable and (is_finished or time.monotonic() - written > _SECONDS):
+                written = time.monotonic()
+                click.echo(f"{what}: {done} of {total}", err=True)
+
+        yield update
 
 
 @contextlib.contextmanager
 def bytes_bar(title: str) -> Iterator[Callable[[int, int], None]]:
-    """As `bar`, for bytes: with how many, how fast, and the time that is left."""
-    from rich.console import Console
-    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
+    """As `bar`, for bytes: with the amount, the speed and the time left."""
+    from rich.progress import BarColumn, DownloadColumn, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    columns = (TextColumn(title), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty()) as shown:
+    columns = (BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    with _shown(TextColumn(title), *columns) as shown:
         task = shown.add_task(title, total=None)
         yield lambda done, total: shown.update(task, completed=done, total=total)
 
 
-@contextlib.contextmanager
-def bars() -> Iterator[Callable[[str, int, int], None]]:
-    """A bar for each thing that is done; gives what is called with (what, done, total).
-
-    Without a terminal a line is written when something is finished, and twice a minute.
-    """
+def _shown(*columns) -> "Progress":
+    """On stderr, and only if that is a terminal."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    is_terminal = sys.stderr.isatty()
-    tasks: dict[str, int] = {}
-    said = 0.0
-
-    with Progress(*columns, console=Console(stderr=True), disable=not is_terminal) as shown:
-
-        def update(what: str, done: int, total: int) -> None:
-            nonlocal said
-            if what not in tasks:
-                tasks[what] = shown.add_task(what, total=total)
-            shown.update(tasks[what], completed=done, total=total)
-            if not is_terminal and (done == total or time.monotonic() - said > _SECONDS):
-                said = time.monotonic()
-                click.echo(f"{what}: {done} of {total}", err=True)
-
-        yield update
+    return Progress(*columns, console=Console(stderr=True), disable=not sys.stderr.isatty())
