@@ -24,7 +24,7 @@ def folder(tiny_run, tiny_artifact, tmp_path_factory):
     (folder / "RUN").symlink_to(tiny_run)
     (folder / "MODEL").symlink_to(tiny_artifact)
     write_phantoms(folder / "DIR", 64, 6, seed=1)
-    sm.generate_set(tiny_artifact, folder / "SET", count=6, runtime="onnx")
+    sm.generate_set(sm.load(tiny_artifact, "onnx"), folder / "SET", count=6)
     (folder / "REPO").symlink_to(published.make(folder / "made", "phantom@1.0.0"))
     return folder
 
