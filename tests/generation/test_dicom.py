@@ -176,7 +176,7 @@ def test_dciodvfy_finds_nothing_new(files, number, tmp_path):
     ],
 )
 def test_facts_that_are_missing_or_wrong_are_named(given, said):
-    with pytest.raises(SynthMedError, match="none is made up") as caught:
+    with pytest.raises(SynthMedError, match="that a generator cannot know") as caught:
         dicom_objects.parse_facts(dict(text.split("=") for text in given))
     assert said in str(caught.value)
 

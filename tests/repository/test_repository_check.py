@@ -104,7 +104,7 @@ def test_a_folder_without_metadata_is_said(tmp_path):
 def test_another_root_than_is_known_is_said(made):
     found = check(made / "repo", fingerprint="0" * 64)
     assert [problem.path for problem in found.problems] == ["metadata"]
-    assert "has a root with the fingerprint" in found.problems[0].what
+    assert "has a root with the fingerprint" in found.problems[0].problem
 
 
 def test_expired_metadata_is_said(repo):
