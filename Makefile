@@ -1,6 +1,8 @@
-# PYTHON=python3.11 chooses the interpreter; without it .ci/environment finds one. DEMO is where the demo goes.
+# PYTHON=python3.11 chooses the interpreter; without it .ci/environment finds one. DEMO is the folder of the demo.
 PYTHON ?=
 DEMO ?= runs/demo
+# Such as --override stage1.steps=100, for a shorter one.
+DEMO_OPTIONS ?=
 export PYTHON
 
 VENV := .venv
@@ -14,7 +16,7 @@ RECHECK := $(if $(PYTHON),FORCE)
 help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
 	@echo "make test-slow    only the slow tests, which the others leave out"
-	@echo "make test-addons  the same tests beside TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
+	@echo "make test-addons  the same tests with TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
 	@echo "make browser      install what the tests in a browser need; without it they are left out"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
 	@echo "make examples     the notebooks, with the model of the demo"
@@ -47,15 +49,15 @@ docs: $(VENV)/.dev
 demo: $(VENV)/.test
 	@rm -rf build $(VENV)/.test $(VENV)/.dev
 	$(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check .
-	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO)
+	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO) $(DEMO_OPTIONS)
 	$(VENV)/bin/synthmed export --run $(DEMO) --out $(DEMO)/model
 	$(VENV)/bin/synthmed generate --model $(DEMO)/model -n 64 --seed 1 --out $(DEMO)/set
 	@rm -rf $(DEMO)/repository $(DEMO)/keys
 	$(VENV)/bin/synthmed repository init $(DEMO)/repository --keys $(DEMO)/keys --title "SynthMed demo"
 	$(VENV)/bin/synthmed publish $(DEMO)/set --repository $(DEMO)/repository --keys $(DEMO)/keys --artifact $(DEMO)/model \
-	    --name phantom-demo --version 1.0.0 --title "Demo pairs, learnt from drawings by code" --license CC0-1.0 \
+	    --name phantom-demo --version 1.0.0 --title "Demo pairs, learned from phantoms" --license CC0-1.0 \
 	    --creator "make demo" --training-data "the built-in phantom set" --training-license CC0-1.0
-	@echo "Look at $(DEMO)/set/preview.png: the generated vessel masks and their photographs; and at their repository:"
+	@echo "Look at $(DEMO)/set/preview.png: generated vessel masks and their images. The repository:"
 	@echo "    $(VENV)/bin/synthmed site serve $(DEMO)/repository"
 
 examples: $(VENV)/.dev $(DEMO)/model

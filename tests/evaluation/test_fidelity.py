@@ -75,6 +75,7 @@ def test_a_segmenter_that_misses_real_vessels_makes_it_invalid(eyes, tmp_path):
     assert "0.490" in verdict.sentence
 
 
+@pytest.mark.once
 def test_scores_are_those_of_the_segmenter_at_its_threshold(eyes, tmp_path):
     context = EvaluationContext(**eyes, cache=Cache(tmp_path), settings=Settings(segmenter_steps=2))
     section = fidelity.evaluate(context)

@@ -111,6 +111,7 @@ def test_parity_refuses_a_runtime_that_generates_something_else(tiny_artifact, t
     assert str(caught.value) == f"{expected}; nothing was exported."
 
 
+@pytest.mark.once
 def test_a_failed_export_leaves_nothing_behind_and_the_old_artifact_as_it_was(
     tiny_run, tiny_artifact, tmp_path, monkeypatch
 ):
@@ -131,6 +132,7 @@ def test_a_failed_export_leaves_nothing_behind_and_the_old_artifact_as_it_was(
     assert {path: files.sha256(path) for path in out.rglob("*") if path.is_file()} == before
 
 
+@pytest.mark.once
 def test_an_artifact_is_replaced_by_one_of_one_format(tiny_run, tiny_artifact, tmp_path):
     out = shutil.copytree(tiny_artifact, tmp_path / "model")
     report = exporter.export(tiny_run, out, formats=["onnx", "onnx"], name="only ONNX")

@@ -92,6 +92,7 @@ def test_the_latent_file_has_no_integer_arithmetic_and_generates_the_same(model)
     assert figures["mask_share"] <= parity.MOST_MASK_SHARE and figures["grey_levels"] <= parity.MOST_GREY_LEVELS
 
 
+@pytest.mark.once
 def test_a_format_that_loses_too_much_leaves_nothing(run, tmp_path, monkeypatch):
     def coarser(float_file, file, card, runtime):
         model = onnx.load(str(float_file))

@@ -166,6 +166,7 @@ print(json.dumps(trained(name, make_config("recommended", *PLAIN), strategy, 2)[
 """
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("replicas", "name"), [pytest.param(1, "stage1", marks=pytest.mark.slow), (2, "stage2")])
 def test_xla_compiles_clusters_and_follows_the_other_way(replicas, name):
     """In a process of its own: what is asked of XLA holds for a whole process."""

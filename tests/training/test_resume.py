@@ -68,6 +68,7 @@ def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_repl
     assert all(VALIDATION in line for line in lines[0])
 
 
+@pytest.mark.once
 def test_the_best_snapshot_is_kept_beside_the_latest_and_training_ends_by_itself(tmp_path, monkeypatch):
     measures = iter([0.5, 0.3, 0.4, 0.35, 0.2])
     monkeypatch.setattr(Validator, "figures", lambda validator: {VALIDATION: next(measures)})
@@ -82,6 +83,7 @@ def test_the_best_snapshot_is_kept_beside_the_latest_and_training_ends_by_itself
     assert "ended by itself at step 8" in again[-1] and next(measures) == 0.2
 
 
+@pytest.mark.once
 def test_a_term_that_is_not_finite_is_named_with_its_step_and_the_checkpoint_stays(tmp_path):
     """The Dice loss of one example of step 3 becomes infinite: the 9th of the run, with a batch of 4."""
     options = ("segmenter.batch_size=4", "steps_per_loop=8")
@@ -127,6 +129,7 @@ def test_a_generator_that_generates_one_mask_rings_the_alarm_of_diversity_once_a
     assert not any("health/diversity" in line for line in second)
 
 
+@pytest.mark.once
 def test_a_discriminator_that_wins_rings_its_alarm(tmp_path):
     options = ("stage1.optimizer.generator_rate=1e-9", "stage1.optimizer.discriminator_rate=1e-2", "stage1.r1_gamma=0")
     options += ("steps_per_loop=100", "save_every=1000", "validate_every=1000", "stage1.diversity_weight=0")

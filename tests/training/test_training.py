@@ -90,6 +90,7 @@ def test_a_finished_run_says_so_and_changes_nothing(whole_run):
     assert (whole_run / "stage1" / "metrics.jsonl").read_bytes() == before
 
 
+@pytest.mark.once
 def test_a_snapshot_that_a_kill_left_behind_its_checkpoint_is_made_again(whole_run, tmp_path):
     shutil.copytree(whole_run, tmp_path / "run")
     folder = tmp_path / "run" / "stage2" / "snapshot"
@@ -133,6 +134,7 @@ def test_a_batch_that_replicas_cannot_share_is_refused(two_replicas):
         check_combination(two_replicas, _config(stage1__batch_size=3), "stage1")
 
 
+@pytest.mark.once
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_checkpoint(tmp_path):
     _train(tmp_path, _config(steps=2), ("stage2",))
     saved = json.loads((tmp_path / "config.json").read_text())
@@ -161,7 +163,8 @@ def _command(folder: Path, steps: int) -> list[str]:
     return [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--data=phantom", f"--run={folder}", *options]
 
 
-@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.once), signal.SIGTERM])
+@pytest.mark.once
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     environment = ENVIRONMENT
     process = subprocess.Popen(_command(tmp_path, 100_000), stderr=subprocess.PIPE, text=True, env=environment)
