@@ -11,7 +11,7 @@ from synthmed_tf.cli.options import FOLDER
 
 @click.group()
 def data() -> None:
-    """Checks training data, or generates the built-in data set."""
+    """Checks and fixes training data, or generates the built-in data set."""
 
 
 @data.command()
@@ -43,3 +43,22 @@ def phantom(out: Path, count: int, size: int, seed: int) -> None:
 
     write_phantoms(out, size, count, seed)
     click.echo(f"{count} pairs of {size}x{size} pixels in {out}")
+
+
+@data.command()
+@click.argument("folder", type=FOLDER)
+@click.option("--out", required=True, type=FOLDER, help="The new folder; the same command resumes.")
+@click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
+@click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
+@click.option("--json", "as_json", is_flag=True, help="The whole report as JSON, as in fixes.json.")
+def fix(folder: Path, out: Path, patient_regex: str | None, vessel_labels: str | None, as_json: bool) -> None:
+    """Writes a clean copy of FOLDER: upright images, two-valued masks, no borders, no duplicates.
+
+    FOLDER is never changed. Ends with 0, or with 1 if something was left out; fixes.json lists each change.
+    """
+    from synthmed_tf.data.doctor.fix import RECORD, fix_folder
+
+    with progress.bar("pairs") as shown:
+        fixes = fix_folder(folder, out, patient_regex, vessel_labels, shown)
+    click.echo((out / RECORD).read_text() if as_json else f"{fixes.to_text()}\nthe clean folder is {out}")
+    sys.exit(fixes.exit_code)

@@ -25,6 +25,7 @@ _NO_BORDER_LEVEL = 0.2
 _FULL_FRAME_SHARE = 0.985
 _LEAST_FIELD_SHARE = 0.1
 _FINE = 3
+_BRIGHT_BORDER, _BORDER_TOLERANCE, _BORDER_SHARE = 200, 24, 0.6
 
 
 def load_sample(pair: Pair, size: int) -> Sample:
@@ -136,7 +137,8 @@ def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarr
     """Finds the field of view: where the brightest channel lies above the black border.
 
     The threshold is relative to the image (7 % of the way from its darkest to its bright parts), so dark
-    photographs work too. The largest component is kept and its holes are filled.
+    photographs work too. The largest component is kept and its holes are filled. A bright border of one colour, as
+    that of a scan or a negative, counts as black.
 
     Args:
         photograph: `(height, width, 3)`, uint8 in [0, 255].
@@ -152,22 +154,43 @@ def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarr
     height, width = brightest.shape
     factor = max(1, min(height, width) // _FIELD_SIDE)
     level = ndimage.median_filter(np.asarray(Image.fromarray(brightest).reduce(factor)), 5).astype(np.float32)
+    level[bright_border(np.asarray(Image.fromarray(photograph).reduce(factor)))] = 0
     darkest, bright = float(level.min()), float(np.percentile(level, 90))
     if bright > 0 and darkest > _NO_BORDER_LEVEL * bright:
         return np.ones((height, width), bool)
     field = _largest_filled(level > darkest + max(_FIELD_LEVEL * (bright - darkest), _FIELD_LEAST_STEP))
     share = float(field.mean())
     if share < _LEAST_FIELD_SHARE:
-        raise SynthMedError(
-            f"{name} shows no field of view: the largest bright part covers {share:.0%} of the image; "
-            "give a field-of-view mask or remove the photograph."
-        )
+        problem = f"shows no field of view: the largest bright part covers {share:.0%} of the image"
+        raise SynthMedError(problem, "give a field-of-view mask or remove the photograph", path=name)
     if share > _FULL_FRAME_SHARE:
         return np.ones((height, width), bool)
     rows, columns = (
         np.minimum(np.arange(n) // factor, m - 1) for n, m in zip((height, width), field.shape, strict=True)
     )
     return field[np.ix_(rows, columns)]
+
+
+def bright_border(photograph: np.ndarray) -> np.ndarray:
+    """Finds a border of one bright colour, such as the paper around a scan.
+
+    Args:
+        photograph: `(height, width, 3)`, uint8 in [0, 255].
+
+    Returns:
+        `(height, width)`, bool: what is connected to the edge and has the edge's colour, if most of the edge has one
+        colour, it is bright, and it surrounds something; otherwise False everywhere.
+    """
+    edge = np.concatenate([photograph[0], photograph[-1], photograph[:, 0], photograph[:, -1]]).astype(np.int16)
+    colour = np.median(edge, axis=0)
+    uniform = np.abs(edge - colour).max(axis=1) <= _BORDER_TOLERANCE
+    if colour.min() < _BRIGHT_BORDER or uniform.mean() < _BORDER_SHARE:
+        return np.zeros(photograph.shape[:2], bool)
+    alike = np.abs(photograph.astype(np.int16) - colour).max(axis=2) <= _BORDER_TOLERANCE
+    pieces, _ = ndimage.label(alike)
+    touching = np.unique(np.concatenate([pieces[0], pieces[-1], pieces[:, 0], pieces[:, -1]]))
+    border = np.isin(pieces, touching[touching > 0])
+    return border if border.mean() <= 1 - _LEAST_FIELD_SHARE else np.zeros_like(border)
 
 
 def square_around(fov: np.ndarray) -> Crop:
@@ -282,17 +305,16 @@ def _refuse_sizes(pair: Pair, photograph: np.ndarray, mask: np.ndarray | None, f
     for path, other in ((pair.mask, mask), (pair.fov, fov)):
         if other is not None and other.shape != photograph.shape[:2]:
             sizes = [f"{array.shape[1]}x{array.shape[0]}" for array in (photograph, other)]
-            raise SynthMedError(
-                f"{pair.photograph} has {sizes[0]} pixels but {path} has {sizes[1]}; give two files of one size."
-            )
+            problem = f"has {sizes[0]} pixels but {path} has {sizes[1]}"
+            raise SynthMedError(problem, "give two files of one size", path=pair.photograph)
 
 
 def _refuse_implausible(pair: Pair, mask: np.ndarray, fov: np.ndarray) -> None:
     share = float(mask[fov].mean())
     if share == 0:
-        raise SynthMedError(f"{pair.mask} has no vessel in the field of view of {pair.photograph}; check both files.")
+        problem = f"has no vessel in the field of view of {pair.photograph}"
+        raise SynthMedError(problem, "check both files", path=pair.mask)
     if share > MOST_VESSEL_SHARE:
-        raise SynthMedError(
-            f"{pair.mask} calls {share:.0%} of the field of view vessel; invert it (vessels are the bright value), or "
-            "check that it is a vessel mask."
-        )
+        problem = f"calls {share:.0%} of the field of view vessel"
+        remedy = "invert it (vessels are the bright value), or check that it is a vessel mask"
+        raise SynthMedError(problem, remedy, path=pair.mask)

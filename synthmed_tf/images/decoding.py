@@ -38,12 +38,14 @@ class Decoded:
         depth: how many bits of a value are used, where the file says so; None for 16 bit values of an unknown range.
         indices: `(height, width)`, uint8: of a file with a palette, what `pixels` were looked up by; otherwise None.
         lossy: whether the values are only near those that were once written (JPEG and its like).
+        orientation: the EXIF orientation that was applied; 1 for none.
     """
 
     pixels: np.ndarray
     depth: int | None = None
     indices: np.ndarray | None = None
     lossy: bool = False
+    orientation: int = 1
 
     def upright(self, orientation: int) -> "Decoded":
         """Applies an EXIF orientation, 1 to 8; any other value changes nothing."""
@@ -52,6 +54,7 @@ class Decoded:
             self,
             pixels=_upright(self.pixels, orientation),
             indices=None if indices is None else _upright(indices, orientation),
+            orientation=orientation,
         )
 
 
@@ -114,6 +117,7 @@ def open_with_pillow(data: bytes, kind: str) -> Image.Image:
 
 def pillow_pixels(image: Image.Image, lossy: bool = False) -> Decoded:
     """The pixels of an image of up to 8 bits a channel, or of 16 bit grey."""
+    orientation = image.getexif().get(0x0112, 1)
     image = ImageOps.exif_transpose(image)
     indices = np.array(image) if image.mode == "P" else None
     if image.mode in ("P", "PA"):
@@ -124,8 +128,8 @@ def pillow_pixels(image: Image.Image, lossy: bool = False) -> Decoded:
         raise SynthMedError(f"has pixels of the kind {image.mode}, which are not read", SAVE_AGAIN)
     pixels = np.array(image)
     if pixels.dtype in (np.bool_, np.uint8):
-        return Decoded(pixels, 8, indices, lossy)
-    return Decoded(pixels.astype(np.uint16), None, indices, lossy)
+        return Decoded(pixels, 8, indices, lossy, orientation)
+    return Decoded(pixels.astype(np.uint16), None, indices, lossy, orientation)
 
 
 def too_many_pixels() -> str:

@@ -120,7 +120,8 @@ def _misfits(looked: list[Looked]) -> list[Finding]:
             continue
         likeness = [-float(np.sum(one.photograph_print * other.mask_print)) for other in masks]
         best = masks[int(np.argmax(likeness))]
-        if best is not one and max(likeness) >= _BELONGS and one.misfit.severity == ERROR:
+        of_mask = one.misfit.path == str(one.job.mask)
+        if of_mask and best is not one and max(likeness) >= _BELONGS and one.misfit.severity == ERROR:
             remedy = f"give {one.job.photograph} the mask {best.job.mask}, which fits it; the pairs are swapped"
             findings.append(replace(one.misfit, remedy=remedy))
         else:

@@ -174,6 +174,9 @@ def _fit(job: Job, green: np.ndarray, coverage: np.ndarray, field: np.ndarray, s
     contrast = alignment.contrast(green, coverage, field)
     if contrast is None or contrast >= alignment.CERTAIN:
         return None
+    if contrast <= -alignment.FITS:
+        problem = f"is a negative or an angiogram: its vessels are brighter than their surroundings ({contrast:.2f})"
+        return Finding(ERROR, str(job.photograph), problem, "invert it, or remove it with its mask")
     severity = ERROR if contrast < alignment.FITS else WARNING
     place = alignment.best_place(green, coverage, field)
     if place.is_elsewhere:

@@ -14,6 +14,8 @@ BLACK, DARK = 16, 48
 """Brightest channel, at the 99th percentile of the field of view; 197 and more in real photographs."""
 SATURATED, BURNT_OUT = 0.05, 0.5
 """Share of the field with a green channel of 250 or more; at most 0.8 % in real photographs (red: up to 62 %)."""
+NEGATIVE = 20
+"""Grey levels by which blue exceeds red on average; in CHASE_DB1 and HRF red exceeds blue by 87 and more."""
 LOW_RESOLUTION = 128
 """Pixels across the field of view."""
 AGREEMENT = 0.75
@@ -84,6 +86,10 @@ def check_light(path: Path, small: np.ndarray, field: np.ndarray) -> list[Findin
     if burnt > BURNT_OUT:
         return [Finding(ERROR, str(path), f"is white on {burnt:.0%} of the field of view", "remove it with its mask")]
     findings = []
+    red, blue = float(inside[:, 0].mean()), float(inside[:, 2].mean())
+    if blue > red + NEGATIVE:
+        problem = f"is more blue than red ({blue:.0f} to {red:.0f}), as a negative is"
+        findings.append(Finding(WARNING, str(path), problem, "invert it if it is one"))
     if bright < DARK:
         problem = f"is very dark (its brightest parts reach {bright:.0f} of 255)"
         findings.append(Finding(WARNING, str(path), problem, "look at it; remove it or expose it again"))

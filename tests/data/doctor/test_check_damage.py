@@ -187,7 +187,8 @@ DAMAGES = {
     ),
     "vessels that are bright": (
         _change("images", A, lambda pixels: 255 - pixels),
-        [("error", f"masks/{A}", "vessels that are not darker", "check that it belongs to this photograph")],
+        [("error", f"images/{A}", "is a negative or an angiogram", "invert it, or remove it with its mask"),
+         ("warning", f"images/{A}", "is more blue than red", "invert it")],
     ),
     "two layouts": (
         lambda root: shutil.copytree(root / "masks", root / "manual1"),
