@@ -1,4 +1,4 @@
-"""Options by name: read from YAML and `name=value`, merged section by section, and a sentence for each mistake."""
+"""Reading options from YAML and `name=value`, merging them by section, and error messages for people."""
 
 import difflib
 import functools
@@ -22,7 +22,7 @@ Model = TypeVar("Model", bound=pydantic.BaseModel)
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which 1e-4 is a number, as in YAML 1.2; PyYAML reads it as text."""
+    """Reads 1e-4 as a number, as YAML 1.2 does; PyYAML reads it as text."""
 
 
 _Loader.add_implicit_resolver("tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), "-+0123456789")
@@ -51,7 +51,7 @@ def parse_override(override: str) -> dict[str, Any]:
     """Reads `name=value`, whose value is YAML, into nested sections.
 
     Raises:
-        SynthMedError: it has another form, or the value is not YAML.
+        SynthMedError: the form is another, or the value is not YAML.
     """
     name, equals, value = override.partition("=")
     parts = [part.strip() for part in name.split(".")]
@@ -67,7 +67,7 @@ def parse_override(override: str) -> dict[str, Any]:
 
 
 def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
-    """`base` with `changes`, section by section. Setting one of steps and epochs takes the other's place."""
+    """`base` with `changes`, section by section. Setting `steps` removes `epochs`, and the other way round."""
     merged = dict(base)
     changes = renamed(changes)
     for name, value in changes.items():
@@ -80,16 +80,16 @@ def merge(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
 
 
 def changed(values: dict[str, Any], file: Path | None, overrides: Iterable[str]) -> dict[str, Any]:
-    """The values with those of a YAML file, and then those of `name=value` overrides, in their place."""
+    """The values, replaced by those of a YAML file, and then by those of `name=value` overrides."""
     changes = [] if file is None else [read_yaml(file)]
     return functools.reduce(merge, [*changes, *map(parse_override, overrides)], values)
 
 
 def from_json(schema: type[Model], text: str, origin: str) -> Model:
-    """Makes the model of a saved file's text.
+    """Builds the model from the text of a saved file.
 
     Raises:
-        SynthMedError: it is damaged; the sentence begins with `origin`.
+        SynthMedError: the text is damaged; the message begins with `origin`.
     """
     try:
         return validate(schema, json.loads(text, object_hook=renamed))
@@ -100,10 +100,11 @@ def from_json(schema: type[Model], text: str, origin: str) -> Model:
 
 
 def validate(schema: type[Model], values: Any) -> Model:
-    """Makes the model of these values.
+    """Builds the model from these values.
 
     Raises:
-        SynthMedError: a name is unknown (the nearest is given), or a value is not allowed (what is allowed is given).
+        SynthMedError: a name is unknown (the message names the nearest one), or a value is not allowed (the message
+            says which values are).
     """
     try:
         return schema.model_validate(values)
@@ -112,7 +113,7 @@ def validate(schema: type[Model], values: Any) -> Model:
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A question after the known name that comes nearest, or nothing."""
+    """A question that names the most similar known name, or an empty text."""
     matches = difflib.get_close_matches(name, list(known), n=1, cutoff=0.5)
     return f" (did you mean {matches[0]!r}?)" if matches else ""
 
@@ -124,7 +125,7 @@ def listed(names: Iterable[object]) -> str:
 
 
 def _sentence(problem: "ErrorDetails", schema: type[pydantic.BaseModel]) -> str:
-    """One of `ValidationError.errors()`, for the person who set the option."""
+    """The message for one of `ValidationError.errors()`."""
     path = [str(part) for part in problem["loc"]]
     name, found = ".".join(path), reprlib.repr(problem["input"])
     if problem["type"] == "missing":
@@ -150,7 +151,7 @@ def _section(schema: type[pydantic.BaseModel], path: list[str]) -> type[pydantic
 
 
 def _allowed(section: type[pydantic.BaseModel], field: str, found: Any) -> str:
-    """The values that a field takes, and the nearest of them where that can be said."""
+    """The values that a field takes, and the nearest of them if there is one."""
     shape = section.model_json_schema()["properties"][field]
     shape = next((choice for choice in shape.get("anyOf", []) if choice["type"] != "null"), shape)
     if "enum" in shape:

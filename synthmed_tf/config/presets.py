@@ -1,4 +1,4 @@
-"""The presets: what a run begins with, as plain values that `config` validates."""
+"""The presets: the initial options of a run, as plain values that `schema` validates."""
 
 from typing import Any
 

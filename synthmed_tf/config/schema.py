@@ -1,6 +1,6 @@
-"""The configuration of a run: frozen, validated, and with its presets in one place.
+"""The configuration of a run: frozen and validated.
 
-A value that is not allowed is answered with a sentence that names the field, the value and what is allowed.
+An error names the field, the value that was found and the values that are allowed.
 """
 
 from pathlib import Path
@@ -22,18 +22,18 @@ Rate = Annotated[float, Field(gt=0, lt=1)]
 
 
 class Section(pydantic.BaseModel):
-    """A part of the configuration: frozen, no unknown fields, and no value of another type (not even true for 1)."""
+    """A part of the configuration: frozen, without unknown fields, and with strict types (true is not 1)."""
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid", strict=True, protected_namespaces=())
 
 
 class AugmentConfig(Section):
-    """How far geometric augmentation goes; each example is sampled uniformly.
+    """Ranges of the geometric augmentation; each example is sampled uniformly.
 
     Attributes:
         flip_horizontal, flip_vertical: whether half of the examples are flipped.
         rotation: largest angle, degrees.
-        zoom_in, zoom_out: 0.1 is up to 1.1 times as large, and down to 1/1.1.
+        zoom_in, zoom_out: 0.1 is up to a factor of 1.1, and down to 1/1.1.
         shift: largest shift along each axis, as a share of the side.
     """
 
@@ -46,14 +46,14 @@ class AugmentConfig(Section):
 
 
 class DataConfig(Section):
-    """What is read, and how it is augmented on its way to both stages.
+    """The training data, and its augmentation for both stages.
 
     Attributes:
-        patient_regex: for plain folders: its first group in the file name is the patient.
+        patient_regex: for plain folders: its first group, in the name of a file, is the patient.
         vessel_labels: for masks that are label maps: the values or colours of the vessels, such as `1,2` or `red,blue`.
-        patients: which patients are trained on, such as `01-10`; all (but those of the validation) where None.
-        validation_patients: by whom the step is chosen, such as `11-14`; they are not trained on.
-        validation_share: the share of the patients for that where none is named; none from fewer than 5 patients.
+        patients: the patients to train on, such as `01-10`; None for all except the validation patients.
+        validation_patients: the patients that choose the best step, such as `11-14`; they are not trained on.
+        validation_share: the share of patients held out for this if none is named; 0 of fewer than 5 patients.
         augment: photograph, mask and field of view are augmented jointly.
         cache_limit_mb: above this size the decoded images are kept on disk, not in memory.
     """
@@ -84,16 +84,16 @@ class OptimizerConfig(Section):
 
 
 class TrainedConfig(Section):
-    """What everything that is trained has.
+    """The options of everything that is trained.
 
     Attributes:
         batch_size: images a step, over all replicas.
-        accumulate: parts that each replica's share of the batch is computed in, one after the other, so that a large
-            batch fits; the result is that of the whole batch unless batch statistics or dropout are used.
-        steps: how many steps to train; None where `epochs` says it.
-        epochs: how many times each pair is seen; None where `steps` says it.
-        ema_half_life: of the averaged network, in images; 0 uses the trained weights themselves.
-        patience: training ends by itself after so many validations in a row without a better one; 0 for never.
+        accumulate: number of parts into which the batch of each replica is divided; they are computed one after the
+            other, so that a large batch fits. Without batch statistics and dropout the result is the same.
+        steps: number of training steps; None if `epochs` is set.
+        epochs: number of times that each pair is seen; None if `steps` is set.
+        ema_half_life: half-life of the averaged weights, in images; 0 uses the trained weights themselves.
+        patience: training stops after so many validations in a row without an improvement; 0 for never.
     """
 
     batch_size: Positive = 16
@@ -110,7 +110,7 @@ class TrainedConfig(Section):
         return self
 
     def total_steps(self, pairs: int) -> int:
-        """How many steps training takes on so many pairs."""
+        """The number of training steps on so many pairs."""
         if self.steps is not None:
             return self.steps
         assert self.epochs is not None  # as `_one_length` has it
@@ -118,14 +118,14 @@ class TrainedConfig(Section):
 
 
 class StageConfig(TrainedConfig):
-    """What both stages have.
+    """The options of both stages.
 
     Attributes:
-        updates: `simultaneous`, both networks from one discriminator pass over each example, which saves passes of the
-            discriminator; or `alternating`, the generator after the discriminator has learned from the batch.
-        generator_updates: updates of the generator for each of the discriminator; several only where alternating.
+        updates: `simultaneous`: both networks from one pass of the discriminator over each example; `alternating`: the
+            generator after the discriminator has learned from the batch.
+        generator_updates: updates of the generator for each of the discriminator; several only with `alternating`.
         r1_gamma: weight of the R1 penalty on the discriminator; 0 turns it off.
-        r1_interval: the penalty is computed every so many steps, and weighs as many times more (lazy R1).
+        r1_interval: the penalty is computed every so many steps, with a weight larger by this factor (lazy R1).
     """
 
     optimizer: OptimizerConfig = OptimizerConfig()
@@ -204,14 +204,14 @@ class Stage2Config(StageConfig):
 
 
 class SegmenterConfig(TrainedConfig):
-    """The segmenter, a U-Net that finds the vessels of a photograph.
+    """The segmenter, a U-Net that segments the vessels of a photograph.
 
     Attributes:
         learning_rate: of Adam.
         filters: channels at full resolution; doubled at each of `levels` halvings.
-        norm: `batch`, whose statistics stay the same from tile to tile, or `instance`.
-        dice_weight: of the Dice loss beside the cross-entropy.
-        augment: in place of `data.augment`: a segmenter gains from stronger changes than a generator.
+        norm: `batch`, whose statistics are the same in every tile, or `instance`.
+        dice_weight: weight of the Dice loss, which is added to the cross-entropy.
+        augment: in place of `data.augment`: a segmenter benefits from stronger augmentation than a generator.
         colour: strength of colour augmentation; 0 turns it off.
     """
 
@@ -260,11 +260,11 @@ class Config(Section):
 
 
 def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
-    """Builds a configuration: the preset, then a YAML file, then `name=value` overrides.
+    """Builds a configuration from the preset, then a YAML file, then `name=value` overrides.
 
     Args:
         preset: a name in `PRESETS`.
-        file: YAML with the same structure as the configuration; what it leaves out keeps the preset's value.
+        file: YAML with the same structure as the configuration; options that it omits keep the value of the preset.
         overrides: such as `stage1.batch_size=16`; values are YAML.
 
     Raises:
@@ -275,7 +275,7 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
         raise SynthMedError(f"There is no preset {preset!r}{near}; choose {parsing.listed(PRESETS)}.")
     values = parsing.changed({"preset": preset} | PRESETS[preset], file, overrides)
     if values["preset"] != preset:
-        raise SynthMedError(f"Option preset is {values['preset']!r} beside --preset {preset}; leave one of them out.")
+        raise SynthMedError(f"Option preset is {values['preset']!r} but --preset is {preset}; leave one of them out.")
     return parsing.validate(Config, values)
 
 

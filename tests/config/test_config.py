@@ -199,7 +199,7 @@ def test_unknown_option(override, said):
             "validation_share, "
             "augment or cache_limit_mb; it cannot be None.",
         ),
-        ("preset=paper", "Option preset is 'paper' beside --preset demo; leave one of them out."),
+        ("preset=paper", "Option preset is 'paper' but --preset is demo; leave one of them out."),
     ],
 )
 def test_a_value_that_is_not_allowed(override, sentence):
