@@ -27,7 +27,7 @@ from synthmed_tf.cli.options import FOLDER, parts
 @click.option("--seed", type=int, default=0, show_default=True, help="Seed of the evaluation.")
 @click.option("--no-real-images", is_flag=True, help="Leave real photographs and masks out of the report.")
 def evaluate(folder, out, only, no_real_images, **options):
-    """Evaluates SET: is it useful, and does it reveal a training patient?
+    """Evaluates SET: usefulness, fidelity, diversity, privacy.
 
     SET is a folder that synthmed generate or synthmed filter wrote. Ends with 0 if every verdict is PASS, with 1 if
     one is not, with 2 if something is missing.
@@ -51,7 +51,10 @@ def evaluate(folder, out, only, no_real_images, **options):
 @click.option("--atypicality", type=float, help="Drop trees so many times beyond the most atypical real one; 1.5.")
 @click.option("--least-dice", type=float, help="Drop pairs whose image shows its mask less well; default: 0.5.")
 def filter_set(folder: Path, report: Path, out: Path, **limits: float | None) -> None:
-    """Copies SET without copies of real images, implausible trees, and images that do not show their masks."""
+    """Copies SET without the pairs that a report rejects.
+
+    These are copies of real images, implausible vessel trees, and images that do not show their masks.
+    """
     from synthmed_tf.evaluation import filtering
 
     chosen = filtering.FilterLimits(**{name: value for name, value in limits.items() if value is not None})

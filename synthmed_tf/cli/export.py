@@ -22,7 +22,10 @@ from synthmed_tf.cli.options import FOLDER, parts, say
 @click.option("--name", help="On the card; default: the name of the folder.")
 @click.option("--license", default="not stated", show_default=True, help="Of the model, on the card.")
 def export(run: Path, out: Path, formats: str, latest: bool, name: str | None, license: str) -> None:
-    """Writes both generators as one graph, and compares it across the runtimes."""
+    """Writes both generators as one graph.
+
+    The graph is compared across the runtimes, and nothing is written if they differ.
+    """
     from synthmed_tf.exporting import exporter
 
     report = exporter.export(run, out, parts(formats), name, license, say, latest)

@@ -52,9 +52,9 @@ def generate(model, count, from_index, index_range, out, workers, facts, **optio
 @click.argument("folder", metavar="SET", type=FOLDER)
 @click.option("--all", "whole", is_flag=True, help=f"Name every file, not only the first {_SHOWN}.")
 def verify(folder: Path, whole: bool) -> None:
-    """Checks every file of SET against its manifest; says what is wrong and what to do.
+    """Checks every file of SET against its manifest.
 
-    Ends with 0 if all is well, with 2 if something is wrong.
+    It names each wrong file with a remedy. Ends with 0 if all is well, with 2 if something is wrong.
     """
     from synthmed_tf.generation import verification
 

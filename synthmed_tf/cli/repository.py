@@ -47,7 +47,10 @@ _wait = click.option(
 @click.option("--withdrawn", is_flag=True, help="Show withdrawn versions too.")
 @click.option("--json", "as_json", is_flag=True, help="The rows of the index as JSON.")
 def search(words, source, root, fingerprint, organ, modality, min_size, license, verdicts, withdrawn, as_json) -> None:
-    """Finds sets that have all WORDS in name, title, keywords, organ or modality."""
+    """Finds sets in a repository.
+
+    All WORDS must be in the name, title, keywords, organ or modality of a set.
+    """
     require_extra("repository")
     from synthmed_tf.repository.read import search as searching
 
@@ -75,7 +78,10 @@ def search(words, source, root, fingerprint, organ, modality, min_size, license,
     "--jobs", type=click.IntRange(1, 32), default=4, show_default=True, help="Files that are downloaded at once."
 )
 def download(name, source, root, fingerprint, out, formats, generator, everything, jobs) -> None:
-    """Downloads a version of a set (default: the newest) and verifies every file."""
+    """Downloads a version of a set.
+
+    The default is the newest version. Every file is verified.
+    """
     require_extra("repository")
     from synthmed_tf.repository.read import download as downloading
 
@@ -132,9 +138,9 @@ def _open(source: str, root: Path | None, fingerprint: str | None):
 @click.option("--format", "formats", help="Several with commas; default: imagefolder,tfrecord.")
 @_wait
 def publish(folder, repository, keys, description, description_file, formats, wait, **given):
-    """Adds SET to a repository as one version, completely or not at all.
+    """Adds SET to a repository as one version.
 
-    The same command again changes nothing.
+    It is added completely or not at all. The same command again changes nothing.
     """
     require_extra("repository")
     from synthmed_tf.repository.publish import building, publishing

@@ -33,9 +33,10 @@ _PORT = click.IntRange(0, 65535)
 def serve(
     model, host, rest_port, grpc_port, name, max_rows, max_queue, max_requests, max_body_mb, timeout, no_batching
 ):
-    """Serves an artifact on this machine with TensorFlow Serving's REST and gRPC interface.
+    """Serves an artifact over REST and gRPC.
 
-    For notebooks, tests and small teams; use TensorFlow Serving itself in production.
+    The interface is that of TensorFlow Serving. This server is for notebooks, tests and small teams; use TensorFlow
+    Serving itself in production.
     """
     require_extra("serving")
     from synthmed_tf.serving.limits import Limits

@@ -35,7 +35,10 @@ PRESETS = ("paper", "recommended", "demo")
 @click.option("--override-config", is_flag=True, help="Resume a run that was started with other options.")
 @click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
 def train(stage, preset, source, run, cpus, override_config, dry_run, **options):
-    """Trains STAGE (stage1, stage2, segmenter, or all: both stages of the GAN)."""
+    """Trains a model, or the segmenter.
+
+    STAGE is stage1 (masks), stage2 (images of masks), all (both; the default), or segmenter.
+    """
     from synthmed_tf import api
 
     config = api.training_config(preset, **options)
@@ -61,7 +64,10 @@ def train(stage, preset, source, run, cpus, override_config, dry_run, **options)
 @click.command()
 @click.argument("run", type=FOLDER)
 def status(run: Path) -> None:
-    """Shows the state of RUN: speed, best step, warnings and the newest image."""
+    """Shows the state of RUN.
+
+    This is its speed, best step, warnings and newest image.
+    """
     from rich.console import Console
 
     from synthmed_tf.training.run_status import describe, render
