@@ -1,4 +1,4 @@
-"""From a run's snapshots to an artifact that is proven to generate the same images in every runtime."""
+"""Exports the snapshots of a run as an artifact, which is compared across the runtimes."""
 
 import hashlib
 import json
@@ -29,31 +29,32 @@ _SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8":
 
 
 def export(
-    run: Path,
-    out: Path,
+    run: str | Path,
+    out: str | Path,
     formats: Sequence[str] = DEFAULT_FORMATS,
     name: str | None = None,
     license: str = "not stated",
     say: Say = lambda line: None,
     latest: bool = False,
 ) -> dict[str, Any]:
-    """Writes the artifact of a run, all of it or nothing.
+    """Writes the artifact of a run: both generators as one graph. It is written completely or not at all.
 
     Args:
-        run: a run's folder, with snapshots of both stages.
-        out: the artifact's folder; one that is there is replaced.
-        formats: of `FORMATS`; the last two are smaller files with a measured loss.
-        name: on the card; the folder's name where None.
+        run: the folder of a run, with snapshots of both stages.
+        out: the folder of the artifact; an older artifact there is replaced.
+        formats: of `savedmodel`, `onnx`, `onnx-latent` (without integers, for WebGPU), `onnx-fp16` and `onnx-int8`
+            (smaller, with a measured loss).
+        name: on the card; default: the name of the folder.
         license: of the model, on the card.
-        say: takes lines for the user.
-        latest: whether the latest step of each stage is taken where there is a best one.
+        say: called with each line for the user.
+        latest: whether to take the latest step of each stage instead of the best one.
 
     Returns:
-        The parity report.
+        The differences between the runtimes and Keras, as in `parity.json`.
 
     Raises:
-        SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ by too
-            much, or a smaller file loses too much.
+        SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ too much, or a
+            smaller file loses too much.
 
     Example:
         >>> import synthmed_tf as sm

@@ -1,4 +1,4 @@
-"""A version as a `tf.data.Dataset`. The files are data alone: nothing of the entry is executed."""
+"""Opens a version of a set as a `tf.data.Dataset`. Nothing in the files is executed."""
 
 import json
 import os
@@ -25,12 +25,12 @@ TFRECORD, IMAGEFOLDER = "tfrecord", "imagefolder"
 
 
 class Loaded(NamedTuple):
-    """A version.
+    """A version of a set.
 
     Attributes:
-        dataset: of (photograph, mask), `(size, size, 3)` and `(size, size, 1)`, uint8; the mask is 0 or 255. In the
-            order of the pairs' indices.
-        card: what `entry.json` says.
+        dataset: of (image, mask), `(size, size, 3)` and `(size, size, 1)`, uint8; masks are 0 or 255. In the order of
+            the indices of the pairs.
+        card: the content of `entry.json`.
     """
 
     dataset: "tf.data.Dataset"
@@ -44,17 +44,17 @@ def load(
     root: bytes | None = None,
     fingerprint: str | None = None,
 ) -> Loaded:
-    """Fetches a version, verified, and opens it.
+    """Downloads a version of a set from a repository, verifies it, and opens it.
 
     Args:
-        name: `retina-chase@1.0.0`, or `retina-chase` for the newest version in circulation.
-        source: `https://` address of a repository, or its folder.
-        cache: keeps what was fetched; `~/.cache/synthmed` if left.
-        root: of the repository, where no other is to be trusted.
-        fingerprint: of its root, likewise.
+        name: `retina-chase@1.0.0`, or `retina-chase` for the newest version that is not withdrawn.
+        source: the `https://` address of a repository, or its folder.
+        cache: the folder for downloads; default: `~/.cache/synthmed`.
+        root: the content of the only `root.json` to trust.
+        fingerprint: of the only root to trust.
 
     Raises:
-        SynthMedError: there is no such version, it was withdrawn, or something is not as it was signed.
+        SynthMedError: there is no such version, it was withdrawn, or a file is not as it was signed.
 
     Example:
         >>> import synthmed_tf as sm
