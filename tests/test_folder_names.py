@@ -16,6 +16,8 @@ from helpers.tiny import SMALL
 
 from synthmed_tf import files
 from synthmed_tf.cli.main import main
+from synthmed_tf.data.phantom import write_phantoms
+from synthmed_tf.data.sources import find_pairs, split_by_patient
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.serving.model import Model
 from synthmed_tf.training.checkpoints import Checkpoints
@@ -154,6 +156,26 @@ def test_a_windows_path_is_told_where_it_is_here(tmp_path, monkeypatch, path, hi
     assert ("is /mnt/c/data; in a container" in said) == hint
 
 
+def test_images_of_any_name_are_read_and_split(tmp_path):
+    """Names of up to 255 bytes, one of them not UTF-8."""
+    write_phantoms(tmp_path, 32, len(NAMES), seed=0)
+    composed = [name for name in NAMES if unicodedata.is_normalized("NFC", name)]
+    names = [f"{name}.png" for name in (*composed, os.fsdecode(b"\xff"))]
+    for part in ("images", "masks", "fov"):
+        for file, name in zip(sorted((tmp_path / part).iterdir()), names, strict=True):
+            file.rename(file.with_name(name))
+    source = find_pairs(tmp_path)
+    assert sorted(pair.photograph.name for pair in source.pairs) == sorted(names)
+    train, held = split_by_patient(source.pairs, 0.3, seed=0)
+    assert len(train) + len(held) == len(names) and len(held) == 3
+
+
+def test_a_folder_whose_name_is_not_utf8_is_shown(tiny_artifact, tmp_path):
+    set_ = tmp_path / os.fsdecode(b"\xff")
+    said = _done("generate", "--model", tiny_artifact, "--runtime=onnx", "-n", 1, "--out", set_)
+    assert "\\udcff" in said and "\\udcff are as they should be" in _done("verify", set_)
+
+
 def test_a_message_shows_what_a_terminal_cannot(tmp_path):
     said = _done("verify", tmp_path / "a\nb\x1b[31m" / os.fsdecode(b"\xff"), code=2)
     assert r"a\nb\x1b[31m/\udcff; name" in said
@@ -204,15 +226,21 @@ def test_folders_that_cannot_be_written_are_read_and_named(tiny_artifact, tmp_pa
         ["data", "phantom", "--out", place / "data"],
         ["search", "--from", repository],
         ["site", "build", repository, "--out", place / "site"],
-        ["train", "--data=phantom", "--preset=demo", "--run", place / "home"],
     )
     for folder in (place, *(path for path in place.rglob("*") if path.is_dir())):
         folder.chmod(0o755)
-    assert [(code, failed) for code, _, failed in found] == [(0, "None")] * 2 + [(2, "None")] * 6
+    assert [(code, failed) for code, _, failed in found] == [(0, "None")] * 2 + [(2, "None")] * 5
     refused = " cannot be written (Permission denied); get the right to write there or choose another"
-    for (_, said, _), name in zip(
-        found[2:], ("set/.lock", "other", "data", "home/.cache", "site", "home/lock"), strict=True
-    ):
+    for (_, said, _), name in zip(found[2:], ("set/.lock", "other", "data", "home/.cache", "site"), strict=True):
         assert f"{place / name} cannot be written (Permission denied);" in said
         assert name == "home/.cache" or refused in said
-    assert "by XDG_CACHE_HOME" in found[5][1] and "another --run." in found[7][1]
+    assert "by XDG_CACHE_HOME" in found[5][1]
+
+
+def test_a_run_that_cannot_be_locked(tmp_path):
+    """A folder in place of the lock stands for missing rights, and for a network folder without locks."""
+    (tmp_path / "run" / "lock").mkdir(parents=True)
+    said = _done("train", "stage1", "--preset=demo", "--data=phantom", "--run", tmp_path / "run", code=2)
+    assert (
+        f"{tmp_path / 'run' / 'lock'} cannot be written (Is a directory); free space or choose another --run." in said
+    )

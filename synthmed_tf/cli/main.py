@@ -3,6 +3,7 @@
 What is expensive to import (TensorFlow, NumPy, pydantic) is imported when a command needs it.
 """
 
+import io
 import os
 import signal
 import sys
@@ -54,6 +55,10 @@ def main() -> None:
     # TensorFlow's optimizer logs as errors what it recovers from; what stops a command is raised, not logged.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     signal.signal(signal.SIGTERM, _terminate)
+    # Names of files may hold bytes that are not UTF-8, and the terminal may know fewer characters.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 for command in (

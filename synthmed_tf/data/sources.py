@@ -117,7 +117,7 @@ def split_by_patient(
         if not 0 < holdout < 1:
             raise SynthMedError(f"The share to hold out is {holdout}; give a number between 0 and 1, such as 0.25.")
         count = min(max(round(holdout * len(patients)), 1), len(patients) - 1)
-        chosen = set(sorted(patients, key=lambda name: hashlib.sha256(f"{seed}:{name}".encode()).digest())[:count])
+        chosen = set(sorted(patients, key=lambda name: hashlib.sha256(os.fsencode(f"{seed}:{name}")).digest())[:count])
     else:
         chosen = {_known(name, patients) for name in ([holdout] if isinstance(holdout, str) else holdout)}
     if not chosen or len(chosen) == len(patients):

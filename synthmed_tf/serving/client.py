@@ -5,7 +5,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from synthmed_tf import images
+from synthmed_tf import images as image_files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.serving.limits import BATCH_SIZES
 from synthmed_tf.serving.transports import Failed, Grpc, Rest
@@ -77,15 +77,15 @@ class Client:
                 f"{index.min(initial=0)}) are given; both must be of one shape (n,), and an index 0 or more."
             )
         masks: list[bytes] = []
-        photographs: list[bytes] = []
+        images: list[bytes] = []
         for start in range(0, len(seed), self._batch_size):
             part = slice(start, start + self._batch_size)
             generated = self._ask(
                 lambda p=part: self._transport.predict(seed[p], index[p]), f"after {start} of {len(seed)} pairs"
             )
             masks += generated[0]
-            photographs += generated[1]
-        return masks, photographs
+            images += generated[1]
+        return masks, images
 
     def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Generates pairs as arrays: masks `(n, size, size, 1)` and images `(n, size, size, 3)`, uint8.
@@ -93,8 +93,8 @@ class Client:
         Raises:
             SynthMedError: as for `png`.
         """
-        masks, photographs = self.png(seed, index)
-        return tuple(np.stack([images.decode_png(file) for file in files]) for files in (masks, photographs))
+        masks, images = self.png(seed, index)
+        return tuple(np.stack([image_files.decode_png(file) for file in files]) for files in (masks, images))
 
     def pairs(self, count: int, seed: int = 0, first_index: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
         """Yields (index, mask, image) of one pair after another, as PNG files; memory does not grow with `count`."""
