@@ -44,31 +44,42 @@ def _done(*arguments, code=0):
     return result.output
 
 
-@pytest.mark.once
-def test_every_command_works_in_folders_with_evil_names(tiny_run, tmp_path):
-    place = tmp_path / EVIL / ("x" * 200)
-    place.mkdir(parents=True)
-    data, run, model, set_, report = (place / f"{EVIL} {name}" for name in ("data", "run", "model", "set", "report"))
-    _done("data", "phantom", "--out", data, "-n", 6, "--size", 64)
-    train = ["train", "stage1", "--preset=demo", "--data", data, "--size=32", *FEW, "--run", run]
+@pytest.fixture
+def place(tmp_path):
+    """Makes paths in a folder with a name of that kind."""
+    folder = tmp_path / EVIL / ("x" * 200)
+    folder.mkdir(parents=True)
+    yield lambda name: folder / f"{EVIL} {name}"
+    assert os.listdir(tmp_path) == [EVIL]
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_and_is_exported_in_a_folder_with_an_evil_name(tiny_run, place):
+    _done("data", "phantom", "--out", place("data"), "-n", 6, "--size", 64)
+    train = ["train", "stage1", "--preset=demo", "--data", place("data"), "--size=32", *FEW, "--run", place("run")]
     _done(*train, "--override=stage1.steps=1")
     assert "step 2/2" in _done(*train, "--override=stage1.steps=2", "--override-config")
-    assert "stage1: done, 2 steps" in " ".join(_done("status", run).split())
-    shutil.rmtree(run)
-    shutil.copytree(tiny_run, run)
-    _done("export", "--run", run, "--out", model, "--format=savedmodel")
+    assert "stage1: done, 2 steps" in " ".join(_done("status", place("run")).split())
+    shutil.copytree(tiny_run, place("tiny"))
+    _done("export", "--run", place("tiny"), "--out", place("model"), "--format=savedmodel")
+    _done("generate", "--model", place("model"), "--runtime=savedmodel", "-n", 4, "--out", place("set"))
+
+
+@pytest.mark.once
+def test_commands_work_in_folders_with_evil_names(tiny_artifact, place):
+    model, set_, report, repository = (place(name) for name in ("model", "set", "report", "repository"))
+    shutil.copytree(tiny_artifact, model)
+    _done("data", "phantom", "--out", place("data"), "-n", 6, "--size", 64)
     _done("generate", "--model", model, "--runtime=savedmodel", "-n", 4, "--out", set_)
     _done("verify", set_)
-    _done("evaluate", set_, "--real", data, "--only=dispersion", "--quick", "--out", report, code=1)
-    repository, keys = place / f"{EVIL} repository", place / f"{EVIL} keys"
-    _done("repository", "init", repository, "--keys", keys, "--title=evil")
-    about = ["--name=eyes", "--version=1.0.0", "--title=t", "--license=CC0-1.0", "--creator=c", "--training-data=d"]
+    _done("evaluate", set_, "--real", place("data"), "--only=dispersion", "--quick", "--out", report, code=1)
+    _done("repository", "init", repository, "--keys", place("keys"), "--title=evil")
+    about = "--name=eyes --version=1.0.0 --title=t --license=CC0-1.0 --creator=c --training-data=d".split()
     about += ["--training-license=CC0-1.0", "--artifact", model, "--report", report]
-    _done("publish", set_, "--repository", repository, "--keys", keys, *about)
-    _done("download", "eyes", "--from", repository, "--all", "--out", place / f"{EVIL} downloaded")
+    _done("publish", set_, "--repository", repository, "--keys", place("keys"), *about)
+    _done("download", "eyes", "--from", repository, "--all", "--out", place("downloaded"))
     _done("repository", "check", repository)
-    _done("site", "build", repository, "--out", place / f"{EVIL} site")
-    assert os.listdir(tmp_path) == [EVIL]
+    _done("site", "build", repository, "--out", place("site"))
 
 
 @pytest.mark.parametrize("name", NAMES)

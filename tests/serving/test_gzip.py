@@ -14,7 +14,10 @@ import pytest
 pytest.importorskip("tensorflow_serving", reason="needs the extra serving")
 pytest.importorskip("uvicorn", reason="needs the extra serving")
 
+import grpc
 import requests
+import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
 from synthmed_tf.serving import gzip_body
 from synthmed_tf.serving.limits import Limits
@@ -131,3 +134,17 @@ def test_curl_sends_and_reads_gzip(server, tmp_path):
     command = [curl, *options, "--data-binary", f"@{tmp_path / 'body.gz'}", url]
     done = subprocess.run(command, capture_output=True, check=True, timeout=60)
     assert json.loads(done.stdout) == _post(server, BODY).json()
+
+
+def test_grpc_compressed_by_the_client_is_limited_after_decompression(server):
+    request = predict_pb2.PredictRequest()
+    request.model_spec.name = "synthmed"
+    request.inputs["seed"].CopyFrom(tf.make_tensor_proto(np.array([3])))
+    request.inputs["index"].CopyFrom(tf.make_tensor_proto(np.array([5])))
+    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}", compression=grpc.Compression.Gzip) as channel:
+        stub = prediction_service_pb2_grpc.PredictionServiceStub(channel)
+        assert stub.Predict(request, timeout=60).outputs["mask_bytes"].string_val[0].startswith(b"\x89PNG")
+        request.inputs["seed"].tensor_content = bytes(8 * LIMIT)
+        with pytest.raises(grpc.RpcError) as refused:
+            stub.Predict(request, timeout=60)
+    assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
