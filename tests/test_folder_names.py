@@ -74,7 +74,7 @@ def test_commands_work_in_folders_with_evil_names(tiny_artifact, place):
     _done("verify", set_)
     _done("evaluate", set_, "--real", place("data"), "--only=dispersion", "--quick", "--out", report, code=1)
     _done("repository", "init", repository, "--keys", place("keys"), "--title=evil")
-    about = "--name=eyes --version=1.0.0 --title=t --license=CC0-1.0 --creator=c --training-data=d".split()
+    about = ["--name=eyes", "--version=1.0.0", "--title=t", "--license=CC0-1.0", "--creator=c", "--training-data=d"]
     about += ["--training-license=CC0-1.0", "--artifact", model, "--report", report]
     _done("publish", set_, "--repository", repository, "--keys", place("keys"), *about)
     _done("download", "eyes", "--from", repository, "--all", "--out", place("downloaded"))
