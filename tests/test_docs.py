@@ -52,6 +52,12 @@ def test_commands_are_found_in_blocks():
     assert sum(len(_commands(page.read_text(encoding="utf-8"))) for page in PAGES) > 50
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_between_pages_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)#:\s]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8"))
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
 def test_the_readme_is_for_five_minutes():
     assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) < 700
 
