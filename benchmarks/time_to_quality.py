@@ -1,13 +1,12 @@
-"""How long training takes until generated pairs are worth 90 and 95 percent of real ones.
+"""How long training takes until generated pairs have 90 and 95 percent of the utility of real ones.
 
     python benchmarks/time_to_quality.py --data CHASE_DB1 --work WORK --out FILE
 
 Trains both stages of a preset at 128 pixels on children 01 to 10 to one mark after the other, exports each mark,
-generates 1,000 pairs, and trains the judge's segmenter on them (TSTR); the figure is the mean Dice of the photographs
-of children 11 to 14, in relation to that of a segmenter trained on the real pairs (TRTR). Minutes are those of training
-alone: steps of both stages times the time of a step, which is measured first, on an otherwise idle machine
-(`--seconds-per-step` takes it from an earlier run). What is finished is kept in WORK and FILE: the same command goes
-on.
+generates 1,000 pairs, and trains the segmenter of `synthmed evaluate` on them (TSTR). The result is the mean Dice on
+children 11 to 14, as a share of that of a segmenter trained on the real pairs (TRTR). Minutes are those of training
+alone: steps of both stages times the time of a step, which is measured first, on a machine without other load
+(`--seconds-per-step` takes it from an earlier run). WORK and FILE keep what is finished; the same command resumes.
 """
 
 import argparse
@@ -79,7 +78,7 @@ def table(results: dict) -> str:
 
 def _judge(name: str, pairs: Pairs, unseen: ArrayPairs, options: argparse.Namespace, results: dict) -> None:
     """Mean Dice per photograph of unseen children, for each seed that is missing."""
-    settings = Settings(segmenter_steps=options.judge_steps)
+    settings = Settings(segmenter_steps=options.segmenter_steps)
     context = EvaluationContext(pairs, pairs, unseen, Cache(options.work / "judge"), settings, progress=_show)
     block, arm = unseen.all(), segmenters.Arm(name, (pairs,))
     for seed in range(options.seeds):
@@ -174,7 +173,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--presets", default=",".join(MARKS))
     parser.add_argument("--marks", type=int, default=9, help="only the first so many marks of each preset")
     parser.add_argument("--seeds", type=int, default=1, help="of the segmenter")
-    parser.add_argument("--judge-steps", type=int, default=1000, help="of each segmenter")
+    parser.add_argument("--segmenter-steps", type=int, default=1000, help="of each segmenter")
     parser.add_argument("--seconds-per-step", help='JSON such as {"paper": [1.2, 3.4]}')
     return parser.parse_args()
 
