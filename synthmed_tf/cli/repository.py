@@ -60,9 +60,7 @@ def search(words, source, root, fingerprint, organ, modality, min_size, license,
     if as_json:
         click.echo(json.dumps([row.model_dump(mode="json") for row in rows], indent=2))
         return
-    from synthmed_tf.repository.read.listing import render
-
-    render(opened.index, rows)
+    searching.render(opened.index, rows)
 
 
 @click.command()

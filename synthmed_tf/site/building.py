@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import os
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -10,11 +11,15 @@ from pathlib import Path
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository.entry import Entry, Row
-from synthmed_tf.site import entry_page, listing, runtime
+from synthmed_tf.site import entry_page, listing
 from synthmed_tf.site.content import Content
 from synthmed_tf.site.rendering import Pages
 
+RUNTIME_VERSION = "1.30.0"
+"""Of ONNX Runtime Web, which generates in the browser: the version that was tried."""
+
 _STATIC = Path(__file__).parent / "static"
+_RUNTIME_FILES = ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")
 
 Progress = Callable[[int, int], None]
 
@@ -46,10 +51,41 @@ def build(
         shutil.copytree(_STATIC, new / "static")
         runtime_bytes = 0
         if onnxruntime_web is not None:
-            runtime_bytes = runtime.place(Path(onnxruntime_web), new / "static" / "ort")
+            runtime_bytes = place_runtime(Path(onnxruntime_web), new / "static" / "ort")
         listing.write(content.index, pages)
         entries, withdrawn = _write_versions(content, pages, runtime_bytes, progress)
         content.place_beside(new / "repository", entries, withdrawn, borrowed)
+
+
+def place_runtime(package: Path, out: Path) -> int:
+    """Copies the files of ONNX Runtime Web that a page needs, from a local npm install.
+
+    Args:
+        package: the package's folder, such as `node_modules/onnxruntime-web`.
+        out: folder to copy into.
+
+    Returns:
+        Bytes of what was copied.
+
+    Raises:
+        SynthMedError: the folder holds something else, or another version.
+    """
+    install = f"run npm install onnxruntime-web@{RUNTIME_VERSION} and name node_modules/onnxruntime-web"
+    try:
+        described = json.loads((package / "package.json").read_text(encoding="utf-8"))
+        name, version = described["name"], described["version"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise SynthMedError(f"--onnxruntime-web {package} is not an npm package; {install}.") from error
+    if (name, version) != ("onnxruntime-web", RUNTIME_VERSION):
+        raise SynthMedError(f"--onnxruntime-web {package} is {name} {version}; {install}.")
+    out.mkdir(parents=True, exist_ok=True)
+    for file in _RUNTIME_FILES:
+        try:
+            shutil.copyfile(package / "dist" / file, out / file)
+        except OSError as error:
+            raise SynthMedError(f"{package / 'dist' / file} cannot be copied ({error.strerror}); {install}.") from error
+        os.chmod(out / file, 0o644)
+    return sum((out / file).stat().st_size for file in _RUNTIME_FILES)
 
 
 def _write_versions(

@@ -1,21 +1,25 @@
 """The page of a version: its images, verdicts, provenance and files; or its tombstone."""
 
+import re
 from dataclasses import dataclass
 
 from synthmed_tf.evaluation.verdict import QUESTIONS, headline
 from synthmed_tf.repository.entry import Entry, File, Row, Tombstone, number
-from synthmed_tf.repository.publish import card_text as described
-from synthmed_tf.site import listing, snippets, words
+from synthmed_tf.repository.publish import card_text
+from synthmed_tf.site import listing
 from synthmed_tf.site.content import Content, announced_file
-from synthmed_tf.site.rendering import Pages
+from synthmed_tf.site.rendering import Pages, badge, shown, size
 
 REPORT = "report/report.json"
+HERE = "ADDRESS/repository"
+"""Stands for the repository's address, which static pages do not know; the page's script inserts it."""
+
 MOST_GENERATOR_BYTES = 1_000_000_000
 """Beyond this a browser, which has 4 GB for it and its tensors, is not asked to generate."""
 
 _ROLES = {
     "preview": "Previews",
-    "report": "Report of the judge",
+    "report": "Evaluation report",
     "generator": "Generator",
     "description": "Description",
     "imagefolder": "Image folders",
@@ -25,6 +29,7 @@ _ROLES = {
     "dicom": "DICOM",
     "png": "PNG",
 }
+_BIBTEX = re.compile(r"[\\{}\"@#%~$&_^]")
 _DESCRIBING = ("description", "preview", "report", "generator")
 
 
@@ -47,7 +52,7 @@ class Files:
 
 
 @dataclass(frozen=True)
-class Drawing:
+class InBrowser:
     """Whether pairs can be generated in the browser.
 
     Attributes:
@@ -71,7 +76,7 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
     """
     for path in (entry.thumbnail, *(path for pair in entry.previews for path in (pair.photograph, pair.mask))):
         content.verified(entry, path)
-    generates = drawing(entry, bool(runtime_bytes))
+    generates = in_browser(entry, bool(runtime_bytes))
     evaluation = entry.evaluation
     pages.write(
         _path(entry),
@@ -79,22 +84,22 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
         "generate" if generates.file else "view",
         entry=entry,
         files=f"../../../repository/targets/{entry.name}/{entry.version}/",
-        badge=words.badge(evaluation and evaluation.verdict),
-        headline=words.shown(headline(evaluation.verdict, evaluation.verdicts)) if evaluation else "",
+        badge=badge(evaluation and evaluation.verdict),
+        headline=shown(headline(evaluation.verdict, evaluation.verdicts)) if evaluation else "",
         questions=QUESTIONS,
         has_report=has_report(entry),
-        drawing=generates,
+        in_browser=generates,
         runtime_bytes=runtime_bytes,
         groups=groups(entry),
         total=sum(file.size for file in entry.files),
-        snippets=snippets.loading(entry),
-        citation=snippets.citation(entry),
-        download=snippets.download(entry),
+        snippets=loading_code(entry),
+        citation=citation(entry),
+        download=download_command(entry),
         fingerprint=content.fingerprint,
-        attribution=described.attribution(entry),
-        trained_on=described.origin(entry),
-        attacked=described.attacked(entry) if entry.generator else "",
-        keywords=described.tags(entry),
+        attribution=card_text.attribution(entry),
+        trained_on=card_text.origin(entry),
+        attacked=card_text.attacked(entry) if entry.generator else "",
+        keywords=card_text.tags(entry),
         versions=_newest_first(versions),
     )
 
@@ -104,23 +109,21 @@ def write_tombstone(tombstone: Tombstone, versions: list[Row], pages: Pages) -> 
     pages.write(_path(tombstone), "tombstone", "read", tombstone=tombstone, versions=_newest_first(versions))
 
 
-def drawing(entry: Entry, can_generate: bool) -> Drawing:
+def in_browser(entry: Entry, can_generate: bool) -> InBrowser:
     """Whether pairs of this version can be generated in the browser, and if not, why."""
     if entry.generator is None:
-        return Drawing(None, "The publisher does not share the generator of this set.")
+        return InBrowser(None, "The publisher does not share the generator of this set.")
     if entry.generator.onnx is None:
-        return Drawing(None, "The generator is shared as a SavedModel alone; a browser needs its ONNX file.")
+        return InBrowser(None, "The generator is shared as a SavedModel alone; a browser needs its ONNX file.")
     if not can_generate:
-        return Drawing(
+        return InBrowser(
             None, "These pages were built without ONNX Runtime Web; see synthmed site build --onnxruntime-web."
         )
     file = announced_file(entry, entry.generator.onnx)
     if file.size > MOST_GENERATOR_BYTES:
-        most = words.size(MOST_GENERATOR_BYTES)
-        return Drawing(
-            None, f"The generator has {words.size(file.size)}; up to {most} can be generated with in a browser."
-        )
-    return Drawing(file)
+        most = size(MOST_GENERATOR_BYTES)
+        return InBrowser(None, f"The generator has {size(file.size)}; up to {most} can be generated with in a browser.")
+    return InBrowser(file)
 
 
 def has_report(entry: Entry) -> bool:
@@ -132,7 +135,59 @@ def groups(entry: Entry) -> list[Files]:
     """The files by what they belong to: the pairs first."""
     roles = dict.fromkeys([*entry.formats, *_DESCRIBING, *(file.role for file in entry.files)])
     found = {role: tuple(file for file in entry.files if file.role == role) for role in roles}
-    return [Files(_ROLES.get(role, words.shown(role)), listed) for role, listed in found.items() if listed]
+    return [Files(_ROLES.get(role, shown(role)), listed) for role, listed in found.items() if listed]
+
+
+def download_command(entry: Entry) -> str:
+    """The command, in lines that a shell takes for one."""
+    return f"synthmed download {entry.name}@{entry.version} \\\n  --from {HERE} \\\n  --out {entry.name}"
+
+
+def loading_code(entry: Entry) -> dict[str, str]:
+    """Code by the title of what it needs; all but the first read the folder that `download` makes."""
+    name = entry.name
+    known = {
+        "tfrecord": (
+            "TensorFlow Datasets",
+            "import tensorflow_datasets as tfds\n\n"
+            f'pairs = tfds.builder_from_directory("{name}/tfrecord").as_dataset(split="train")',
+        ),
+        "imagefolder": (
+            "Hugging Face datasets",
+            "import datasets\n\n"
+            f'pairs = datasets.load_dataset("imagefolder", data_files="{name}/imagefolder/*.zip", split="train")',
+        ),
+        "webdataset": (
+            "WebDataset",
+            "import glob, webdataset\n\n"
+            f'shards = sorted(glob.glob("{name}/webdataset/*.tar"))\n'
+            'pairs = webdataset.WebDataset(shards).decode("rgb8").to_tuple("image.png", "mask.png", "json")',
+        ),
+    }
+    found = {
+        "synthmed_tf": "import synthmed_tf.repository\n\n"
+        f'pairs, card = synthmed_tf.repository.load("{name}@{entry.version}", "{HERE}")'
+    }
+    for format, (title, code) in known.items():
+        if format in entry.formats:
+            found[title] = f"# {_download_of(entry, format)}\n{code}"
+    if "imagefolder" in entry.formats:
+        found["Plain PNG"] = f'{download_command(entry)}\nunzip -d pairs "{name}/imagefolder/*.zip"'
+    return found
+
+
+def citation(entry: Entry) -> str:
+    """BibTeX of the set and of the paper."""
+    authors = " and ".join(f"{{{_bibtex(creator)}}}" for creator in entry.creators)
+    return (
+        f"@misc{{{entry.name}-{entry.version},\n"
+        f"  title = {{{_bibtex(entry.title)}}},\n"
+        f"  author = {{{authors}}},\n"
+        f"  year = {{{entry.published.year}}},\n"
+        f"  version = {{{entry.version}}},\n"
+        f"  note = {{Synthetic; model SHA-256 {entry.model_sha256}}}\n"
+        f"}}\n\n{card_text.CITATION}"
+    )
 
 
 def _path(of: Entry | Tombstone) -> str:
@@ -141,3 +196,14 @@ def _path(of: Entry | Tombstone) -> str:
 
 def _newest_first(rows: list[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: number(row.version), reverse=True)
+
+
+def _download_of(entry: Entry, format: str) -> str:
+    """The command that fetches one format, in one line."""
+    chosen = "" if format == "imagefolder" else f" --format {format}"
+    return f"synthmed download {entry.name}@{entry.version} --from {HERE} --out {entry.name}{chosen}"
+
+
+def _bibtex(text: str) -> str:
+    """A text without what BibTeX takes for its own."""
+    return " ".join(_BIBTEX.sub(" ", shown(text)).split())

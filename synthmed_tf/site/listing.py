@@ -8,7 +8,7 @@ from typing import Any
 
 from synthmed_tf import files
 from synthmed_tf.repository.entry import Index, Row, number
-from synthmed_tf.site import words
+from synthmed_tf.site import rendering
 from synthmed_tf.site.rendering import Pages
 
 SEARCH = "search.json"
@@ -45,21 +45,21 @@ class Card:
         """Below the site."""
         if self.row.withdrawn or not self.row.thumbnail:
             return None
-        return words.url_path(f"repository/targets/{self.row.name}/{self.row.version}/{self.row.thumbnail}")
+        return rendering.url_path(f"repository/targets/{self.row.name}/{self.row.version}/{self.row.thumbnail}")
 
     @property
-    def badge(self) -> words.Badge:
+    def badge(self) -> rendering.Badge:
         """Its verdict, or that it was withdrawn."""
-        return words.WITHDRAWN if self.row.withdrawn else words.badge(self.row.verdict)
+        return rendering.WITHDRAWN if self.row.withdrawn else rendering.badge(self.row.verdict)
 
     @property
     def facts(self) -> list[str]:
         """A line each."""
         row = self.row
-        images = f"{words.number(row.size)} \N{MULTIPLICATION SIGN} {words.number(row.size)} px"
+        images = f"{rendering.number(row.size)} \N{MULTIPLICATION SIGN} {rendering.number(row.size)} px"
         return [
-            f"{words.counted(row.count, 'pair')} \N{MIDDLE DOT} {images}",
-            words.shown(f"{row.organ}, {row.modality}"),
+            f"{rendering.counted(row.count, 'pair')} \N{MIDDLE DOT} {images}",
+            rendering.shown(f"{row.organ}, {row.modality}"),
         ]
 
     @property
@@ -67,30 +67,30 @@ class Card:
         """What else there is: the generator, and other versions."""
         row = self.row
         if row.withdrawn:
-            return words.plain(f"{words.day(row.withdrawn.date)}: {row.withdrawn.reason}", _MOST_REASON)
+            return rendering.plain(f"{rendering.day(row.withdrawn.date)}: {row.withdrawn.reason}", _MOST_REASON)
         said = ["generator shared"] if row.generator else []
-        said += [f"{words.number(self.versions)} versions"] if self.versions > 1 else []
+        said += [f"{rendering.number(self.versions)} versions"] if self.versions > 1 else []
         if self.withdrawn:
-            said.append(f"{words.number(self.withdrawn)} withdrawn")
+            said.append(f"{rendering.number(self.withdrawn)} withdrawn")
         return ", ".join(said)
 
     def searched(self) -> dict[str, Any]:
         """What the browser needs to find it and to show it; addresses follow from its `id`."""
         row = self.row
         return {
-            "thumbnail": self.thumbnail and words.url_path(row.thumbnail),
+            "thumbnail": self.thumbnail and rendering.url_path(row.thumbnail),
             "badge": self.badge.kind,
-            "title": words.shown(row.title),
+            "title": rendering.shown(row.title),
             "id": row.id,
             "pairs": row.count,
             "size": row.size,
-            "organ": words.shown(row.organ),
-            "modality": words.shown(row.modality),
-            "license": words.shown(row.license),
-            "date": words.day(row.published),
+            "organ": rendering.shown(row.organ),
+            "modality": rendering.shown(row.modality),
+            "license": rendering.shown(row.license),
+            "date": rendering.day(row.published),
             "generator": int(row.generator),
-            "formats": " ".join(map(words.shown, row.formats)),
-            "keywords": " ".join(map(words.shown, row.keywords)),
+            "formats": " ".join(map(rendering.shown, row.formats)),
+            "keywords": " ".join(map(rendering.shown, row.keywords)),
             "extra": self.extra,
         }
 
@@ -127,7 +127,7 @@ def write(index: Index, pages: Pages) -> None:
             page=page,
             choices=_choices(listed),
             sizes=_SIZES,
-            badges=[*words.BADGES.values(), words.NOT_EVALUATED, words.WITHDRAWN],
+            badges=[*rendering.BADGES.values(), rendering.NOT_EVALUATED, rendering.WITHDRAWN],
         )
     rows = [card.searched() for card in listed]
     fields = list(rows[0]) if rows else []
@@ -143,6 +143,6 @@ def _choices(listed: list[Card]) -> dict[str, list[str]]:
     """What each filter offers, the most frequent where there are too many."""
     found = {}
     for field in ("organ", "modality", "license"):
-        counts = Counter(words.shown(getattr(card.row, field)) for card in listed)
+        counts = Counter(rendering.shown(getattr(card.row, field)) for card in listed)
         found[field] = sorted(value for value, _ in counts.most_common(_MOST_CHOICES))
     return found

@@ -13,7 +13,7 @@ from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.evaluation.verdict import headline
 from synthmed_tf.repository.entry import Entry
-from synthmed_tf.site import listing, words
+from synthmed_tf.site import listing, rendering
 from synthmed_tf.site.content import Content
 from synthmed_tf.site.rendering import Pages
 
@@ -47,12 +47,12 @@ def write(content: Content, entry: Entry, path: str, pages: Pages) -> None:
         "read",
         entry=entry,
         report=read,
-        badge=words.badge(read.verdict),
-        headline=words.shown(headline(read.verdict, read.verdicts)),
+        badge=rendering.badge(read.verdict),
+        headline=rendering.shown(headline(read.verdict, read.verdicts)),
         limits=list(tables("limits", read.limits)),
         settings=list(tables("settings", read.settings)),
         sections={label(name): list(tables(name, section)) for name, section in read.sections if section is not None},
-        source=f"../../../repository/targets/{entry.name}/{entry.version}/{words.url_path(path)}",
+        source=f"../../../repository/targets/{entry.name}/{entry.version}/{rendering.url_path(path)}",
     )
 
 
@@ -72,7 +72,7 @@ def tables(name: str, result: pydantic.BaseModel) -> Iterator[Table]:
 
 def label(name: str) -> str:
     """`dice_p05` as `Dice p05`."""
-    text = words.shown(name).replace("_", " ").replace("sha256", "SHA-256").strip() or _DASH
+    text = rendering.shown(name).replace("_", " ").replace("sha256", "SHA-256").strip() or _DASH
     return text[0].upper() + text[1:]
 
 
@@ -83,14 +83,14 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, int):
-        return words.number(value)
+        return rendering.number(value)
     if isinstance(value, float):
         return f"{value:.4g}"
     if isinstance(value, (list, tuple)):
         return ", ".join(map(cell, value)) or _DASH
     if isinstance(value, enum.Enum):
-        return words.shown(value.value)
-    return words.shown(value if isinstance(value, str) else json.dumps(value))
+        return rendering.shown(value.value)
+    return rendering.shown(value if isinstance(value, str) else json.dumps(value))
 
 
 def _of_rows(name: str, rows: Sequence[Any]) -> Table:

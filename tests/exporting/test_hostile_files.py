@@ -12,8 +12,8 @@ from helpers import published, reports
 from synthmed_tf.evaluation import page, report
 from synthmed_tf.exporting import artifact
 from synthmed_tf.repository.verify import archives, file_content
-from synthmed_tf.repository.verify.models import check_savedmodel
-from synthmed_tf.repository.verify.refused import Refused
+from synthmed_tf.repository.verify.archives import Refused
+from synthmed_tf.repository.verify.file_content import check_savedmodel
 
 pytestmark = pytest.mark.once
 
@@ -59,8 +59,8 @@ def test_words_without_end_are_looked_through(tmp_path, text):
 
 def test_a_page_of_the_judge_passes(tmp_path):
     context = reports.made_context(tmp_path / "cache")
-    outcomes = reports.made_sections(context)
-    text = page.render(report.make(context, outcomes, real_images=True), outcomes, context)
+    sections = reports.made_sections(context)
+    text = page.render(report.make(context, sections, real_images=True), sections, context)
     (tmp_path / "report.html").write_text(text)
     assert len(text) > 100_000
     assert list(file_content.look(tmp_path / "report.html", "report/report.html")) == []

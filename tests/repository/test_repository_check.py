@@ -118,7 +118,7 @@ def test_files_that_differ_from_what_is_signed(repo, version):
     (version / "README.md").unlink()
     assert _found(repo) == {
         f"{VERSION}/{ZIP}": "is not the file that is signed",
-        f"{VERSION}/README.md": "is missing, or is no regular file",
+        f"{VERSION}/README.md": "is missing, or is not a regular file",
     }
 
 
@@ -152,7 +152,7 @@ def test_what_is_no_plain_file_is_said(repo, version):
     (version / "card.json").chmod(0o755)
     (repo / "targets" / "empty").mkdir()
     assert _found(repo) == {
-        f"{VERSION}/README.md": "is missing, or is no regular file",
+        f"{VERSION}/README.md": "is missing, or is not a regular file",
         f"{VERSION}/linked": "is a link",
         f"{VERSION}/pipe": "is no regular file",
         f"{VERSION}/card.json": "is marked executable",
@@ -208,7 +208,7 @@ def test_names_that_would_confuse_a_terminal_are_shown_plainly(repo):
 def test_kinds_that_no_version_holds_are_refused_though_they_are_signed(repo, version, name):
     (version / name).parent.mkdir(parents=True, exist_ok=True)
     (version / name).write_bytes(b"x")
-    assert _signed_again(repo) == {name: "is of no kind that a version holds"}
+    assert _signed_again(repo) == {name: "is not of a kind that a version may hold"}
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,7 @@ from rich.console import Console
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository.entry import Index, Withdrawal
-from synthmed_tf.repository.read.listing import render
-from synthmed_tf.repository.read.search import Query, find
+from synthmed_tf.repository.read.search import Query, find, render
 
 GONE = Withdrawal(date=datetime(2026, 12, 1, tzinfo=timezone.utc), reason="pair 2 is a copy\x1b[2J")
 INDEX = Index(

@@ -9,7 +9,7 @@ from markdown_it import MarkdownIt
 
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
-from synthmed_tf.repository.publish import licenses, readme
+from synthmed_tf.repository.publish import card_text, readme
 
 
 @pytest.fixture(scope="module")
@@ -119,8 +119,8 @@ def test_no_block_begins(text):
     [("CC BY 4.0", "CC-BY-4.0"), ("cc-by-4.0", "CC-BY-4.0"), ("mit", "MIT"), ("CC0 1.0", "CC0-1.0"), ("mine", None)],
 )
 def test_licenses_are_known_by_their_usual_names(said, known):
-    assert licenses.spdx(said) == known
-    assert licenses.url(said) == (known and f"https://spdx.org/licenses/{known}.html")
+    assert card_text.spdx(said) == known
+    assert card_text.license_url(said) == (known and f"https://spdx.org/licenses/{known}.html")
 
 
 def test_the_sets_own_license_is_told_of_a_generator_that_is_not_shared(generated, tmp_path):

@@ -26,7 +26,7 @@ from synthmed_tf.repository.entry import Entry, File, Generator, Index, Row
 from synthmed_tf.repository.read.client import Repository
 from synthmed_tf.repository.read.fetching import Source
 from synthmed_tf.serving.listening import listen
-from synthmed_tf.site import building, entry_page, hosting, listing, report_page, runtime, snippets, words
+from synthmed_tf.site import building, entry_page, hosting, listing, rendering, report_page
 from synthmed_tf.site.rendering import Pages
 
 NOON = datetime(2026, 11, 25, 12, tzinfo=timezone.utc)
@@ -58,7 +58,7 @@ def package(tmp_path):
     """What stands for the npm package."""
     folder = tmp_path / "onnxruntime-web"
     (folder / "dist").mkdir(parents=True)
-    (folder / "package.json").write_text(json.dumps({"name": "onnxruntime-web", "version": runtime.VERSION}))
+    (folder / "package.json").write_text(json.dumps({"name": "onnxruntime-web", "version": building.RUNTIME_VERSION}))
     for name in ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm", "ort.all.min.js"):
         (folder / "dist" / name).write_text(name)
     return folder
@@ -189,13 +189,15 @@ def test_the_command(repository, tmp_path):
 
 def test_the_runtime_has_one_version(package, tmp_path):
     pinned = json.loads((TESTS / "web/package.json").read_text())["dependencies"]
-    assert pinned["onnxruntime-web"] == runtime.VERSION
-    assert runtime.place(package, tmp_path / "ort") == len("ort.wasm.bundle.min.mjs" + "ort-wasm-simd-threaded.wasm")
+    assert pinned["onnxruntime-web"] == building.RUNTIME_VERSION
+    assert building.place_runtime(package, tmp_path / "ort") == len(
+        "ort.wasm.bundle.min.mjs" + "ort-wasm-simd-threaded.wasm"
+    )
     (package / "package.json").write_text('{"name": "onnxruntime-web", "version": "1.2.3"}')
     with pytest.raises(SynthMedError, match="is onnxruntime-web 1.2.3; run npm install onnxruntime-web@"):
-        runtime.place(package, tmp_path / "ort")
+        building.place_runtime(package, tmp_path / "ort")
     with pytest.raises(SynthMedError, match="is not an npm package"):
-        runtime.place(tmp_path, tmp_path / "ort")
+        building.place_runtime(tmp_path, tmp_path / "ort")
 
 
 def test_a_page_has_so_many_sets_and_leads_to_the_next(tmp_path):
@@ -233,11 +235,11 @@ def _entry(generator, size=10):
 
 def test_what_cannot_be_generated_says_why():
     shared = Generator(onnx="generator/generator.onnx")
-    assert entry_page.drawing(_entry(shared), True).file.size == 10
-    assert "does not share" in entry_page.drawing(_entry(None), True).why
-    assert "SavedModel alone" in entry_page.drawing(_entry(Generator(savedmodel="x")), True).why
-    assert "--onnxruntime-web" in entry_page.drawing(_entry(shared), False).why
-    too_large = entry_page.drawing(_entry(shared, 1_000_000_001), True)
+    assert entry_page.in_browser(_entry(shared), True).file.size == 10
+    assert "does not share" in entry_page.in_browser(_entry(None), True).why
+    assert "SavedModel alone" in entry_page.in_browser(_entry(Generator(savedmodel="x")), True).why
+    assert "--onnxruntime-web" in entry_page.in_browser(_entry(shared), False).why
+    too_large = entry_page.in_browser(_entry(shared, 1_000_000_001), True)
     assert (too_large.file, too_large.why) == (
         None,
         "The generator has 1.0 GB; up to 1.0 GB can be generated with in a browser.",
@@ -245,12 +247,12 @@ def test_what_cannot_be_generated_says_why():
 
 
 def test_words():
-    assert [words.size(count) for count in (0, 1, 999, 1000, 999_949, 999_950, 14_239_897, 2_500_000_000)] == [
+    assert [rendering.size(count) for count in (0, 1, 999, 1000, 999_949, 999_950, 14_239_897, 2_500_000_000)] == [
         *("0 bytes", "1 byte", "999 bytes", "1.0 kB", "999.9 kB", "1.0 MB", "14.2 MB", "2.5 GB")
     ]
-    assert words.shown("a\u202eb\x07\u200bc") == "a\ufffdb\ufffd\ufffdc"
-    assert words.paragraphs("one\ntwo\r\n\r\n\nthree\n \n") == ["one two", "three"]
-    assert words.counted(1, "pair") == "1 pair" and words.counted(5000, "pair") == "5,000 pairs"
+    assert rendering.shown("a\u202eb\x07\u200bc") == "a\ufffdb\ufffd\ufffdc"
+    assert rendering.paragraphs("one\ntwo\r\n\r\n\nthree\n \n") == ["one two", "three"]
+    assert rendering.counted(1, "pair") == "1 pair" and rendering.counted(5000, "pair") == "5,000 pairs"
 
 
 @pytest.mark.parametrize(
@@ -267,7 +269,7 @@ def test_words():
     ],
 )
 def test_only_web_addresses_are_links(text, address):
-    assert words.web_address(text) == address
+    assert rendering.web_address(text) == address
 
 
 class Inner(Result):
@@ -318,7 +320,7 @@ def test_results_without_end_are_cut():
 
 def test_a_citation_holds_no_bibtex(repository):
     entry = Entry.model_validate_json((repository / "targets/eyes/1.1.0/entry.json").read_bytes())
-    cited = snippets.citation(entry.model_copy(update={"title": '}}, evil = {"x"} \\input', "creators": ("A & B",)}))
+    cited = entry_page.citation(entry.model_copy(update={"title": '}}, evil = {"x"} \\input', "creators": ("A & B",)}))
     assert "  title = {, evil = x input},\n  author = {{A B}},\n  year = {2026},\n" in cited
     assert cited.startswith("@misc{eyes-1.1.0,\n") and cited.count("{") == cited.count("}")
 

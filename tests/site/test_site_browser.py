@@ -205,7 +205,7 @@ def test_numbers_that_are_none_get_a_sentence(facts):
 
 
 def test_a_browser_without_webassembly_says_so(facts):
-    assert _seen(facts, "generate")["bare"] == "This browser has no WebAssembly, which drawing needs."
+    assert _seen(facts, "generate")["bare"] == "This browser has no WebAssembly, which generating needs."
 
 
 def test_a_generator_that_is_missing_or_changed_generates_nothing(facts):

@@ -141,7 +141,7 @@ const scenarios = {
     const refused = {};
     for (const [seed, index] of [["1.5", "0"], ["9223372036854775808", "0"], ["0", "-1"], ["0", "9223372036854775807"], ["", "0"]]) {
       await fill(page, seed, index, "4");
-      await page.click(".drawing button");
+      await page.click(".generating button");
       refused[`${seed} ${index}`] = await page.$eval("#generate-state", (element) => element.textContent);
     }
     const again = await generate(page, "7", "3", "1");
@@ -154,7 +154,7 @@ const scenarios = {
     const page = await opened(`${plain}entries/eyes/1.0.0/index.html`);
     const generated = await generate(page, "7", "2", "1");
     const fresh = await opened(`${plain}entries/eyes/1.0.0/index.html`);
-    await fresh.$eval(".drawing", (form) => (form.dataset.generator = "missing.onnx"));
+    await fresh.$eval(".generating", (form) => (form.dataset.generator = "missing.onnx"));
     const missing = await generate(fresh, "7", "2", "1");
     const tampered = await generate(await opened(plain + ENTRY), "7", "2", "1");
     trouble.errors = trouble.errors.filter((text) => !text.includes("404")); // that of missing.onnx
@@ -238,13 +238,13 @@ const scenarios = {
 };
 
 async function fill(page, seed, index, count) {
-  await page.$eval(".drawing", (form, values) => values.forEach(([name, value]) => (form.elements[name].value = value)), [["seed", seed], ["index", index]]);
-  await page.select(".drawing [name=count]", count);
+  await page.$eval(".generating", (form, values) => values.forEach(([name, value]) => (form.elements[name].value = value)), [["seed", seed], ["index", index]]);
+  await page.select(".generating [name=count]", count);
 }
 
 async function generate(page, seed, index, count) {
   await fill(page, seed, index, count);
-  await page.click(".drawing button");
+  await page.click(".generating button");
   await page.waitForFunction(() => document.querySelector("#generate-state.trouble") || / s, by /.test(document.querySelector("#generate-state").textContent), { timeout: 60_000 });
   const pairs = [];
   for (const item of await page.$$(".generated li")) {

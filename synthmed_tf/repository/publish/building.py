@@ -1,28 +1,38 @@
 """Builds all that a version's folder holds, from a set and what its publisher says of it."""
 
+import io
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydantic
+from PIL import Image
 
-from synthmed_tf import __version__, files
+from synthmed_tf import __version__, files, images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.generation import set_card
-from synthmed_tf.repository.entry import ENTRY, Entry, File, Row
-from synthmed_tf.repository.publish import croissant, evidence, generator, packing, previews, readme, redaction
+from synthmed_tf.generation.formats.base import PngPair
+from synthmed_tf.repository.entry import ENTRY, Entry, File, Preview, Row
+from synthmed_tf.repository.publish import croissant, evidence, generator, packing, readme, redaction
 from synthmed_tf.repository.publish.plain_set import GeneratedSet
 
 Progress = Callable[[int, int], None]
 
+PREVIEWS = 24
+PREVIEW_FOLDER = "previews"
+THUMBNAIL = "thumbnail.png"
+
+_TILE, _MARGIN, _COLOURS = 117, 2, 96
+_PAIRS = 2
 _SAID = ("name", "version", "title", "description", "creators", "license", "keywords", "organ", "modality")
 _SAID_OF_DATA = ("name", "license", "attribution", "url")
-_ROLES = {evidence.FOLDER: "report", generator.FOLDER: "generator", previews.FOLDER: "preview"}
+_ROLES = {evidence.FOLDER: "report", generator.FOLDER: "generator", PREVIEW_FOLDER: "preview"}
 _URL = re.compile(r"https?://[^\s<>\"{}|\\^`]+")
 _SHOWN = 60
 _LINE = "write 1 to 300 characters"
@@ -111,6 +121,36 @@ def row(entry: Entry) -> Row:
     return Row(**same | found)
 
 
+def preview_indices(indices: Sequence[int]) -> list[int]:
+    """At most `PREVIEWS` indices, evenly spread, including the first."""
+    count = min(PREVIEWS, len(indices))
+    return [indices[len(indices) * number // count] for number in range(count)]
+
+
+def write_previews(pairs: Mapping[int, PngPair], folder: Path) -> tuple[Preview, ...]:
+    """Writes the previews, each the bytes that it has in the set, and the thumbnail.
+
+    Args:
+        pairs: by their indices.
+        folder: of the version.
+    """
+    (folder / PREVIEW_FOLDER).mkdir()
+    (folder / THUMBNAIL).write_bytes(thumbnail([pairs[index] for index in sorted(pairs)][:_PAIRS]))
+    return tuple(_write_pair(pairs[index], folder) for index in sorted(pairs))
+
+
+def thumbnail(pairs: Sequence[PngPair]) -> bytes:
+    """The first pairs as one PNG of 240 pixels a side: photographs, and below each its mask.
+
+    A palette keeps it to some tens of kilobytes.
+    """
+    tiles = [_tile(pair.image) for pair in pairs] + [_tile(pair.mask) for pair in pairs]
+    image = Image.fromarray(images.grid(np.stack(tiles), len(pairs), _MARGIN))
+    small = io.BytesIO()
+    image.quantize(_COLOURS, dither=Image.Dither.NONE).save(small, "PNG", optimize=True)
+    return small.getvalue()
+
+
 @dataclass(frozen=True)
 class _Parts:
     """What is published, opened and found to be in order: `entry` is without previews, generator and files."""
@@ -136,8 +176,8 @@ def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -
     """Writes everything but the descriptions."""
     entry, shared = parts.entry, None
     verdict = entry.evaluation.verdict.value if entry.evaluation else evidence.NOT_EVALUATED
-    pairs = packing.pack(parts.generated, entry.formats, folder, previews.chosen(parts.generated.indices), progress)
-    shown = previews.write(pairs, folder)
+    pairs = packing.pack(parts.generated, entry.formats, folder, preview_indices(parts.generated.indices), progress)
+    shown = write_previews(pairs, folder)
     card = redaction.set_card(parts.generated.card, verdict)
     files.write_text(folder / set_card.FILE, json.dumps(card, indent=2) + "\n")
     if parts.report is not None:
@@ -167,7 +207,7 @@ def _draft(request: Request, generated: GeneratedSet, report: Report | None) -> 
         "formats": [name for name in packing.FORMATS if name in request.formats],
         "evaluation": evidence.evaluation(report),
         "generator": None,
-        "thumbnail": previews.THUMBNAIL,
+        "thumbnail": THUMBNAIL,
         "previews": (),
         "made_with": f"synthmed_tf {__version__}",
         "files": (),
@@ -211,5 +251,17 @@ def _listed(folder: Path, known: tuple[File, ...] = ()) -> tuple[File, ...]:
 def _role(place: str) -> str:
     first, _, rest = place.partition("/")
     if not rest:
-        return "preview" if place == previews.THUMBNAIL else "description"
+        return "preview" if place == THUMBNAIL else "description"
     return _ROLES.get(first, first)
+
+
+def _tile(png: bytes) -> np.ndarray:
+    image = Image.fromarray(images.decode_png(png).squeeze()).convert("RGB")
+    return np.asarray(image.resize((_TILE, _TILE), Image.Resampling.LANCZOS))
+
+
+def _write_pair(pair: PngPair, folder: Path) -> Preview:
+    names = {kind: f"{PREVIEW_FOLDER}/{pair.index:08d}.{kind}.png" for kind in ("image", "mask")}
+    (folder / names["image"]).write_bytes(pair.image)
+    (folder / names["mask"]).write_bytes(pair.mask)
+    return Preview(index=pair.index, photograph=names["image"], mask=names["mask"])

@@ -13,7 +13,7 @@ from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation.formats.png import FOLDERS
 from synthmed_tf.repository.entry import Entry
-from synthmed_tf.repository.publish import card_text, licenses
+from synthmed_tf.repository.publish import card_text
 from synthmed_tf.repository.publish.packing import IMAGEFOLDER
 
 FILE = "croissant.json"
@@ -63,7 +63,7 @@ def describe(entry: Entry) -> Json:
         description=entry.description or entry.title,
         version=entry.version,
         url="README.md",
-        license=[licenses.url(entry.license) or entry.license],
+        license=[card_text.license_url(entry.license) or entry.license],
         creators=[mlc.Organization(ctx=context, name=name) for name in entry.creators],
         date_published=entry.published,
         keywords=list(card_text.tags(entry)),

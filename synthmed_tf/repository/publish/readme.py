@@ -14,7 +14,7 @@ from synthmed_tf import files, templating
 from synthmed_tf.evaluation.verdict import QUESTIONS
 from synthmed_tf.repository import paths
 from synthmed_tf.repository.entry import Entry
-from synthmed_tf.repository.publish import card_text, evidence, licenses
+from synthmed_tf.repository.publish import card_text, evidence
 from synthmed_tf.repository.publish.packing import IMAGEFOLDER
 
 FILE = "README.md"
@@ -92,7 +92,7 @@ class _Markdown(str):
 
 
 def _head(entry: Entry) -> str:
-    known = licenses.spdx(entry.license)
+    known = card_text.spdx(entry.license)
     license = {"license": known.lower()} if known else {"license": "other", "license_name": _line(entry.license)}
     facts = {
         **license,

@@ -16,7 +16,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository.entry import ENTRY, INDEX, Entry, Index, Row, number, split
 from synthmed_tf.repository.paths import check_distinct, plain, safe
 from synthmed_tf.repository.read import tuf_errors
-from synthmed_tf.repository.read.client_cache import LIMITS, Kept, Trust, cache_folder
+from synthmed_tf.repository.read.client_cache import LIMITS, ClientCache, Trust, cache_folder
 from synthmed_tf.repository.read.fetching import Source
 
 MOST_INDEX_BYTES = 64_000_000
@@ -47,9 +47,9 @@ class Repository:
             SynthMedError: it is no repository, cannot be reached, or its metadata is not to be trusted, and why.
         """
         self.source = source
-        self._kept = Kept(source, Path(cache or cache_folder()))
-        with self._kept.alone():
-            self._root, self.is_new = self._kept.anchor(trust or Trust())
+        self._cache = ClientCache(source, Path(cache or cache_folder()))
+        with self._cache.alone():
+            self._root, self.is_new = self._cache.anchor(trust or Trust())
         self.fingerprint = hashlib.sha256(self._root).hexdigest()
         self.refresh()
 
@@ -100,12 +100,12 @@ class Repository:
 
     def versions(self) -> tuple[str, ...]:
         """All that files are signed for, such as `retina-chase@1.0.0`, in circulation or not."""
-        delegations = self._kept.role("targets").delegations
+        delegations = self._cache.role("targets").delegations
         return tuple(delegations and delegations.roles or ())
 
     def newest(self) -> dict[str, int]:
         """The version of each metadata file that counts now, by role."""
-        return self._kept.newest()
+        return self._cache.newest()
 
     def announced(self, name_and_version: str) -> dict[str, TargetFile]:
         """The files that are signed for a version, by their path below `targets/`.
@@ -113,10 +113,10 @@ class Repository:
         Raises:
             SynthMedError: the metadata is not to be trusted.
         """
-        with self._kept.clearly(), tuf_errors.as_sentences(self.source):
+        with self._cache.clearly(), tuf_errors.as_sentences(self.source):
             self._updater.get_targetinfo(f"{name_and_version.replace('@', '/')}/{ENTRY}")  # reads the version's role
         try:
-            return self._kept.role(name_and_version).targets
+            return self._cache.role(name_and_version).targets
         except FileNotFoundError as error:
             raise SynthMedError(
                 f"{self.source}: nobody may sign for {plain(name_and_version, 80)}; restore the metadata from the "
@@ -129,7 +129,7 @@ class Repository:
         Raises:
             SynthMedError: it is not announced, or the metadata is not to be trusted.
         """
-        with self._kept.clearly(), tuf_errors.as_sentences(self.source):
+        with self._cache.clearly(), tuf_errors.as_sentences(self.source):
             found = self._updater.get_targetinfo(path)
         if found is None:
             raise SynthMedError(f"{self.source}: {path} is not announced by the signed metadata; do not use it.")
@@ -185,9 +185,9 @@ class Repository:
             ) from error
 
     def _refreshed(self) -> Updater:
-        with self._kept.alone(), tuf_errors.as_sentences(self.source):
+        with self._cache.alone(), tuf_errors.as_sentences(self.source):
             updater = Updater(
-                metadata_dir=str(self._kept.metadata),
+                metadata_dir=str(self._cache.metadata),
                 metadata_base_url=f"{self.source.url}metadata/",
                 fetcher=self.source,
                 config=LIMITS,

@@ -1,7 +1,7 @@
-"""What a reader keeps of a repository: the root that it trusts, and the metadata that it has verified.
+"""The cache of a reader: the root of a repository that it trusts, and the metadata that it has verified.
 
 <cache>/repositories/<digest of the address>/anchor.json    the root of trust
-<cache>/repositories/<digest of the address>/metadata/      what python-tuf's client keeps
+<cache>/repositories/<digest of the address>/metadata/      the cache of python-tuf's client
 """
 
 import contextlib
@@ -35,10 +35,10 @@ _ROOT = "metadata/1.root.json"
 
 @dataclass(frozen=True)
 class Trust:
-    """What the reader demands of a repository's root of trust; None is nothing.
+    """What the reader requires of a repository's root of trust; None is no requirement.
 
     Attributes:
-        root: the bytes of a `root.json` that was had in another way.
+        root: the bytes of a `root.json` that was obtained in another way.
         fingerprint: the SHA-256 of the repository's `1.root.json`.
     """
 
@@ -46,13 +46,13 @@ class Trust:
     fingerprint: str | None = None
 
     def accepts(self, root: bytes) -> bool:
-        """Whether a root is the one that is demanded."""
+        """Whether a root is the one that is required."""
         wanted = (self.fingerprint or "").replace(":", "").replace(" ", "").lower()
         return root == (self.root or root) and wanted in ("", hashlib.sha256(root).hexdigest())
 
 
 def cache_folder() -> Path:
-    """Where readers keep what they have seen: `$XDG_CACHE_HOME/synthmed`, or `~/.cache/synthmed`."""
+    """The folder of the cache: `$XDG_CACHE_HOME/synthmed`, or `~/.cache/synthmed`."""
     named = os.environ.get("XDG_CACHE_HOME")
     try:
         return Path(named or Path.home() / ".cache") / "synthmed"
@@ -62,7 +62,7 @@ def cache_folder() -> Path:
         ) from None
 
 
-class Kept:
+class ClientCache:
     """The folder of one repository.
 
     Attributes:
@@ -75,7 +75,7 @@ class Kept:
 
     @contextlib.contextmanager
     def alone(self) -> Iterator[None]:
-        """Keeps other processes waiting, which would replace the same files.
+        """Makes other processes wait, which would replace the same files.
 
         Raises:
             SynthMedError: the disk does not allow it.
@@ -105,7 +105,7 @@ class Kept:
         """The root of trust, and whether it was not known.
 
         Raises:
-            SynthMedError: it is not the one that is demanded, or none.
+            SynthMedError: it is not the one that is required, or none.
         """
         place = self._folder / "anchor.json"
         known = place.read_bytes() if place.is_file() else None

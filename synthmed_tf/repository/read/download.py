@@ -1,10 +1,11 @@
 """`synthmed download`: the files of a version, each whole and as signed, or not there.
 
-A file is written as `.<name>.part` beside its place, goes on from there when it was broken off, and takes its place
-once its SHA-256 is the one that is signed. Nothing of it is opened, and TensorFlow is not needed.
+A file is written as `.<name>.part` next to its place, is resumed after an interruption, and is moved to its place once
+its SHA-256 is the one that is signed. No file is opened, and TensorFlow is not needed.
 """
 
 import contextlib
+import hashlib
 import os
 import shutil
 import threading
@@ -12,6 +13,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import pydantic
 from tuf.api import exceptions
@@ -23,7 +25,6 @@ from synthmed_tf.repository.paths import plain
 from synthmed_tf.repository.read import tuf_errors
 from synthmed_tf.repository.read.client import MOST_ENTRY_BYTES, Repository
 from synthmed_tf.repository.read.fetching import Source
-from synthmed_tf.repository.read.partial import Partial
 
 JOBS = 4
 PREFERRED = ("imagefolder", "tfrecord")
@@ -31,19 +32,19 @@ GENERATOR = "generator"
 _ALWAYS = ("description", "preview", "report")
 _LOCK = ".lock"
 _IN_VAIN, _PAUSE = 3, 0.3
-"""So often in a row a host may break off without having sent anything new; and the seconds before it is asked again."""
+"""How often in a row a host may break off without sending anything new, and the seconds before the next attempt."""
 
 Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What of a version is wanted, beside its descriptions, previews and report.
+    """Which files of a version are wanted, in addition to its descriptions, previews and report.
 
     Attributes:
-        formats: of the pairs; the image folder if left, or what there is.
+        formats: of the pairs; if omitted, the image folder or what there is.
         generator: whether the artifact too.
-        everything: whether all there is.
+        everything: whether all files.
     """
 
     formats: tuple[str, ...] = ()
@@ -53,7 +54,7 @@ class Choice:
 
 @dataclass(frozen=True)
 class Downloaded:
-    """What is there now.
+    """The result of a download.
 
     Attributes:
         entry: the version.
@@ -76,7 +77,7 @@ def download(
     jobs: int = JOBS,
     progress: Progress = lambda done, total: None,
 ) -> Downloaded:
-    """Fetches a version into a folder. What is there and whole is kept; the same call goes on where it was.
+    """Fetches a version into a folder. Files that are there and whole are kept; the same call resumes.
 
     Args:
         repository: that has it.
@@ -96,7 +97,7 @@ def download(
         _place(entry, out)
         try:
             with files.exclusive(out / _LOCK):
-                fetched = _fetch(repository, entry, wanted, _Job(repository.source, entry, out, progress), jobs)
+                fetched = _fetch(repository, entry, wanted, _Fetcher(repository.source, entry, out, progress), jobs)
                 # Last: where it is, the files that were asked for are there.
                 content = repository.read(f"{entry.name}/{entry.version}/{ENTRY}", MOST_ENTRY_BYTES)
                 files.write_bytes(out / ENTRY, content)
@@ -127,9 +128,9 @@ def select(entry: Entry, choice: Choice) -> list[File]:
     return [file for file in entry.files if file.role in roles]
 
 
-def _fetch(repository: Repository, entry: Entry, wanted: list[File], job: "_Job", jobs: int) -> list[File]:
+def _fetch(repository: Repository, entry: Entry, wanted: list[File], fetcher: "_Fetcher", jobs: int) -> list[File]:
     try:
-        return job.run(wanted, jobs)
+        return fetcher.run(wanted, jobs)
     except (tuf_errors.Untrusted, tuf_errors.Unreachable):
         with contextlib.suppress(tuf_errors.Unreachable):
             repository.refresh()
@@ -151,12 +152,12 @@ def _place(entry: Entry, out: Path) -> None:
             raise SynthMedError(f"{out} holds {held}, not {entry.name}@{entry.version}; choose another --out.")
         return
     known = {file.path.split("/")[0] for file in entry.files}
-    strangers = {name for name in names - known if not name.startswith(".")}
-    strangers |= {file.path for file in entry.files if (out / file.path).exists() and not _is_signed(out, file)}
-    if strangers:
+    others = {name for name in names - known if not name.startswith(".")}
+    others |= {file.path for file in entry.files if (out / file.path).exists() and not _is_signed(out, file)}
+    if others:
         raise SynthMedError(
-            f"{out} is there and holds a {plain(min(strangers))} that is not of {entry.name}@{entry.version}; choose "
-            "another --out or empty it."
+            f"{out} is there and holds a {plain(min(others))} that is not of {entry.name}@{entry.version}; choose "
+            "another --out."
         )
 
 
@@ -165,8 +166,8 @@ def _is_signed(out: Path, file: File) -> bool:
     return path.is_file() and path.stat().st_size == file.size and files.sha256(path) == file.sha256
 
 
-class _Job:
-    """One call: what is counted, and whether to stop."""
+class _Fetcher:
+    """Fetches the files of one call: counts bytes, and stops all threads after an error."""
 
     def __init__(self, source: Source, entry: Entry, out: Path, progress: Progress):
         self._source, self._out, self._progress = source, out, progress
@@ -215,7 +216,7 @@ class _Job:
         place, part = self._out / file.path, self._part(file)
         place.parent.mkdir(parents=True, exist_ok=True)
         with tuf_errors.as_sentences(self._source, f"targets/{self._folder}/{file.path}"), open(part, "a+b") as opened:
-            partial = Partial(opened, file.size)
+            partial = _PartialFile(opened, file.size)
             self._count(partial.size)
             began_at = partial.size
             is_right = self._fill(partial, file)
@@ -229,7 +230,7 @@ class _Job:
                 raise exceptions.LengthOrHashMismatchError
         os.replace(part, place)
 
-    def _fill(self, partial: Partial, file: File) -> bool:
+    def _fill(self, partial: "_PartialFile", file: File) -> bool:
         """Reads on to the end; says whether what is there then is what is signed."""
         url, in_vain = self._source.target_url(f"{self._folder}/{file.path}"), 0
         while partial.size < file.size and not self._stopped.is_set():
@@ -247,7 +248,7 @@ class _Job:
             self._stopped.wait(in_vain * _PAUSE)
         return partial.size == file.size and partial.sha256 == file.sha256
 
-    def _read_on(self, partial: Partial, file: File, url: str) -> None:
+    def _read_on(self, partial: "_PartialFile", file: File, url: str) -> None:
         with self._source.opened(url, partial.size) as (first, parts):
             if first != partial.size:
                 self._count(-partial.empty())
@@ -268,3 +269,44 @@ class _Job:
         with self._lock:
             self._done += size
             self._progress(self._done, self._total)
+
+
+class _PartialFile:
+    """A file that is being fetched, of which a part may be there from an earlier time, with its SHA-256.
+
+    Attributes:
+        size: in bytes.
+    """
+
+    def __init__(self, opened: BinaryIO, most: int):
+        """Reads what there is.
+
+        Args:
+            opened: the file, opened to be read and appended to.
+            most: bytes; what is longer cannot be a part, and is thrown away.
+        """
+        self._file, self.size, self._digest = opened, 0, hashlib.sha256()
+        opened.seek(0)
+        while block := opened.read(1 << 20):
+            self._digest.update(block)
+            self.size += len(block)
+        if self.size > most:
+            self.empty()
+
+    @property
+    def sha256(self) -> str:
+        """As hexadecimal digits."""
+        return self._digest.hexdigest()
+
+    def add(self, part: bytes) -> None:
+        """Writes what comes next, so that it is there whatever becomes of the process."""
+        self._file.write(part)
+        self._file.flush()
+        self._digest.update(part)
+        self.size += len(part)
+
+    def empty(self) -> int:
+        """Begins again; returns how much there was."""
+        there, self.size, self._digest = self.size, 0, hashlib.sha256()
+        self._file.truncate(0)
+        return there

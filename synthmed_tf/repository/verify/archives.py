@@ -1,4 +1,4 @@
-"""Archives that somebody else made: members with plain names, bounded before they are unpacked, and nothing else."""
+"""Archives from other publishers: members with plain names only, bounded before they are unpacked."""
 
 import contextlib
 import stat
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository.paths import check_distinct, plain, safe
-from synthmed_tf.repository.verify.refused import Refused
 
 MOST_MEMBERS = 200_000
 MOST_IN_MEMBER = 64_000_000
@@ -19,6 +18,10 @@ MOST_RATIO = 100
 """Unpacked to packed, of a member of more than a megabyte: metadata reaches 30."""
 
 _END = b"PK\x05\x06"
+
+
+class Refused(Exception):
+    """What is wrong with a file, as the end of a sentence that begins with its name."""
 
 
 def zip_members(path: Path) -> Iterator[tuple[str, bytes]]:

@@ -1,11 +1,13 @@
-"""`synthmed repository check`: is a repository, to the last byte, what its keys have signed, and fit to be shown?
+"""`synthmed repository check`: is a repository, to the last byte, what its keys have signed, and safe to show?
 
-What a host runs on a contribution: all of it is taken for hostile, and none of it is executed.
+A host runs it on a contribution: all of it is treated as hostile, and none of it is executed.
 """
 
 import hashlib
 import json
+import os
 import re
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
@@ -22,12 +24,12 @@ from synthmed_tf.repository.paths import plain
 from synthmed_tf.repository.read.client import Repository
 from synthmed_tf.repository.read.client_cache import LIMITS, Trust
 from synthmed_tf.repository.read.fetching import Source
-from synthmed_tf.repository.verify import tree, version
+from synthmed_tf.repository.verify import version
+from synthmed_tf.repository.verify.version import REFUSE, RESTORE
 
 REMOVE = "delete it"
 REFRESH = "run synthmed repository refresh, which puts it right"
-RESTORE = "restore it from the publisher's copy"
-REFUSE = "refuse the version, or have it published again"
+MOST_FILES = 2_000_000
 _LEFT = re.compile(r"\.transaction(\.lock)?(/.*)?|(.*/)?\.[^/]*(\.part|\.[a-z0-9_]{8})(/.*)?")
 _ID = re.compile(rf"{NAME.pattern}@{VERSION.pattern}")
 _METADATA = re.compile(rf"(?P<version>[1-9]\d{{0,8}})\.(?P<role>root|snapshot|targets|{_ID.pattern})\.json")
@@ -42,7 +44,7 @@ class Checked:
         fingerprint: of the root that the signatures were held against; empty where there is none to be trusted.
         versions: how many there are.
         files: how many are signed.
-        problems: with them, and with what is there beside them.
+        problems: with them, and with other files that are there.
     """
 
     fingerprint: str
@@ -69,7 +71,7 @@ def check(
         SynthMedError: there is no such folder.
     """
     source = Source(folder)
-    there = sorted(tree.walk(source.folder), key=lambda found: found.path)
+    there = sorted(walk(source.folder), key=lambda found: found.path)
     problems = [_problem(found.path, found.fault, REMOVE) for found in there if found.fault]
     plain_files = {found.path for found in there if not found.fault}
     with tempfile.TemporaryDirectory() as cache:
@@ -165,8 +167,8 @@ def _of_versions(folder: Path, known: _Known, progress: Callable[[int, int], Non
     for name in sorted(known.announced.keys() & known.rows.keys()):
         inside = f"{name.replace('@', '/')}/"
         announced = {path.removeprefix(inside): target for path, target in known.announced[name].items()}
-        for place, what in version.faults(folder / "targets" / inside, known.rows[name], announced, seen):
-            yield _problem(f"targets/{inside}{place}", what, RESTORE if "is signed" in what else REFUSE)
+        for found in version.faults(folder / "targets" / inside, known.rows[name], announced, seen):
+            yield _problem(f"targets/{inside}{found.path}", found.problem, found.remedy)
 
 
 def _left(there: set[str]) -> Iterator[Finding]:
@@ -197,3 +199,53 @@ def _is_index(path: Path, sha256: str) -> bool:
 
 def _problem(path: str, what: str, remedy: str) -> Finding:
     return Finding(ERROR, plain(path), plain(what.rstrip("."), 600), remedy)
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file, or something else in its place.
+
+    Attributes:
+        path: below the repository, with `/`; bytes that are no UTF-8 as surrogates.
+        fault: what is wrong with its kind; None of a plain file.
+    """
+
+    path: str
+    fault: str | None
+
+
+def walk(folder: Path) -> Iterator[Item]:
+    """Everything that is not a folder, and folders that are empty or cannot be read; nothing is followed or opened."""
+    waiting, count = [""], 0
+    while waiting:
+        place = waiting.pop()
+        try:
+            with os.scandir(folder / place) as listed:
+                inside = list(listed)
+        except OSError as error:
+            yield Item(place, f"cannot be read ({error.strerror})")
+            continue
+        if not inside and place:
+            yield Item(place, "is an empty folder")
+        for item in inside:
+            path = f"{place}/{item.name}" if place else item.name
+            if item.is_dir(follow_symlinks=False):
+                waiting.append(path)
+                continue
+            count += 1
+            yield Item(path, _fault(item))
+            if count == MOST_FILES:
+                yield Item(path, f"is one of more than {MOST_FILES} files")
+                return
+
+
+def _fault(item: os.DirEntry) -> str | None:
+    try:
+        mode = item.stat(follow_symlinks=False).st_mode
+    except OSError as error:
+        return f"cannot be read ({error.strerror})"
+    if stat.S_ISLNK(mode):
+        return "is a link"
+    if not stat.S_ISREG(mode):
+        return "is no regular file"
+    return "is marked executable" if mode & 0o111 else None

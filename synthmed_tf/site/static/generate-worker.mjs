@@ -8,12 +8,12 @@ onmessage = async ({ data: job }) => {
     const { ort, opened, verified } = await session;
     const started = performance.now();
     for (let i = 0; i < job.count; i++) {
-      postMessage({ kind: "progress", what: "drawing", done: i, total: job.count });
+      postMessage({ kind: "progress", what: "generating", done: i, total: job.count });
       await generate(ort, opened, job.seed, job.first + BigInt(i));
     }
     postMessage({ kind: "done", verified, seconds: (performance.now() - started) / 1000 });
   } catch (error) {
-    const why = error instanceof Refused ? error.message : `Drawing failed in this browser (${error.message ?? error}).`;
+    const why = error instanceof Refused ? error.message : `Generation failed in this browser (${error.message ?? error}).`;
     postMessage({ kind: "failed", why });
   }
 };

@@ -2,7 +2,7 @@
 
 const LEAST = -(2n ** 63n);
 const MOST = 2n ** 63n - 1n;
-const form = document.querySelector("form.drawing");
+const form = document.querySelector("form.generating");
 const state = document.querySelector("#generate-state");
 const working = document.querySelector(".working"); // beside the state: a screen reader is not told of every part
 const list = document.querySelector(".generated");
@@ -28,7 +28,7 @@ form.addEventListener("submit", (event) => {
 });
 
 function whatIsMissing() {
-  if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, which drawing needs.";
+  if (typeof WebAssembly !== "object") return "This browser has no WebAssembly, which generating needs.";
   if (typeof Worker !== "function" || typeof BigInt64Array !== "function") return "This browser is too old to generate.";
   if (location.protocol === "file:") return "Pages that are opened as files cannot generate; serve them: synthmed site serve.";
   return null;
