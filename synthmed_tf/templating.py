@@ -1,4 +1,4 @@
-"""Jinja2 as it is used here: all that is shown is escaped, and a name that is missing is an error."""
+"""The Jinja2 environment of all templates: everything is escaped, and a missing name is an error."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 def environment(folder: Path, extra: str, **options: Any) -> jinja2.Environment:
-    """What renders the templates in a folder.
+    """The environment for the templates in a folder.
 
     Args:
         folder: of the templates.
-        extra: of setup.cfg, that brings Jinja2.
-        options: of `jinja2.Environment`, beside those that are the same everywhere.
+        extra: of setup.cfg that includes Jinja2.
+        options: of `jinja2.Environment`, in addition to those that all templates share.
 
     Raises:
         SynthMedError: Jinja2 is not installed.

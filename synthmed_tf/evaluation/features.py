@@ -46,7 +46,7 @@ _KEY = {"version": 2, "diameter": vessel_tree.DIAMETER}
 def trees(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
     """`(pairs, 15)`, float64: `vessel_tree.measure` of each mask, NaN where there is nothing to measure.
 
-    A mask costs some 0.15 s on one core, whatever its size; 64 or more at once are shared among all cores.
+    A mask takes some 0.15 s on one core, regardless of its size; 64 or more at once are shared among all cores.
     """
     return context.measured(pairs, "vessel trees", _KEY, _measure_trees)["features"]
 

@@ -30,8 +30,8 @@ class FilterLimits(pydantic.BaseModel):
     """The limits for the scores of a pair.
 
     Attributes:
-        copy_excess: a pair whose likeness to a real one exceeds the threshold of the copy search by so much, or by
-            more, is dropped: 0 drops what the report calls a copy, -0.1 keeps further away.
+        copy_excess: a pair whose similarity to a real one exceeds the threshold of the copy search by so much or
+            more is dropped: 0 drops what the report calls a copy, -0.1 keeps further away.
         atypicality: a tree that is further from the real ones than so many times the most atypical real one is dropped.
         least_dice: a pair whose photograph, segmented, has a smaller Dice with its mask is dropped.
     """

@@ -54,7 +54,7 @@ _DETAILED = 5
 def evaluate(context: EvaluationContext) -> GeometryResult:
     """Measures all masks and compares the synthetic with the real ones that the generator was trained on.
 
-    Measuring takes some 0.15 s a mask and core, whatever its size (1,000 masks: 150 s of one core); the tests take
+    Measuring takes some 0.15 s a mask and core, regardless of its size (1,000 masks: 150 s of one core); the tests take
     seconds in addition. The score `atypicality` of a pair is that of its most unusual feature: 1 is as unusual as the
     most atypical real mask.
     """

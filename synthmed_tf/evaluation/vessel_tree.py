@@ -233,7 +233,7 @@ def wind(branch: np.ndarray) -> tuple[float, float, float]:
     """How a branch winds, after the steps of its pixels are smoothed away.
 
     The curve is a cubic smoothing spline (Dierckx 1982) that stays within half a pixel of the branch (root mean
-    square): a straight line on the grid, of whatever slope, becomes straight again. The steps themselves would make it
+    square): a straight line on the grid, of any slope, becomes straight again. The steps themselves would make it
     up to 8 % too long.
 
     Args:

@@ -58,7 +58,7 @@ def auc(truth: np.ndarray, score: np.ndarray, inside: np.ndarray) -> float:
 
 
 def cl_dice(truth: np.ndarray, found: np.ndarray, inside: np.ndarray) -> float:
-    """Centre-line Dice (Shit et al. 2021): whether the same vessels are there, whatever their width.
+    """Centre-line Dice (Shit et al. 2021): whether the same vessels are there, regardless of their width.
 
     The harmonic mean of the share of the found centre lines that lies in true vessels and the share of the true centre
     lines that was found. Centre lines are thinned by the method of Lee et al. (1994), which keeps diagonals of two

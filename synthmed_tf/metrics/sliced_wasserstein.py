@@ -1,4 +1,4 @@
-"""How far generated images are from real ones, by their patches at several scales: a figure without a detector.
+"""How far generated images are from real ones, by their patches at several scales: a metric without a detector.
 
 The sliced Wasserstein distance between patches of a Laplacian pyramid (Karras et al. 2018, section 5). A few real
 images suffice, since each has thousands of patches. Differences from there: both sets are scaled by the spread of the
@@ -26,7 +26,7 @@ def patch_distance(real: np.ndarray, generated: np.ndarray, seed: int = 0) -> fl
 
     Coarse levels differ more between any two small sets of images, real ones too; in an arithmetic mean they would
     outweigh the fine ones, which show blur. 0.01 is added to each level and taken off again, so that no level that
-    agrees by chance decides alone. Figures can be compared where `real`, the seed and the size are the same.
+    agrees by chance decides alone. Values can be compared where `real`, the seed and the size are the same.
     """
     levels = np.array(list(level_distances(real, generated, seed).values()))
     return float(np.exp(np.mean(np.log(levels + _FLOOR))) - _FLOOR)

@@ -103,8 +103,8 @@ class Generator(_Model):
     Attributes:
         onnx: path of `generator.onnx`, or None.
         savedmodel: path of the SavedModel's version folder, or None.
-        attacked: whether the judge attacked its weights too, so that the verdict on membership holds for them; where
-            it did not, nothing is known of what they give away.
+        attacked: whether the evaluation attacked its weights too, so that the verdict on membership holds for them;
+            otherwise it is not known what they give away.
     """
 
     onnx: str | None = None

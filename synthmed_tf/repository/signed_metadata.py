@@ -1,7 +1,7 @@
 """The signed metadata of a repository on the publisher's side: read and verified, changed, signed and written.
 
 It is a chain: the root says whose keys count, the timestamp names the snapshot, the snapshot the targets and the roles
-of the versions, and these the files. Whatever is not yet named by `timestamp.json` is seen by nobody.
+of the versions, and these the files. Clients do not see what `timestamp.json` does not name yet.
 """
 
 import itertools

@@ -39,7 +39,7 @@ class Table:
 
 
 def write(content: Content, entry: Entry, path: str, pages: Pages) -> None:
-    """Writes the page of a version's report, beside that of the version."""
+    """Writes the page of a version's report, next to that of the version."""
     read = report.read(content.verified(entry, path).parent)
     pages.write(
         listing.page_path(entry).replace("index.html", "report.html"),

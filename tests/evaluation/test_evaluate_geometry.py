@@ -1,4 +1,4 @@
-"""The judge judged: what geometry and diversity say of phantoms that are like real ones, and of those that are not.
+"""What geometry and diversity say of phantoms that are like real ones, and of those that are not.
 
 Half of the phantoms play the real patients, the others the synthetic set. Each is measured once.
 """
@@ -128,6 +128,6 @@ def test_real_against_real_fails_in_one_case_out_of_twenty_at_most(tmp_path):
     eyes, rng, failed = _measured(_draw(160), tmp_path), np.random.default_rng(1), np.zeros(2)
     for _ in range(200):
         order = rng.permutation(160)
-        verdicts = (judge(order[:20], order[20:80]) for judge in (eyes.geometry, eyes.diversity))
+        verdicts = (answer(order[:20], order[20:80]) for answer in (eyes.geometry, eyes.diversity))
         failed += [verdict.state is State.FAIL for verdict in verdicts]
     assert (failed <= 10).all(), failed

@@ -1,4 +1,4 @@
-"""Pairs as the judge reads them: from the disk as they are needed, and in memory."""
+"""Pairs for the evaluation: from the disk as they are needed, and in memory."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""The judge's segmenters: what they are trained on, that they are kept, and what they find."""
+"""The segmenters of the evaluation: what they are trained on, that they are cached, and what they find."""
 
 from dataclasses import replace
 

@@ -40,7 +40,7 @@ def make(folder: Path, artifact: Path) -> Path:
     """
     repository, keys, images = folder / "repo", folder / "keys", folder / "set"
     new_repository.init(repository, keys, TITLE)
-    synthesis.generate_set(open_artifact(artifact, "onnx"), images, COUNT, SEED)
+    synthesis.generate_set(open_artifact(artifact, "onnx"), images, COUNT, seed=SEED)
     evaluated = write_report(images, folder / "report")
 
     def publish(name: str, version: str, day: int, **said) -> None:

@@ -251,7 +251,7 @@ def test_without_report_and_artifact_it_is_not_evaluated_and_not_shared(generate
 
 def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, generated, judged, tiny_artifact, tmp_path):
     assert not version[0].generator.attacked
-    assert "Not attacked: the judge tested the set" in (version[1] / "README.md").read_text()
+    assert "Not attacked: the evaluation tested the set" in (version[1] / "README.md").read_text()
     found = json.loads((judged / "report.json").read_text())
     attack = found["sections"]["privacy"]["attacks"][0] | {"name": "reconstruction by Stage-II"}
     found["sections"]["privacy"]["attacks"].append(attack)
@@ -259,7 +259,7 @@ def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, generated, 
     (attacked / "report.json").write_text(json.dumps(found))
     entry = built(request(generated, report=attacked, artifact=tiny_artifact), tmp_path / "version")
     assert entry.generator.attacked
-    assert "The judge attacked its weights too" in (tmp_path / "version" / "README.md").read_text()
+    assert "The evaluation attacked its weights too" in (tmp_path / "version" / "README.md").read_text()
 
 
 @pytest.mark.parametrize(
@@ -346,7 +346,7 @@ def _flip(path):
     [
         ({"copies": State.FAIL}, [], "copy real ones, so it is not published; drop them with synthmed filter"),
         ({"membership": State.FAIL}, ["nearest mask"], "the set itself gives it away"),
-        ({"membership": State.FAIL}, ["discriminator of Stage-I"], "judge the set without --artifact and --run"),
+        ({"membership": State.FAIL}, ["discriminator of Stage-I"], "evaluate the set without --artifact and --run"),
         ({"membership": State.FAIL}, ["discriminator of Stage-I", "mask"], "the set itself gives it away"),
     ],
 )

@@ -246,7 +246,7 @@ def test_the_commands(generated, tmp_path):
     assert withdrawn.output == "tiny-set@1.0.0 was withdrawn already; nothing was changed\n"
     assert _run("repository", "refresh", repository, env=environment).output == "signed again: timestamp\n"
     rotated = _run("repository", "rotate", repository, "--role", "snapshot", env=environment)
-    assert "snapshot.pem is the new key; the old one counts no more" in rotated.output
+    assert "snapshot.pem is the new key; the old one is no longer valid" in rotated.output
     (_keys(repository) / "timestamp.pem").unlink()
     refused = _run("repository", "refresh", repository, env=environment)
     assert refused.exit_code == 2 and "timestamp.pem is missing; name the folder" in refused.output

@@ -1,4 +1,4 @@
-"""Builds all that a version's folder holds, from a set and what its publisher says of it."""
+"""Builds all files of a version, from a set and its publisher's description."""
 
 import io
 import json
@@ -54,7 +54,7 @@ class Request:
         title, license, creators, description, keywords, organ, modality: of the set, as in `Entry`.
         published: when, in UTC.
         data_name, data_license, data_attribution, data_url: of the training data; None is not stated.
-        report: the folder of the judge's report on this very set; None where it was not evaluated.
+        report: the folder of the evaluation report on this set; None where it was not evaluated.
         artifact: the folder of the artifact that generated it, if that is to be shared.
         formats: of `packing.FORMATS`.
         full_report: whether the report is published as it is, with names of patients and files of the training data.
@@ -88,7 +88,7 @@ def build(request: Request, folder: Path, progress: Progress = lambda done, tota
 
     Args:
         request: what is published.
-        folder: an empty one. After an error it holds a part of a version, which whoever made the folder throws away.
+        folder: an empty one. After an error it holds a part of a version, which the caller removes.
         progress: called with (done, total), in pairs.
 
     Raises:
@@ -109,13 +109,13 @@ def build(request: Request, folder: Path, progress: Progress = lambda done, tota
 
 
 def row(entry: Entry) -> Row:
-    """What the search index says of an entry."""
+    """The row of an entry in the search index."""
     same = {name: getattr(entry, name) for name in Row.model_fields.keys() & Entry.model_fields.keys()}
-    judged = entry.evaluation
+    evaluation = entry.evaluation
     found = {
         "bytes": sum(file.size for file in entry.files),
-        "verdict": judged.verdict if judged else None,
-        "verdicts": {answer.question: answer.state for answer in judged.verdicts} if judged else {},
+        "verdict": evaluation.verdict if evaluation else None,
+        "verdicts": {answer.question: answer.state for answer in evaluation.verdicts} if evaluation else {},
         "generator": entry.generator is not None,
     }
     return Row(**same | found)

@@ -1,4 +1,4 @@
-"""What the descriptions of an entry have in common: sentences for every set, and those that its facts give."""
+"""Text of the descriptions of an entry: sentences for every set, sentences from its facts, and licenses."""
 
 from typing import Any
 
@@ -19,7 +19,7 @@ USES = (
 )
 IMPACT = (
     "Vessel segmentation can be studied where photographs of patients cannot be shared. A set that gives a patient "
-    "away would do harm, which is why it is judged, and can be withdrawn."
+    "away would do harm, which is why it is evaluated, and can be withdrawn."
 )
 MAINTENANCE = (
     "A version never changes. One that turns out to be harmful is withdrawn, and a tombstone with the reason stays in "
@@ -101,11 +101,11 @@ def sensitive(entry: Entry) -> str:
 
 
 def limits(entry: Entry) -> list[str]:
-    """What the set does not bear, by its evaluation."""
+    """The limitations of the set, by its evaluation."""
     if entry.evaluation is None:
         found = ["Not evaluated: it is not known whether it is useful, or whether it gives a patient away."]
     else:
-        quick = ["Judged by a quick look, with few and short trainings."] if entry.evaluation.quick else []
+        quick = ["Evaluated by a quick look, with few and short trainings."] if entry.evaluation.quick else []
         bad = [answer for answer in entry.evaluation.verdicts if answer.state is not State.PASS]
         found = quick + [f"{QUESTIONS[a.question]} {a.state.value}: {a.sentence}" for a in bad]
         found += [f"{QUESTIONS[question]} Not asked." for question in entry.evaluation.not_asked]
@@ -113,7 +113,7 @@ def limits(entry: Entry) -> list[str]:
 
 
 def biases(entry: Entry) -> list[str]:
-    """Whom the set stands for."""
+    """Whom the set represents."""
     few = "The pairs show what the generator learnt from its training data, and no more patients than these."
     return [few, "Age, sex, ethnicity and disease of the patients: not stated, and not balanced by anything here."]
 
@@ -123,8 +123,8 @@ def attacked(entry: Entry) -> str:
     if entry.evaluation is None:
         return "Not evaluated: whether its weights give away who was in the training is not known."
     if not entry.generator.attacked:
-        return "Not attacked: the judge tested the set, not these weights; what they give away is not known."
-    return "The judge attacked its weights too; the verdict on membership holds for them."
+        return "Not attacked: the evaluation tested the set, not these weights; what they give away is not known."
+    return "The evaluation attacked its weights too; the verdict on membership holds for them."
 
 
 def dropped(filtered: dict[str, Any]) -> str:
@@ -134,7 +134,7 @@ def dropped(filtered: dict[str, Any]) -> str:
 
 
 def answer(verdict: Answer) -> str | None:
-    """The answer to a question of the judge, yes or no; None where it cannot tell."""
+    """The answer to a question, yes or no; None for CANNOT TELL."""
     if verdict.state is State.CANNOT_TELL:
         return None
     return "yes" if (verdict.state is State.PASS) != (verdict.question in _PASS_IS_NO) else "no"

@@ -1,7 +1,7 @@
 """`croissant.json`: MLCommons Croissant 1.1 with the RAI vocabulary and PROV-O, loadable from the version's folder.
 
-The record set `pairs` has a record a pair: `image`, `mask`, `index`, `seed` and `model_sha256`, which is what a pair
-can be generated again from.
+The record set `pairs` has a record for each pair: `image`, `mask`, `index`, `seed` and `model_sha256`, from which the
+pair can be generated again.
 """
 
 import json
@@ -137,7 +137,7 @@ def _record_sets(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
         field("pairs/seed", kinds.INTEGER, "Of the endless set.", value=entry.seed),
         field("pairs/model_sha256", kinds.TEXT, "The generator that generated it.", value=entry.model_sha256),
     ]
-    generated = "A record a pair. Model, seed and index are what it can be generated again from."
+    generated = "A record for each pair. Model, seed and index are what it can be generated again from."
     return [records("mask_files", "The masks alone.", by_mask), records("pairs", generated, by_pair)]
 
 
@@ -171,13 +171,13 @@ def _provenance(entry: Entry) -> Json:
         "prov:label": f"generator, model SHA-256 {entry.model_sha256}",
         "prov:wasDerivedFrom": trained_on,
     }
-    drawing = {
+    generation = {
         "@type": "prov:Activity",
-        "prov:label": f"drawing with seed {entry.seed}, indices {entry.first_index} to {entry.last_index}",
+        "prov:label": f"generation with seed {entry.seed}, indices {entry.first_index} to {entry.last_index}",
         "prov:used": generator,
         "prov:wasAssociatedWith": {"@type": "prov:SoftwareAgent", "prov:label": entry.made_with},
     }
-    return {"prov:wasDerivedFrom": {"@id": model}, "prov:wasGeneratedBy": drawing}
+    return {"prov:wasDerivedFrom": {"@id": model}, "prov:wasGeneratedBy": generation}
 
 
 def _library() -> ModuleType:

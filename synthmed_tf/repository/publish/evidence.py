@@ -1,4 +1,4 @@
-"""The judge's report on a set: whether the set may be published with it, and what of it is."""
+"""The evaluation report on a set: whether the set may be published with it, and what of the report is published."""
 
 import shutil
 from pathlib import Path
@@ -17,20 +17,20 @@ PAGE = "report.html"
 NOT_EVALUATED = "not evaluated"
 
 _ON_WEIGHTS = {*membership.DISCRIMINATORS.values(), membership.RECONSTRUCTION}
-_FILTER = "drop them with synthmed filter, judge the new set, and publish that"
+_FILTER = "drop them with synthmed filter, evaluate the new set, and publish that"
 _SET_ALONE = (
-    "judge the set without --artifact and --run and publish it without its generator: attacks on weights do not "
+    "evaluate the set without --artifact and --run and publish it without its generator: attacks on weights do not "
     "concern a set that is published without them"
 )
 _SET_LEAKS = "the set itself gives it away: generate one from another generator"
 
 
-def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
+def read(folder: Path, evaluated: Path, fingerprint: str, full: bool) -> Report:
     """The report on a set, which may be published with it.
 
     Args:
         folder: the report's.
-        judged: the set's.
+        evaluated: the set's.
         fingerprint: of the set.
         full: whether the report is published as it is.
 
@@ -38,7 +38,7 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
         SynthMedError: no report, one on another set, one that forbids publishing, or one with real images that
             would be published in full.
     """
-    written = reports.read_on(folder, judged, fingerprint)
+    written = reports.read_on(folder, evaluated, fingerprint)
     states = {answer.question: answer.state for answer in written.verdicts}
     privacy = written.sections.privacy
     if states.get("copies") is State.FAIL or (privacy is not None and privacy.copies):
@@ -47,12 +47,12 @@ def read(folder: Path, judged: Path, fingerprint: str, full: bool) -> Report:
         leaking = set(privacy.leaking if privacy is not None else ())
         remedy = _SET_ALONE if leaking and leaking <= _ON_WEIGHTS else _SET_LEAKS
         raise SynthMedError(
-            f"By {folder} it can be told who was in the training, so the set is not published; {remedy}."
+            f"By {folder} an attacker can tell who was in the training data, so the set is not published; {remedy}."
         )
     if full and written.real_images:
         raise SynthMedError(
-            f"{folder / PAGE} shows real photographs, which would be published; leave --full-report out, or judge the "
-            "set with --no-real-images."
+            f"{folder / PAGE} shows real photographs, which would be published; leave --full-report out, or evaluate "
+            "the set with --no-real-images."
         )
     return written
 
@@ -77,7 +77,7 @@ def write(written: Report, folder: Path, out: Path, full: bool) -> None:
         written: the report.
         folder: that it was read from.
         out: the version's folder.
-        full: whether both files are copied as they are; otherwise what is published names nothing real.
+        full: whether both files are copied unchanged; otherwise nothing real is named.
 
     Raises:
         SynthMedError: the page is missing.

@@ -1,4 +1,4 @@
-"""What keeps a repository trusted over the years: fresh signatures, and new keys for old ones."""
+"""Keeps a repository valid over the years: fresh signatures, and new keys for old ones."""
 
 import os
 from collections.abc import Callable
@@ -61,10 +61,11 @@ def refresh(repository: Path, keys: Path, say: Callable[[str], None] = lambda li
 
 
 def rotate(repository: Path, keys: Path, role: str, say: Callable[[str], None] = lambda line: None) -> None:
-    """Puts a new key in the place of a role's, which then counts no more: it was lost, stolen, or is old.
+    """Replaces the key of a role, which is no longer valid then: it was lost, stolen, or is old.
 
-    Each step leaves a repository that clients accept, and the same command goes on where it was stopped. First the
-    root allows the new key beside the old one, then everything is signed with the new, then the root forgets the old.
+    Each step leaves a repository that clients accept, and the same command resumes. First the
+    root allows the new key in addition to the old one, then everything is signed with the new key, then the root
+    removes the old one.
 
     Args:
         repository: its folder.

@@ -1,4 +1,4 @@
-"""The publisher's side of The Update Framework: a new repository, fresh signatures, and new keys."""
+"""Makes a new repository of The Update Framework with its keys."""
 
 from pathlib import Path
 

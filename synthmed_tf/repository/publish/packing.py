@@ -1,4 +1,4 @@
-"""Packs the pairs of a set into the formats of an entry, without drawing or encoding any of them again.
+"""Packs the pairs of a set into the formats of an entry, without generating or encoding any of them again.
 
     imagefolder/train-00003-of-00008.zip    images/00000042.png  masks/00000042.png  metadata.jsonl
     tfrecord/...  webdataset/...            as `synthmed generate` writes them
@@ -136,7 +136,7 @@ def pack(
 
 
 def _describe(plans: dict[str, Plan], lines: dict[str, list[Line]], folder: Path) -> None:
-    """Writes what stands beside the shards of each format."""
+    """Writes the other files of each format."""
     for name, plan in plans.items():
         for place, parts in _writer(name).describe(plan, lines[name]):
             (folder / name / place).write_bytes(b"".join(parts))

@@ -1,7 +1,7 @@
 """`README.md`: the dataset card. It has the head that Hugging Face reads, and answers a datasheet's questions from
 what is known.
 
-What a publisher wrote is text in it, whatever it holds: Markdown and HTML in it are escaped.
+The publisher's words are text in it: Markdown and HTML in them are escaped.
 """
 
 import re

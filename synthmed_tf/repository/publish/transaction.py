@@ -1,4 +1,4 @@
-"""Changes to a repository: all of them or none, whatever becomes of the process, and one publisher after the other.
+"""Changes to a repository: all of them or none, even if the process is killed, and one publisher at a time.
 
 A version's files are written into `<repository>/.transaction/<name>@<version>/files`, moved to their place below
 `targets/`, and are there for clients when `metadata/timestamp.json` is replaced. The empty `<name>@<version>` stays

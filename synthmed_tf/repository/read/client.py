@@ -1,7 +1,7 @@
-"""A repository as its readers see it: nothing is believed that The Update Framework's signatures do not cover.
+"""The reader's view of a repository: only what the signatures of The Update Framework cover is trusted.
 
-The first contact takes the repository's root of trust as it is, or demands the one that was named. What was seen is
-kept (`~/.cache/synthmed/repositories/`), so that no later contact can be shown an older state.
+The first contact trusts the repository's root as it is, or requires the one that was named. Verified metadata is cached
+(`~/.cache/synthmed/repositories/`), so that a later contact cannot be shown an older state.
 """
 
 import hashlib
@@ -40,8 +40,8 @@ class Repository:
 
         Args:
             source: its address.
-            trust: what is demanded of its root; nothing if left.
-            cache: for what is seen; `cache_folder()` if left.
+            trust: what its root must be; anything if omitted.
+            cache: of verified metadata; `cache_folder()` if omitted.
 
         Raises:
             SynthMedError: it is no repository, cannot be reached, or its metadata is not to be trusted, and why.

@@ -299,7 +299,7 @@ class _PartialFile:
         return self._digest.hexdigest()
 
     def add(self, part: bytes) -> None:
-        """Writes what comes next, so that it is there whatever becomes of the process."""
+        """Writes the next part, and flushes it so that it survives the process."""
         self._file.write(part)
         self._file.flush()
         self._digest.update(part)

@@ -26,7 +26,7 @@ PART_BYTES = 1 << 18
 _SECONDS = 30
 _ATTEMPTS = 4
 _LEAST_RATE = 200
-"""Bytes a second over a minute: whoever sends less, holds the reader up."""
+"""Bytes a second over a minute; a slower host is an error."""
 
 
 class Source(FetcherInterface):
@@ -162,7 +162,7 @@ def _as_download_errors(url: str) -> Iterator[None]:
     try:
         yield
     except urllib3.exceptions.MaxRetryError as error:
-        # Whoever refuses a connection is not slow, though urllib3 derives one error from the other.
+        # A refused connection is not slow, though urllib3 derives one error from the other.
         refused = isinstance(error.reason, urllib3.exceptions.NewConnectionError)
         slow = isinstance(error.reason, urllib3.exceptions.TimeoutError) and not refused
         kind = exceptions.SlowRetrievalError if slow else exceptions.DownloadError

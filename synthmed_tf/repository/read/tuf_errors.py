@@ -29,7 +29,7 @@ def as_sentences(source: Source, file: str | None = None) -> Iterator[None]:
 
     Args:
         source: that is read.
-        file: below it that is looked at; the one that was asked for last if left.
+        file: below it that is read; if omitted, the one that was requested last.
 
     Raises:
         Untrusted: it came, and is not to be trusted, and why.

@@ -123,7 +123,7 @@ class _Known:
 
 
 def _of_metadata(folder: Path, there: set[str], known: _Known) -> Iterator[Finding]:
-    """Files beside those that count: older states may stay, what was never announced may not."""
+    """Other metadata files: older states may stay, but files that were never announced may not."""
     for path in sorted(there):
         place, _, name = path.partition("/")
         if place != "metadata" or name == "timestamp.json" or _LEFT.fullmatch(path):

@@ -93,7 +93,7 @@ def attempted(action: Callable[[], object]) -> Iterator[str]:
         action()
     except Refused as refused:
         yield str(refused)
-    # Whoever made the file chooses which error the decoders meet it with, of almost any class.
+    # A hostile file can make the decoders raise errors of almost any class.
     except Exception as error:
         yield f"cannot be read ({type(error).__name__}: {plain(str(error), 120)})"
 
@@ -151,7 +151,7 @@ def _look_at_text(path: Path) -> None:
     text = _text(read_bounded(path, MOST_WORDS))
     if text.startswith("#!"):
         raise Refused("is a script")
-    text = _HEAD.sub("", text)  # YAML, which whoever shows the file takes off
+    text = _HEAD.sub("", text)  # YAML, which is removed where the file is shown
     found = _ACTIVE.search(text)
     if found:
         raise Refused(f"holds what can act or fetch something ({plain(found[0], 60)})")
@@ -219,7 +219,7 @@ class _Page(HTMLParser):
 
 
 def _check_style(style: str) -> None:
-    # In a drawing a browser reads tags even here; and a backslash could write any word otherwise.
+    # In an SVG a browser reads tags even here; and a backslash could write any word otherwise.
     found = re.search(rf"[<\\]|@import|{_ELSEWHERE}", style, re.I)
     if found:
         raise Refused(f"holds a style with {found[0]}, which a report does not need")
