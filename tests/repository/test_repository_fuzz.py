@@ -82,7 +82,7 @@ def test_damage_anywhere_is_found_without_a_traceback(made, tmp_path, seed):
     done = CliRunner().invoke(main, ["repository", "check", str(repo), "--json"])
     assert done.exception is None or isinstance(done.exception, SystemExit)
     assert done.exit_code == 2
-    assert json.loads(done.stdout)["findings"]
+    assert json.loads(done.stdout)["problems"]
 
 
 WRONG = (None, True, -1, 10**30, 1.5, "", "x" * 100_000, "../../x", "\ud800", [], {}, [[[]]], {"a": {"b": 1}}, *HOSTILE)
