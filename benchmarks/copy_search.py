@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def search(size: int, count: int, reals: int) -> dict[str, float]:
-    """Searches `count` pairs for copies of `reals`, as the judge does: seconds and memory."""
+    """Searches `count` pairs for copies of `reals`, as the evaluation does: seconds and memory."""
     from synthmed_tf.evaluation import copy_audit
     from synthmed_tf.evaluation.pairs import Block
 

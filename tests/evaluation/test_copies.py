@@ -182,15 +182,15 @@ def test_the_limit_of_many_scores_is_a_quantile_of_the_largest_of_all_honest_one
     assert copies.threshold(scores, count=100_000) == pytest.approx(expected, rel=0.01)
 
 
-@pytest.mark.parametrize("strangers", [4, 8, 30])
-def test_a_false_alarm_is_as_rare_as_promised_however_few_the_strangers(strangers):
+@pytest.mark.parametrize("impostors", [4, 8, 30])
+def test_a_false_alarm_is_as_rare_as_promised_however_few_the_impostors(impostors):
     rng, alarms, draws = np.random.default_rng(1), 0, 4_000
     for _ in range(draws):
-        z = rng.gumbel(0.3, 0.1, strangers + 60)
+        z = rng.gumbel(0.3, 0.1, impostors + 60)
         scores = np.tanh(z)
-        limit = copies.threshold(scores[:strangers], count=60, level=0.05)
-        assert limit >= scores[:strangers].max() + 0.05
-        alarms += (scores[strangers:] >= limit).any()
+        limit = copies.threshold(scores[:impostors], count=60, level=0.05)
+        assert limit >= scores[:impostors].max() + 0.05
+        alarms += (scores[impostors:] >= limit).any()
     assert stats.binomtest(alarms, draws, 0.05).pvalue > 0.001
 
 

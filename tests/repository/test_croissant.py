@@ -102,7 +102,7 @@ def test_provenance_goes_from_the_pairs_to_the_training_data(version):
     drawing = found["prov:wasGeneratedBy"]
     assert found["@context"]["prov"] == "http://www.w3.org/ns/prov#"
     assert found["prov:wasDerivedFrom"] == {"@id": f"urn:sha256:{model}"} == {"@id": drawing["prov:used"]["@id"]}
-    assert drawing["prov:label"] == "drawing with seed -4, indices 8 to 12"
+    assert drawing["prov:label"] == "generation with seed -4, indices 8 to 12"
     assert drawing["prov:used"]["prov:wasDerivedFrom"] == {
         "@type": "prov:Entity",
         "@id": "https://example.org/eyes",
