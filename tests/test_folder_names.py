@@ -218,6 +218,16 @@ def _without_rights(home, *commands):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.once
+def test_a_snapshot_without_rights_is_not_called_damaged(tiny_run, tmp_path):
+    run = shutil.copytree(tiny_run, tmp_path / "run")
+    weights = run / "stage1" / "snapshot" / "weights.npz"
+    weights.chmod(0o000)
+    [(code, said, failed)] = _without_rights(tmp_path, ["export", "--run", run, "--out", tmp_path / "model"])
+    assert (code, failed) == (2, "None")
+    assert f"{weights} cannot be read (Permission denied); check its rights" in said
+
+
 def test_folders_that_cannot_be_written_are_read_and_named(tiny_artifact, tmp_path):
     place = tmp_path / "read only"
     model, set_, repository = place / "model", place / "set", place / "repository"

@@ -79,6 +79,10 @@ def load(folder: Path) -> Snapshot:
     try:
         snapshot = _read(folder)
         _check(snapshot)
+    except PermissionError as error:
+        raise SynthMedError(
+            f"{error.filename} cannot be read ({error.strerror}); check its rights and run the same command again."
+        ) from error
     except Exception as error:  # NumPy and zipfile meet damage with errors of many classes
         raise SynthMedError(_damaged(folder, error)) from error
     return snapshot
@@ -143,4 +147,7 @@ def _check(snapshot: Snapshot) -> None:
 
 def _damaged(folder: Path, error: Exception) -> str:
     reason = f"{error} is missing" if isinstance(error, KeyError) else " ".join(str(error).split()).rstrip(".")
-    return f"The snapshot in {folder} is damaged ({reason}); remove that folder and run the same synthmed train again."
+    return (
+        f"The snapshot in {folder} is damaged ({reason}); restore it from a copy, or move that folder away and run the "
+        "same synthmed train again."
+    )

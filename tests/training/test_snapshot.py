@@ -64,7 +64,7 @@ def test_a_damaged_file(folder, name, damage):
     flipped = half + bytes(255 - byte for byte in content[len(half) :])
     (folder / name).write_bytes({"empty": b"", "half": half, "flipped": flipped, "text": b"hello"}[damage])
     message = _refusal(folder)
-    assert "is damaged (" in message and "remove that folder and run the same synthmed train" in message
+    assert "is damaged (" in message and "move that folder away and run the same synthmed train" in message
 
 
 @pytest.mark.parametrize("name", ["weights.npz", "fov.png"])
