@@ -1,7 +1,6 @@
 """From the content of a file to its decoder."""
 
 import os
-import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -40,9 +39,7 @@ def decode_bytes(name: str, data: bytes) -> Decoded:
         problem = "is no image that can be read (PNG, JPEG, TIFF, GIF, BMP, PPM, WebP, JPEG 2000 or DICOM)"
         raise SynthMedError(f"{problem}, or it is damaged or cut short", COPY_AGAIN, path=name)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return decoder(data)
+        return decoder(data)
     except SynthMedError as error:
         raise SynthMedError(error.problem, error.remedy, path=name) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

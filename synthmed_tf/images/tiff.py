@@ -1,6 +1,10 @@
 """TIFF files, by tifffile: 1 to 32 bits, any photometric kind whose meaning is certain, strips and tiles, BigTIFF."""
 
+import contextlib
 import logging
+import re
+import threading
+from collections.abc import Iterator
 from io import BytesIO
 
 import numpy as np
@@ -21,17 +25,19 @@ _FAX = (2, 3, 4, 32771)
 _JPEG = (6, 7)
 _LOSSY = (*_JPEG, 34892, 33003, 33004, 33005, 34712, 50001, 34927)
 _ORIENTATION, _INK_SET = 274, 332
-_UNSIGNED, _SIGNED, _FLOAT = 1, 2, 3
+_NEEDED = {256, 257, 259, 262}
+"""Width, length, compression and photometric kind."""
+_MEANINGFUL = _NEEDED | {258, 266, 273, 274, 277, 278, 279, 284, 317, 320, 322, 323, 324, 325, 332, 338, 339, 347, 530}
 _MOST_INFLATED = 64
 """How often the size of the pixels the segments may be in all: tiles reach beyond the image, but not that far."""
 
 
 def decode(data: bytes) -> Decoded:
     """Reads the first page that is an image of full resolution."""
-    logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)  # what it has to say is in the error
-    with tifffile.TiffFile(BytesIO(data)) as file:
+    with _complaints() as complaints, tifffile.TiffFile(BytesIO(data)) as file:
         page = next((page for page in file.pages if not page.subfiletype & 0b101), file.pages[0])
         page = page.aspage() if hasattr(page, "aspage") else page
+        _refuse_unread_tags(page, complaints)
         check_size(page.imagewidth, page.imagelength)
         _refuse_unclear(file, page)
         if page.compression in _FAX:
@@ -40,6 +46,43 @@ def decode(data: bytes) -> Decoded:
                 return pillow_pixels(image)
         orientation = page.tags.valueof(_ORIENTATION, 1)
         return _meaning(page, _samples_last(page)).upright(orientation)
+
+
+class _Collector(logging.Filter):
+    """Takes what tifffile logs in a thread that decodes here out of the log; other threads are not concerned."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.of_thread = threading.local()
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        complaints = getattr(self.of_thread, "complaints", None)
+        if complaints is not None and record.levelno >= logging.ERROR:
+            complaints.append(record.getMessage())
+        return complaints is None
+
+
+_COLLECTOR = _Collector()
+logging.getLogger("tifffile").addFilter(_COLLECTOR)
+
+
+@contextlib.contextmanager
+def _complaints() -> Iterator[list[str]]:
+    complaints: list[str] = []
+    _COLLECTOR.of_thread.complaints = complaints
+    try:
+        yield complaints
+    finally:
+        _COLLECTOR.of_thread.complaints = None
+
+
+def _refuse_unread_tags(page: tifffile.TiffPage, complaints: list[str]) -> None:
+    """tifffile passes over tags that it cannot read; without one of these it would decode other pixels."""
+    named = {int(number) for text in complaints for number in re.findall(r"TiffTag (\d+)", text)}
+    missing = {tag for tag in _NEEDED if tag not in page.tags}
+    if missing or named & _MEANINGFUL:
+        tags = ", ".join(map(str, sorted(missing | (named & _MEANINGFUL))))
+        raise SynthMedError(f"is truncated or damaged (its tags {tags} cannot be read)", COPY_AGAIN)
 
 
 def _refuse_unclear(file: tifffile.TiffFile, page: tifffile.TiffPage) -> None:

@@ -128,6 +128,22 @@ def test_the_first_of_several_pages(tmp_path, bits, shape, planar):
     np.testing.assert_array_equal(read(tmp_path, written(pages, **options)), expected)
 
 
+@pytest.mark.parametrize("bits", [10, 12, 14])
+def test_packed_bits_state_their_range(tmp_path, bits):
+    values = (COLOUR.astype(np.uint16) << (bits - 8)) // 3
+    data = written(values, photometric="rgb", bitspersample=bits)
+    np.testing.assert_array_equal(read(tmp_path, data), np.round(values * (255 / (2**bits - 1))))
+
+
+def test_a_tag_that_cannot_be_read_is_not_passed_over(tmp_path):
+    data = bytearray(written(COLOUR, photometric="rgb", compression="lzw", predictor=True))
+    for tag in (259, 317):  # compression, predictor: their count becomes absurd
+        at = data.index(struct.pack("<HH", tag, 3))
+        broken = data[: at + 4] + b"\xff\xff\xff\x7f" + data[at + 8 :]
+        with pytest.raises(SynthMedError, match=rf"a\.img is truncated or damaged \(its tags {tag} cannot be read\)"):
+            read(tmp_path, bytes(broken))
+
+
 def test_a_thumbnail_in_front_is_passed_over(tmp_path):
     buffer = io.BytesIO()
     with tifffile.TiffWriter(buffer) as file:

@@ -71,17 +71,15 @@ def check_folder(
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """What the decoders have to say on damaged files is in the report; the terminal shows the progress."""
-    loggers = [logging.getLogger(name) for name in ("PIL", "tifffile")]
-    levels = [logger.level for logger in loggers]
+    logger = logging.getLogger("PIL")
+    level = logger.level
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.CRITICAL + 1)
+        logger.setLevel(logging.CRITICAL + 1)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logger.setLevel(level)
 
 
 def _report(root: Path, listing: Listing, looked: list[Looked], findings: list[Finding]) -> Report:
