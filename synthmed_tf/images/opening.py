@@ -8,7 +8,7 @@ from PIL import Image
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.images import bitmaps, dicom, tiff
-from synthmed_tf.images.decoding import COPY_AGAIN, PNG_MARK, Decoded, read_bytes, too_many_pixels, unpack
+from synthmed_tf.images.decoding import COPY_AGAIN, PNG_MARK, Decoded, check_size, read_bytes, too_many_pixels, unpack
 
 
 def decode_file(path: str | os.PathLike[str]) -> Decoded:
@@ -39,7 +39,9 @@ def decode_bytes(name: str, data: bytes) -> Decoded:
         problem = "is no image that can be read (PNG, JPEG, TIFF, GIF, BMP, PPM, WebP, JPEG 2000 or DICOM)"
         raise SynthMedError(f"{problem}, or it is damaged or cut short", COPY_AGAIN, path=name)
     try:
-        return decoder(data)
+        decoded = decoder(data)
+        check_size(decoded.pixels.shape[1], decoded.pixels.shape[0])
+        return decoded
     except SynthMedError as error:
         raise SynthMedError(error.problem, error.remedy, path=name) from error
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:

@@ -57,7 +57,7 @@ class _Collector(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         complaints = getattr(self.of_thread, "complaints", None)
-        if complaints is not None and record.levelno >= logging.ERROR:
+        if complaints is not None and record.levelno >= logging.WARNING:
             complaints.append(record.getMessage())
         return complaints is None
 
@@ -89,6 +89,8 @@ def _refuse_unclear(file: tifffile.TiffFile, page: tifffile.TiffPage) -> None:
     bits, samples = page.bitspersample, page.samplesperpixel
     if not isinstance(bits, int) or bits > 64:
         raise SynthMedError(f"has channels of different sizes ({bits} bits)", SAVE_AGAIN)
+    if page.planarconfig not in (1, 2) or page.predictor not in (1, 2, 3) or page.fillorder not in (1, 2):
+        raise SynthMedError("is truncated or damaged (an unknown order or coding of its pixels)", COPY_AGAIN)
     if page.imagedepth != 1:
         raise SynthMedError("is a volume, not an image", SAVE_AGAIN)
     colours = {_WHITE_IS_ZERO: 1, _BLACK_IS_ZERO: 1, _RGB: 3, _PALETTE: 1, _SEPARATED: 4, _YCBCR: 3}
