@@ -21,7 +21,7 @@ from synthmed_tf.evaluation.verdict import LIMITS, QUESTIONS, Limits, State, Ver
 from synthmed_tf.old_names import renamed
 
 KIND = "synthmed report"
-SCHEMA_VERSION = "2"
+SCHEMA_VERSION: Literal["2"] = "2"
 """Rises when a field is removed or changes its meaning; a new field does not change it."""
 
 _FIRST_VERSION = "1"

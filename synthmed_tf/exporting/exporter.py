@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import tensorflow as tf
@@ -130,7 +130,7 @@ def _write(
 def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> artifact.Artifact:
     if form == "onnx-latent":
         return parity.FromLatent(folder / artifact.ONNX_LATENT, card, chain)
-    return artifact.open_artifact(folder, form)
+    return artifact.open_artifact(folder, cast(artifact.Runtime, form))
 
 
 def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, license: str) -> dict[str, Any]:
@@ -164,8 +164,8 @@ def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
         digest.update(json.dumps(facts, sort_keys=True).encode())
         styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
         for array in [*part.weights, *styles]:
-            digest.update(np.ascontiguousarray(array, np.float32))
-    digest.update(np.ascontiguousarray(masks.fov))
+            digest.update(np.ascontiguousarray(array, np.float32).data)
+    digest.update(np.ascontiguousarray(masks.fov).data)
     return digest.hexdigest()
 
 

@@ -1,7 +1,9 @@
 """Generates pairs on a server, `synthmed serve` or TensorFlow Serving, over REST or gRPC."""
 
+import functools
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 import numpy as np
 
@@ -10,6 +12,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.serving.limits import BATCH_SIZES
 from synthmed_tf.serving.transports import Failed, Grpc, Rest
 
+Answer = TypeVar("Answer")
 _SIGNATURE = "serving_default"
 _WANTED = {
     "inputs": {"seed": ("DT_INT64", (-1,)), "index": ("DT_INT64", (-1,))},
@@ -80,9 +83,8 @@ class Client:
         images: list[bytes] = []
         for start in range(0, len(seed), self._batch_size):
             part = slice(start, start + self._batch_size)
-            generated = self._ask(
-                lambda p=part: self._transport.predict(seed[p], index[p]), f"after {start} of {len(seed)} pairs"
-            )
+            request = functools.partial(self._transport.predict, seed[part], index[part])
+            generated = self._ask(request, f"after {start} of {len(seed)} pairs")
             masks += generated[0]
             images += generated[1]
         return masks, images
@@ -93,8 +95,8 @@ class Client:
         Raises:
             SynthMedError: as for `png`.
         """
-        masks, images = self.png(seed, index)
-        return tuple(np.stack([image_files.decode_png(file) for file in files]) for files in (masks, images))
+        masks, images = (np.stack([image_files.decode_png(file) for file in files]) for files in self.png(seed, index))
+        return masks, images
 
     def pairs(self, count: int, seed: int = 0, first_index: int = 0) -> Iterator[tuple[int, bytes, bytes]]:
         """Yields (index, mask, image) of one pair after another, as PNG files; memory does not grow with `count`."""
@@ -109,7 +111,7 @@ class Client:
     def __enter__(self) -> "Client":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def _check_signature(self) -> None:
@@ -122,7 +124,7 @@ class Client:
                     f"are {there or 'missing'}, not {wanted}; name another model or server."
                 )
 
-    def _ask(self, request, when: str):
+    def _ask(self, request: Callable[[], Answer], when: str) -> Answer:
         for attempt in range(self._retries + 1):
             try:
                 return request()

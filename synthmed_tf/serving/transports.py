@@ -12,6 +12,7 @@ from synthmed_tf.serving.status import HTTP_STATUS
 Signature = dict[str, dict[str, tuple[str, tuple[int, ...]]]]
 """`inputs` and `outputs`, each with type and shape by name; -1 is any size."""
 
+_OUTPUTS = ("mask_bytes", "image_bytes")
 _RETRIED = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _REPLY_BYTES = 2**31 - 1
 
@@ -53,7 +54,7 @@ class Rest(Transport):
         self._requests, self._session = requests, requests.Session()
         self._base, self._seconds = f"{url.rstrip('/')}/v1/models/{model}", seconds
 
-    def signature(self, name):
+    def signature(self, name: str) -> Signature | None:
         described = self._call("GET", "/metadata")["metadata"]["signature_def"]["signature_def"].get(name)
         if described is None:
             return None
@@ -61,12 +62,13 @@ class Rest(Transport):
             side: {key: self._info(info) for key, info in described[side].items()} for side in ("inputs", "outputs")
         }
 
-    def predict(self, seed, index):
+    def predict(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
         body = {"inputs": {"seed": seed.tolist(), "index": index.tolist()}}
         outputs = self._call("POST", ":predict", json=body)["outputs"]
-        return tuple([base64.b64decode(v["b64"]) for v in outputs[name]] for name in ("mask_bytes", "image_bytes"))
+        masks, photographs = ([base64.b64decode(v["b64"]) for v in outputs[name]] for name in _OUTPUTS)
+        return masks, photographs
 
-    def close(self):
+    def close(self) -> None:
         self._session.close()
 
     def _call(self, method: str, path: str, **body: Any) -> Any:
@@ -102,7 +104,7 @@ class Grpc(Transport):
         self._channel = grpc.insecure_channel(address, options=sizes)
         self._stub = prediction_service_pb2_grpc.PredictionServiceStub(self._channel)
 
-    def signature(self, name):
+    def signature(self, name: str) -> Signature | None:
         from tensorflow.core.framework import types_pb2
         from tensorflow_serving.apis import get_model_metadata_pb2
 
@@ -122,7 +124,7 @@ class Grpc(Transport):
             for side in ("inputs", "outputs")
         }
 
-    def predict(self, seed, index):
+    def predict(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
         import tensorflow as tf
         from tensorflow_serving.apis import predict_pb2
 
@@ -131,9 +133,10 @@ class Grpc(Transport):
         request.inputs["seed"].CopyFrom(tf.make_tensor_proto(seed))
         request.inputs["index"].CopyFrom(tf.make_tensor_proto(index))
         outputs = self._call(self._stub.Predict, request).outputs
-        return tuple(list(outputs[name].string_val) for name in ("mask_bytes", "image_bytes"))
+        masks, photographs = (list(outputs[name].string_val) for name in _OUTPUTS)
+        return masks, photographs
 
-    def close(self):
+    def close(self) -> None:
         self._channel.close()
 
     def _call(self, method: Any, request: Any) -> Any:
