@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 
 if TYPE_CHECKING:
     import jinja2
@@ -20,14 +20,11 @@ def environment(folder: Path, extra: str, **options: Any) -> jinja2.Environment:
         options: of `jinja2.Environment`, in addition to those that all templates share.
 
     Raises:
-        SynthMedError: Jinja2 is not installed.
+        SynthMedError: a package of the extra is not installed.
     """
-    try:
-        import jinja2
-    except ImportError as error:
-        raise SynthMedError(
-            f'This needs the package Jinja2, which is not installed; run pip install "synthmed-tf[{extra}]".'
-        ) from error
+    require_extra(extra)
+    import jinja2
+
     return jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder),
         autoescape=True,

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import beta
 
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 
 Interval = tuple[float, float, float]
 """A value with the lower and the upper end of its interval; NaN where there is none."""
@@ -271,10 +271,7 @@ def _inline(svg: str, title: str) -> str:
 
 
 def _matplotlib() -> ModuleType:
-    try:
-        import matplotlib
-    except ImportError as error:
-        raise SynthMedError(
-            'The report needs the package matplotlib, which is missing; run pip install "synthmed-tf[evaluate]".'
-        ) from error
+    require_extra("evaluate")
+    import matplotlib
+
     return matplotlib

@@ -15,7 +15,7 @@ from skimage.measure import block_reduce, euler_number
 from skimage.morphology import skeletonize
 
 from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, resample_masks
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 
 DIAMETER = 512
 """Of the field of view, in pixels."""
@@ -307,10 +307,7 @@ def _mean(values: np.ndarray) -> float:
 
 def _skan() -> ModuleType:
     # Compiling takes seconds, so that only these metrics import it.
-    try:
-        import skan
-    except ImportError as error:
-        raise SynthMedError(
-            'The geometry of vessels needs the package skan, which is missing; run pip install "synthmed-tf[evaluate]".'
-        ) from error
+    require_extra("evaluate")
+    import skan
+
     return skan

@@ -316,7 +316,7 @@ def test_figures_are_written_plainly(text, expected):
 @pytest.mark.parametrize("package", ["jinja2", "matplotlib"])
 def test_a_missing_package_is_named(context, sections, monkeypatch, package):
     monkeypatch.setitem(sys.modules, package, None)
-    with pytest.raises(SynthMedError, match=rf'(?i)needs the package {package}, .*run pip install "synthmed-tf\['):
+    with pytest.raises(SynthMedError, match=rf'(?i)needs {package}, .*run pip install "synthmed-tf\['):
         rendered(context, sections)
 
 

@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 from synthmed_tf import files
-from synthmed_tf.errors import SynthMedError
+from synthmed_tf.extras import require_extra
 from synthmed_tf.generation.formats.png import FOLDERS
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.repository.publish import card_text
@@ -181,10 +181,7 @@ def _provenance(entry: Entry) -> Json:
 
 
 def _library() -> ModuleType:
-    try:
-        import mlcroissant
-    except ImportError as error:
-        raise SynthMedError(
-            f'Publishing needs mlcroissant, which is not installed ({error}); pip install "synthmed-tf[repository]".'
-        ) from error
+    require_extra("repository")
+    import mlcroissant
+
     return mlcroissant
