@@ -1,4 +1,4 @@
-"""What writing costs beside drawing: each format's pairs a second as a share of bare inference, and memory.
+"""The cost of writing: pairs per second in each format as a share of bare inference, and memory.
 
     python benchmarks/generate.py --model MODEL [--small MODEL]
 

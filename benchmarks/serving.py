@@ -1,4 +1,4 @@
-"""`synthmed serve` under load, with and without batching, beside bare inference of the same SavedModel in the same run.
+"""`synthmed serve` under load, with and without batching, compared with bare inference of the same SavedModel.
 
     python benchmarks/serving.py --model MODEL
 

@@ -48,12 +48,12 @@ def main() -> None:
             results["seconds_per_step"][preset] = [_seconds_per_step(preset, stage) for stage in ("stage1", "stage2")]
         _keep(options.out, results)
     train, unseen = (_real_pairs(options.data, patients) for patients in (TRAIN, TEST))
-    _judge("real", train, unseen, options, results)
+    _measure("real", train, unseen, options, results)
     for preset in presets:
         for mark in MARKS[preset][: options.marks]:
             name = f"{preset}/{mark[0]}+{mark[1]}"
             if any(f"{name}/{seed}" not in results["dice"] for seed in range(options.seeds)):
-                _judge(name, _generated(_artifact(preset, mark, options)), unseen, options, results)
+                _measure(name, _generated(_artifact(preset, mark, options)), unseen, options, results)
     print(table(results))
 
 
@@ -76,10 +76,10 @@ def table(results: dict) -> str:
     return "\n".join([f"TRTR mean Dice {real:.3f}", "", *lines])
 
 
-def _judge(name: str, pairs: Pairs, unseen: ArrayPairs, options: argparse.Namespace, results: dict) -> None:
+def _measure(name: str, pairs: Pairs, unseen: ArrayPairs, options: argparse.Namespace, results: dict) -> None:
     """Mean Dice per photograph of unseen children, for each seed that is missing."""
     settings = Settings(segmenter_steps=options.segmenter_steps)
-    context = EvaluationContext(pairs, pairs, unseen, Cache(options.work / "judge"), settings, progress=_show)
+    context = EvaluationContext(pairs, pairs, unseen, Cache(options.work / "cache"), settings, progress=_show)
     block, arm = unseen.all(), segmenters.Arm(name, (pairs,))
     for seed in range(options.seeds):
         key = f"{name}/{seed}"

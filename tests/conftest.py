@@ -55,7 +55,7 @@ def seeded() -> None:
 
 @pytest.fixture(scope="session")
 def real_data() -> Path:
-    """The folder of public data sets (chase_db1/, hrf/): SYNTHMED_DATA, or ../shared/data beside the repository."""
+    """The folder of public data sets (chase_db1/, hrf/): SYNTHMED_DATA, or ../shared/data next to the checkout."""
     folder = Path(os.environ.get("SYNTHMED_DATA") or Path(__file__).resolve().parents[2] / "shared" / "data")
     if not (folder / "chase_db1").is_dir() or not (folder / "hrf").is_dir():
         pytest.skip(f"no chase_db1/ and hrf/ in {folder}; set SYNTHMED_DATA")
