@@ -9,6 +9,7 @@ import shlex
 import click
 import numpy as np
 import pytest
+import yaml
 from helpers.paths import ROOT
 
 import synthmed_tf as sm
@@ -104,3 +105,8 @@ def test_contributing_lists_the_layers():
     checked = [line.split(" | ") for line in re.findall(r'"(.+)"', layers)]
     (listed,) = re.findall(r"never from those above:\n\n((?: {4}.+\n)+)", (ROOT / "CONTRIBUTING.md").read_text("utf-8"))
     assert [line.strip().split(", ") for line in listed.splitlines()] == checked[1:] and checked[0] == ["__main__"]
+
+
+def test_settings_of_the_host_are_yaml():
+    files = [ROOT / "CITATION.cff", ROOT / ".pre-commit-config.yaml", *ROOT.glob(".github/**/*.yml")]
+    assert len(files) > 5 and all(isinstance(yaml.safe_load(file.read_text(encoding="utf-8")), dict) for file in files)
