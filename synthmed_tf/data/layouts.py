@@ -111,8 +111,10 @@ def _with_masks(folder: Path) -> bool:
 
 def _inner(root: Path) -> list[Path]:
     """The uppermost folders below that have a layout of their own, at most three levels down."""
-    found, level = [], _folders(root)
+    found, level, seen = [], _folders(root), {os.path.realpath(root)}
     for _ in range(_DEEPEST):
+        level = [folder for folder in level if os.path.realpath(folder) not in seen]
+        seen |= {os.path.realpath(folder) for folder in level}
         fits = [folder for folder in level if _fitting(folder)]
         found += fits
         level = [inner for folder in level if folder not in fits for inner in _folders(folder)]
@@ -289,7 +291,14 @@ def _refuge(root: Path) -> LayoutFiles | None:
     ]
     if not parts:
         return None
-    photographs = [path for part in parts for path in _photographs_below(part)]
+    annotated = re.compile(r"disc|cup|annotation|illustration|gt$", re.IGNORECASE)
+    folders = [folder for part in parts for folder in _tree(part)]
+    photographs = [
+        path
+        for folder in folders
+        if not any(annotated.search(name) for name in folder.relative_to(root).parts)
+        for path in _images(folder)
+    ]
     return LayoutFiles(photographs, [], [])
 
 
@@ -303,26 +312,24 @@ def _plain(root: Path) -> LayoutFiles | None:
     return LayoutFiles(*_listed([root], "images", "masks", "fov"), loose=True)
 
 
-def _photographs_below(folder: Path) -> Iterator[Path]:
-    yield from _images(folder)
-    for inner in _folders(folder):
-        if not re.search(r"disc|cup|annotation|illustration|gt$", inner.name, re.IGNORECASE):
-            yield from _photographs_below(inner)
-
-
-def _messidor(root: Path) -> LayoutFiles | None:
-    photographs = _images(root)
-    waiting, seen = _folders(root), {os.path.realpath(root)}
+def _tree(root: Path) -> Iterator[Path]:
+    """The folder and all below it, each once, however links lead back."""
+    waiting, seen = [root], set()
     while waiting:
         folder = waiting.pop()
         real = os.path.realpath(folder)
-        if real in seen:
-            continue
-        seen.add(real)
-        photographs += _images(folder)
-        waiting += _folders(folder)
-        if _MASK_FOLDER.search(folder.name):
+        if real not in seen:
+            seen.add(real)
+            waiting += _folders(folder)
+            yield folder
+
+
+def _messidor(root: Path) -> LayoutFiles | None:
+    photographs = []
+    for folder in _tree(root):
+        if folder != root and _MASK_FOLDER.search(folder.name):
             return None
+        photographs += _images(folder)
     for path in photographs:
         if _MASK_FILE.search(stem(path)):
             above = folders_with_masks(root)
