@@ -1,5 +1,6 @@
 """Folders of the public sets with files and folders renamed, moved, copied and removed: pairs or one sentence."""
 
+import os
 import shutil
 
 import numpy as np
@@ -47,16 +48,16 @@ def change(root, random):
     kind = int(random.integers(6))
     if kind == 0:
         shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
-    elif kind == 1 and not target.exists():
+    elif kind == 1 and not os.path.lexists(target):
         path.rename(target)
-    elif kind == 2 and not target.exists() and not path.is_symlink():
+    elif kind == 2 and not os.path.lexists(target) and not path.is_symlink():
         shutil.copytree(path, target, symlinks=True) if path.is_dir() else shutil.copy(path, target)
-    elif kind == 3 and path.is_file() and not (root / path.name).exists():
+    elif kind == 3 and path.is_file() and not os.path.lexists(root / path.name):
         path.rename(root / path.name)
     elif kind == 4 and path.is_file():
         ending = (".heic", ".TIF", ".dcm", ".txt", ".ppm.gz", ".x")[int(random.integers(6))]
         path.rename(path.with_name(f"{path.stem}{ending}"))
-    elif kind == 5 and not target.exists():
+    elif kind == 5 and not os.path.lexists(target):
         target.symlink_to(root if random.random() < 0.5 else path)
 
 

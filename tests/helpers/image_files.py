@@ -13,7 +13,7 @@ def tiff(array, photometric, *, order="<", bits=None, planar=False, big=False, *
         array: `(height, width)` or `(height, width, samples)`, of the type to store (bool is stored as bits).
         photometric: the tag's number.
         order: `<` or `>`.
-        bits: a sample, where not those of the array's type; 1 to 8 bits are packed, the first in the high bits.
+        bits: a sample, where not those of the array's type; those that fill no bytes are packed, the first in the high bits.
         planar: each sample in a plane of its own.
         big: BigTIFF.
         options: `strip` rows a strip, `deflate`, `extra` (kinds of further samples), `palette` (n, 3) of 16 bits,
@@ -50,6 +50,9 @@ def tiff(array, photometric, *, order="<", bits=None, planar=False, big=False, *
 
 
 def _packed(rows, bits, order):
+    if bits in (10, 12, 14):
+        each = np.unpackbits(rows.reshape(len(rows), -1, 1).astype(">u2").view(np.uint8), axis=2)[:, :, 16 - bits :]
+        return b"".join(np.packbits(row.ravel()).tobytes() for row in each)
     if bits >= 8:
         return rows.astype(rows.dtype.newbyteorder(order)).tobytes()
     packed = b""

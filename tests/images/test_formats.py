@@ -131,7 +131,7 @@ def test_the_first_of_several_pages(tmp_path, bits, shape, planar):
 @pytest.mark.parametrize("bits", [10, 12, 14])
 def test_packed_bits_state_their_range(tmp_path, bits):
     values = (COLOUR.astype(np.uint16) << (bits - 8)) // 3
-    data = written(values, photometric="rgb", bitspersample=bits)
+    data = tiff(values, 2, bits=bits)
     np.testing.assert_array_equal(read(tmp_path, data), np.round(values * (255 / (2**bits - 1))))
 
 
