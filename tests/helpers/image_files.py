@@ -13,7 +13,7 @@ def tiff(array, photometric, *, order="<", bits=None, planar=False, big=False, *
         array: `(height, width)` or `(height, width, samples)`, of the type to store (bool is stored as bits).
         photometric: the tag's number.
         order: `<` or `>`.
-        bits: a sample, where not those of the array's type; those that fill no bytes are packed, the first in the high bits.
+        bits: a sample, where not those of the array's type; packed if they fill no bytes.
         planar: each sample in a plane of its own.
         big: BigTIFF.
         options: `strip` rows a strip, `deflate`, `extra` (kinds of further samples), `palette` (n, 3) of 16 bits,
