@@ -22,7 +22,7 @@ SMOOTHING = 1e-3
 
 
 def evaluate(context: EvaluationContext) -> DispersionResult:
-    """Compares the mean histograms of the synthetic photographs and of those that the generator was trained on."""
+    """Compares the mean histograms of the synthetic images and of those that the generator was trained on."""
     real, synthetic = (_histograms(context, pairs) for pairs in (context.train, context.synthetic))
     metrics = Dispersion(
         label=LABEL,
@@ -88,13 +88,13 @@ def dispersion(
     """Compares the mean histograms of two sets, with two halves of the real set as the reference.
 
     The fewer photographs, the further apart are two sets of one kind, so the ratio compares at equal size: each split
-    takes one half of the real patients against the other half, and against as many synthetic photographs. Where these
+    takes one half of the real patients against the other half, and against as many synthetic images. Where these
     are fewer than the other half, both are cut to their number.
 
     Args:
         real: `(n, 3, 64)`, from `histogram`.
         synthetic: `(m, 3, 64)`, from there.
-        rng: splits the patients and chooses synthetic photographs.
+        rng: splits the patients and chooses synthetic images.
         patients: `(n,)`, the patient of each real photograph; None makes each photograph a patient.
         splits: how many.
 
@@ -129,7 +129,7 @@ def _kl(p: np.ndarray, q: np.ndarray) -> np.ndarray:
 def _compare_halves(
     real: np.ndarray, synthetic: np.ndarray, patients: np.ndarray, rng: np.random.Generator
 ) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
-    """One half of the real patients against the other half, and against as many synthetic photographs."""
+    """One half of the real patients against the other half, and against as many synthetic images."""
     order = rng.permutation(patients.max() + 1)
     is_other = np.isin(patients, order[: len(order) // 2])
     half, other = real[~is_other], real[is_other]

@@ -1,4 +1,4 @@
-"""Do the photographs show their masks: a segmenter trained on real pairs looks for the vessels in them."""
+"""Do the images show their masks: a segmenter trained on real pairs looks for the vessels in them."""
 
 import functools
 import math
@@ -19,7 +19,7 @@ _LIMIT = f"a mean Dice more than {LIMITS.fidelity} below that of real photograph
 
 
 def evaluate(context: EvaluationContext) -> FidelityResult:
-    """Segments the synthetic photographs and, to compare, those of unseen patients."""
+    """Segments the synthetic images and, to compare, those of unseen patients."""
     model = functools.cache(lambda: segmenters.on_real(context))
     threshold = segmenters.threshold(context, segmenters.real_arm(context), 0)
     key = segmenters.key_on_real(context) | {"threshold": threshold}
@@ -80,7 +80,7 @@ def answer(metrics: Fidelity) -> Verdict:
     return Verdict(
         question="fidelity",
         state=state,
-        sentence="A segmenter trained on real pairs finds the masks in the synthetic photographs with a mean Dice of "
+        sentence="A segmenter trained on real pairs finds the masks in the synthetic images with a mean Dice of "
         f"{metrics.synthetic.dice:.3f}, and in real photographs of {metrics.unseen.patients} unseen patients with "
         f"{metrics.unseen.dice:.3f}: a difference of {difference.mean:+.3f} ({said}).",
         limit=_LIMIT,

@@ -56,7 +56,7 @@ def kid(
 
     The jackknife leaves out one group at a time, of each set in turn (Arvesen 1969). The permutations move whole groups
     and fill the real side up to about its number of rows; p is exact where any groups can be exchanged. Where the mean
-    sizes of the groups differ, as of patients with two eyes and of single synthetic photographs, p is taken at equal
+    sizes of the groups differ, as of patients with two eyes and of single synthetic images, p is taken at equal
     numbers of rows, subsampled from the larger set: the permutations then have the right spread. Over all rows, 10
     patients with two like photographs each against 200 single rows of that distribution had p <= 0.05 in 72 % of cases.
     Time grows with (n + m)^2, memory with (n + m) x (permutations + d).

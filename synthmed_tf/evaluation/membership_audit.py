@@ -140,7 +140,7 @@ class _Appearance:
     """Distances between photographs by their features, and features of the real pairs for the control.
 
     Attributes:
-        to_real: `(n, m)`: of the synthetic photographs to the real ones, features in common units.
+        to_real: `(n, m)`: of the synthetic images to the real ones, features in common units.
         among_real: `(m, m)`: of the real ones.
         to_other: `(m, o)`: of the real ones to those of the other camera; None where there are none.
         control_features: `(m, 29)`: of the real photographs, and the share of vessel in the field of view.

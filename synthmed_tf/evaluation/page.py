@@ -12,7 +12,7 @@ from synthmed_tf.evaluation.views.parts import Page
 _VIEWS = {
     "compared": ("What was compared", overview.compared),
     "utility": ("Usefulness: segmenters trained on the set", usefulness.utility),
-    "fidelity": ("Do the photographs show their masks", usefulness.fidelity),
+    "fidelity": ("Do the images show their masks", usefulness.fidelity),
     "geometry": ("Vessel trees", similarity.geometry),
     "distribution": ("Distribution and diversity", similarity.distribution),
     "dispersion": ("Dispersion, as in the paper", similarity.dispersion),

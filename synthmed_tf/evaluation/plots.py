@@ -189,7 +189,7 @@ def neighbourhoods(rows: Mapping[str, Sequence[float]], expected: Mapping[str, f
 
 
 def histograms(real: np.ndarray, synthetic: np.ndarray) -> str:
-    """Mean grey-level histograms of real and synthetic photographs.
+    """Mean grey-level histograms of real and synthetic images.
 
     Args:
         real, synthetic: `(3, bins)`: shares of the pixels, for red, green and blue.

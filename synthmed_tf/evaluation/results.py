@@ -170,7 +170,7 @@ class VesselsFound(Result):
 
 
 class Fidelity(Result):
-    """Whether the photographs show their masks: Dice and clDice of the vessels found with each photograph's own mask.
+    """Whether the images show their masks: Dice and clDice of the vessels found with each photograph's own mask.
 
     Attributes:
         steps, threshold: of the segmenter; the threshold is chosen on the real training patients.
@@ -413,7 +413,7 @@ class Divergence(Result):
         name: `real_to_synthetic` (the paper's), `synthetic_to_real` or `jensen_shannon`.
         value: of the whole sets, mean of the channels.
         channels: of the whole sets, for red, green and blue.
-        at_equal_size: median over half splits of the real patients, between one half and as many synthetic photographs
+        at_equal_size: median over half splits of the real patients, between one half and as many synthetic images
             as the other half has.
         null_median: median over the splits, between the two halves.
         ratio: at_equal_size / null_median; about 1 is the best that can be expected, somewhat less where patients have
@@ -450,7 +450,7 @@ class Sections(Result):
     Attributes:
         compared: what was compared; always there.
         utility: usefulness for training a segmenter.
-        fidelity: whether the photographs show their masks.
+        fidelity: whether the images show their masks.
         geometry: how the vessel trees differ from real ones.
         distribution: distance of the distributions, and diversity.
         dispersion: grey levels, as in the paper.

@@ -30,7 +30,7 @@ MEANINGS = {
     REAL: "the real training pairs (TRTR), augmented as all arms are",
     SYNTHETIC: "the synthetic set (TSTR)",
     MIXED: "real and synthetic pairs, half of each batch each",
-    STAGE2_ON_REAL_MASKS: "photographs that Stage-II generates from the real masks, so that only they differ from TRTR",
+    STAGE2_ON_REAL_MASKS: "images that Stage-II generates from the real masks, so that only they differ from TRTR",
     PLAIN: "the real training pairs without augmentation",
     SHUFFLED: "real photographs with the masks of other patients: the floor, from which nothing can be learnt",
 }
@@ -155,7 +155,7 @@ def shuffled(pairs: Pairs) -> ArrayPairs:
 
 
 class Stage2OnRealMasks(Pairs):
-    """Photographs that Stage-II generates from the real masks, in enough styles for about as many pairs as the set.
+    """Images that Stage-II generates from the real masks, in enough styles for about as many pairs as the set.
 
     They are generated when they are read.
     """

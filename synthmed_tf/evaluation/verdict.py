@@ -105,7 +105,7 @@ class Verdict(Answer):
 
 QUESTIONS = {
     "utility": "Is the set as useful as real pairs for training a segmenter?",
-    "fidelity": "Do the photographs show their masks?",
+    "fidelity": "Do the images show their masks?",
     "geometry": "Are the vessel trees like real ones?",
     "diversity": "Are the pairs as diverse as real ones?",
     "copies": "Is any pair a copy of a real one?",
@@ -119,7 +119,7 @@ class Limits(pydantic.BaseModel):
 
     Attributes:
         utility: by how much mean Dice may be below that of real pairs.
-        fidelity: by how much the Dice of the synthetic photographs may be below that of unseen real ones.
+        fidelity: by how much the Dice of the synthetic images may be below that of unseen real ones.
         geometry: largest Wasserstein distance of a feature, in standard deviations of the real values.
         diversity: least ratio of the Vendi scores, synthetic to real.
         membership: largest AUC of an attack.

@@ -180,9 +180,9 @@ def test_it_can_be_read_aloud(read):
 def test_ten_nearest_and_typical_and_worst_pairs_are_shown(read):
     alt = [attributes["alt"] for attributes in read.all("img")]
     assert len(alt) == 10 * 5 + 3 * (4 + 4) * 2
-    for kind in ("synthetic mask", "real mask, moved", "both", "synthetic photograph", "real photograph, moved"):
+    for kind in ("synthetic mask", "real mask, moved", "both", "synthetic image", "real photograph, moved"):
         assert sum(one.startswith(kind) for one in alt) == 10
-    assert sum(one.startswith("photograph of pair") for one in alt) == 24
+    assert sum(one.startswith("image of pair") for one in alt) == 24
 
 
 def test_the_nearest_pair_is_shown_as_it_was_found(context, whole, sections):
@@ -263,7 +263,7 @@ def test_names_of_files_are_text(context, sections):
     found = Parsed(text)
     assert "<script" not in text
     assert f"{bad}0, {bad}1, {bad}2, {bad}3" in found.text
-    assert f"photograph of pair {bad}5" in {attributes["alt"] for attributes in found.all("img")}
+    assert f"image of pair {bad}5" in {attributes["alt"] for attributes in found.all("img")}
 
 
 def test_large_images_are_made_smaller_and_small_ones_kept():

@@ -59,7 +59,7 @@ def test_verdicts_are_told_in_plain_words(generated, tmp_path):
     assert "Overall: **FAIL**" in body and " by a quick look, with few and short trainings. " in body
     assert "| Is any pair a copy of a real one? | **PASS** (no) | copies found 0.125 (limit: copies limit) |" in body
     assert (
-        "| Do the photographs show their masks? | **CANNOT TELL** | fidelity found 0.125 (limit: fidelity limit) What"
+        "| Do the images show their masks? | **CANNOT TELL** | fidelity found 0.125 (limit: fidelity limit) What"
         in body
     )
     assert "What would help: about 9 unseen patients" in body

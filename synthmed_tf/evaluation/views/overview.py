@@ -86,7 +86,7 @@ def _pairs(page: Page, rows: np.ndarray, score: np.ndarray) -> list[Image]:
             continue
         block = page.context.synthetic.read([row])
         shown += [
-            Image(parts.data_uri(block.photographs[0]), f"photograph of pair {name}", f"{name}: {label}"),
+            Image(parts.data_uri(block.photographs[0]), f"image of pair {name}", f"{name}: {label}"),
             Image(parts.data_uri(block.masks[0]), f"mask of pair {name}", "its mask"),
         ]
     return shown

@@ -105,7 +105,7 @@ def _group(page: Page, copy: Copy) -> tuple[str, list[Image]]:
         return title, [Image("", "left out", "the pair is left out: it copies a real one")]
     block = page.context.synthetic.read([copy.row])
     mask, photograph = block.masks[0], block.photographs[0]
-    shown = [("synthetic mask", mask), ("synthetic photograph", photograph)]
+    shown = [("synthetic mask", mask), ("synthetic image", photograph)]
     if page.real_images:
         real_mask, real_photograph = aligned(page.context, copy)
         both = overlay(mask, real_mask)

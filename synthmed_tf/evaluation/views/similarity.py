@@ -105,7 +105,7 @@ def dispersion(page: Page) -> list[Part]:
     return [
         Note(
             f"Grey levels alone: {metrics.label}, and no verdict rests on it. {metrics.synthetic_photographs:,} "
-            f"synthetic photographs against {metrics.real_photographs} real ones of {metrics.real_patients} patients; "
+            f"synthetic images against {metrics.real_photographs} real ones of {metrics.real_patients} patients; "
             "a ratio of about 1 is the best that can be expected."
         ),
         Table("Divergences of the mean histograms", head, rows),

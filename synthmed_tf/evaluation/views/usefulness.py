@@ -1,4 +1,4 @@
-"""Usefulness for training a segmenter, and whether the photographs show their masks."""
+"""Usefulness for training a segmenter, and whether the images show their masks."""
 
 import numpy as np
 
@@ -40,7 +40,7 @@ def utility(page: Page) -> list[Part]:
 
 
 def fidelity(page: Page) -> list[Part]:
-    """Dice of the synthetic photographs and of real ones."""
+    """Dice of the synthetic images and of real ones."""
     section = page.sections.fidelity
     metrics = section.metrics
     sides = (("synthetic set", metrics.synthetic), ("unseen patients", metrics.unseen), ("trained on", metrics.train))

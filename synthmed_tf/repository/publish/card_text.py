@@ -67,7 +67,7 @@ def collection(entry: Entry) -> str:
     """How the pairs came to be."""
     return (
         "Synthetic. A generator of two networks generated each pair from (seed, index): Stage-I a vessel mask from a "
-        f"latent, Stage-II the photograph from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), seed "
+        f"latent, Stage-II the image from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), seed "
         f"{entry.seed}, {entry.count} of the indices {entry.first_index} to {entry.last_index}. {origin(entry)}"
     )
 

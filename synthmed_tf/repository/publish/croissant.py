@@ -146,9 +146,7 @@ def _responsible(entry: Entry) -> Json:
     return {
         "data_collection": card_text.collection(entry),
         "data_collection_type": ["Others"],
-        "data_annotation_protocol": [
-            "The mask is generated first and the photograph from it; nobody labelled anything."
-        ],
+        "data_annotation_protocol": ["The mask is generated first and the image from it; nobody labelled anything."],
         "machine_annotation_tools": [entry.made_with],
         "data_limitations": card_text.limits(entry),
         "data_biases": card_text.biases(entry),
