@@ -145,19 +145,23 @@ class Stage1Config(StageConfig):
     """Stage-I, the mask GAN.
 
     Attributes:
-        architecture: `dcgan`, as in the paper, or `resampling`.
+        architecture: `dcgan`, as in the paper, `resampling`, or `coarse_to_fine`: vessel maps of at most `coarse_size`
+            pixels, of which `stage1_fine` makes the mask.
         latent_dim, latent: length and distribution of the latent.
         filters: channels of the generator at full resolution (of the last hidden layer in `dcgan`).
         discriminator_filters: channels of the discriminator's first layer.
-        max_filters: the widest layer (`resampling` alone).
-        norm: the generator's normalization (`resampling` alone).
+        max_filters: the widest layer (not in `dcgan`).
+        norm: the generator's normalization (not in `dcgan`).
         augment: differentiable augmentation in front of the discriminator.
         diversity_weight: of the loss that makes masks differ among themselves as much as real ones do.
         soft_masks: whether Stage-I learns the share of each pixel that vessels cover, or two-valued masks.
         calibrate: whether the threshold is set so that vessels cover as much as in the training masks; else it is 0.
+        coarse_size: pixels a side of the vessel maps, or `size` where that is less (`coarse_to_fine` alone).
+        patch_weight: of the discriminator's logits for patches (`coarse_to_fine` alone).
+        elastic: strength of a smooth warp of the vessel maps, as a share of the side (`coarse_to_fine` alone).
     """
 
-    architecture: Literal["dcgan", "resampling"] = "resampling"
+    architecture: Literal["dcgan", "resampling", "coarse_to_fine"] = "resampling"
     latent_dim: Annotated[int, Field(ge=1, le=1024)] = 128
     latent: Literal["normal", "uniform"] = "normal"
     filters: Filters = 16
@@ -168,6 +172,33 @@ class Stage1Config(StageConfig):
     diversity_weight: Weight = 4.0
     soft_masks: bool = True
     calibrate: bool = True
+    coarse_size: Literal[32, 64, 128] = 128
+    patch_weight: Weight = 0.3
+    elastic: Share = 0.025
+
+
+class Stage1FineConfig(TrainedConfig):
+    """Stage-I's fine network, from vessel maps to the mask; trained where `stage1.architecture` is `coarse_to_fine`.
+
+    Attributes:
+        learning_rate: of Adam at the start; it falls to 0 as a half cosine.
+        filters: channels at the size of the vessel maps.
+        crop: pixels a side of the maps that an example has, an even number; the whole map where that is less.
+        damage: how much the maps of real masks are damaged, so that the network mends those of the generator.
+        dice_weight: of the Dice loss in addition to the cross-entropy.
+        recall_weight, last_recall_weight: of the skeleton recall in the first half of training, and at its end.
+    """
+
+    batch_size: Positive = 12
+    steps: Positive | None = 2_500
+    ema_half_life: Weight = 2_000
+    learning_rate: Rate = 1e-3
+    filters: Filters = 32
+    crop: Annotated[int, Field(ge=16, le=128, multiple_of=2)] = 40
+    damage: Weight = 2.0
+    dice_weight: Weight = 0.5
+    recall_weight: Weight = 0.7
+    last_recall_weight: Weight = 0.1
 
 
 class Stage2Config(StageConfig):
@@ -255,8 +286,14 @@ class Config(Section):
     validate_every: Positive = 500
     data: DataConfig = DataConfig()
     stage1: Stage1Config
+    stage1_fine: Stage1FineConfig = Stage1FineConfig()
     stage2: Stage2Config
     segmenter: SegmenterConfig = SegmenterConfig()
+
+    @property
+    def coarse_size(self) -> int:
+        """Pixels a side of Stage-I's vessel maps."""
+        return min(self.stage1.coarse_size, self.size)
 
 
 def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:

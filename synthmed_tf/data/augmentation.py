@@ -68,17 +68,89 @@ def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Te
     Returns:
         The images' shape, float32.
     """
-    size, channels = images.shape[1], images.shape[3]
-    batch = tf.shape(images)[0]
-    centres = _centres(size)
-    x_out, y_out = (tf.reshape(grid, (1, -1)) for grid in tf.meshgrid(centres, centres))
+    centres = centers(images.shape[1])[None]
+    return sample(images - outside, *transformed(centres, centres, matrices)) + outside
+
+
+def transformed(x: tf.Tensor, y: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Where affine transforms move the points of a grid.
+
+    Args:
+        x, y: `(batch or 1, width)` and `(batch or 1, height)`, coordinates of columns and rows in [-1, 1].
+        matrices: `(batch, 2, 3)`, as `transforms` makes them.
+
+    Returns:
+        x and y of each point, `(batch, height, width)` each.
+    """
+    x, y = x[:, None, :], y[:, :, None]
     # Written out rather than as a matrix product, whose last bits depend on the batch.
-    x_in, y_in = (row[:, 0:1] * x_out + row[:, 1:2] * y_out + row[:, 2:3] for row in tf.unstack(matrices, axis=1))
-    x_pixel, y_pixel = (_to_pixels(coordinate, size) for coordinate in (x_in, y_in))
-    padded = tf.pad(images - outside, ((0, 0), (1, 1), (1, 1), (0, 0)))
+    rows = (row[:, :, None, None] for row in tf.unstack(matrices, axis=1))
+    return tuple(row[:, 0] * x + row[:, 1] * y + row[:, 2] for row in rows)
+
+
+CONTROLS = 5
+"""Control points along each side of an elastic warp."""
+
+ELASTIC_NUMBERS = 2 * CONTROLS**2
+"""How many standard normal numbers one example's elastic warp is made from."""
+
+
+def displacements(x: tf.Tensor, y: tf.Tensor, normal: tf.Tensor, strength: float) -> tuple[tf.Tensor, tf.Tensor]:
+    """Smooth random displacements of the points of a grid: cubic B-splines through 5 x 5 random control points.
+
+    Args:
+        x, y: as for `transformed`.
+        normal: `(batch, 50)`, standard normal: the control points of x, then those of y, in rows.
+        strength: standard deviation of a control point, as a share of the side.
+
+    Returns:
+        The displacements in x and y, `(batch, height, width)` each.
+    """
+    half = CONTROLS**2
+    return tuple(2.0 * strength * smooth_field(x, y, part) for part in (normal[:, :half], normal[:, half:]))
+
+
+def smooth_field(x: tf.Tensor, y: tf.Tensor, controls: tf.Tensor) -> tf.Tensor:
+    """A cubic B-spline through 5 x 5 control points, evenly spaced over [-1, 1].
+
+    Args:
+        x, y: as for `transformed`.
+        controls: `(batch, 25)`, in rows.
+
+    Returns:
+        `(batch, height, width)`, float32; with independent controls of deviation 1 its deviation is about 0.5.
+    """
+    columns, rows = _spline_weights(x), _spline_weights(y)
+    grid = tf.reshape(controls, (-1, CONTROLS, CONTROLS, 1))
+    lines = [tf.add_n([columns[k] * grid[:, row, k] for k in range(CONTROLS)]) for row in range(CONTROLS)]
+    return tf.add_n([weight[:, :, None] * line[:, None, :] for weight, line in zip(rows, lines, strict=True)])
+
+
+def _spline_weights(coordinates: tf.Tensor) -> list[tf.Tensor]:
+    """How much each of the control points, evenly spaced over [-1, 1], counts at each coordinate; the sum is 1."""
+    place = (coordinates + 1.0) * ((CONTROLS - 1) / 2)
+    away = [tf.abs(place - control) for control in range(CONTROLS)]
+    weights = [tf.where(d < 1.0, (4.0 - 6.0 * d**2 + 3.0 * d**3) / 6.0, tf.nn.relu(2.0 - d) ** 3 / 6.0) for d in away]
+    total = tf.add_n(weights)
+    return [weight / total for weight in weights]
+
+
+def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
+    """Looks up pictures bilinearly; differentiable in the pictures where they are float32.
+
+    Args:
+        images: `(batch, size, size, channels)`, of any numeric dtype; 0 beyond the border.
+        x, y: `(batch, height, width)`, coordinates in [-1, 1] across the picture.
+
+    Returns:
+        `(batch, height, width, channels)`, float32.
+    """
+    size, channels = images.shape[1], images.shape[3]
+    batch, (height, width) = tf.shape(images)[0], x.shape[1:]
+    padded = tf.pad(images, ((0, 0), (1, 1), (1, 1), (0, 0)))
     flat = tf.reshape(padded, (batch, (size + 2) * (size + 2), channels))
-    sampled = _bilinear(flat, x_pixel, y_pixel, size)
-    return tf.reshape(sampled, (batch, size, size, channels)) + outside
+    pixels = (_to_pixels(tf.reshape(points, (batch, height * width)), size) for points in (x, y))
+    return tf.reshape(_bilinear(flat, *pixels, size), (batch, height, width, channels))
 
 
 def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
@@ -87,7 +159,7 @@ def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -
     A third of the time on a CPU, and gradients without atomic additions on GPUs; the last bits may depend on the batch.
 
     Args:
-        masks: `(batch, size, size, 1)`, float32.
+        masks: `(batch, size, size, channels)`, float32.
         matrices: `(batch, 2, 3)`, as `transforms` makes them without rotation.
         outside: the value beyond the border.
 
@@ -95,18 +167,25 @@ def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -
         The masks' shape, float32.
     """
     columns, rows = (_shares(matrices[:, row, row], matrices[:, row, 2], masks.shape[1]) for row in (0, 1))
-    sampled = tf.matmul(tf.matmul(rows, masks[..., 0] - outside), columns, transpose_b=True)
-    return sampled[..., None] + outside
+    planes = tf.transpose(masks - outside, (0, 3, 1, 2))
+    sampled = tf.matmul(tf.matmul(rows[:, None], planes), columns[:, None], transpose_b=True)
+    return tf.transpose(sampled, (0, 2, 3, 1)) + outside
+
+
+def by_whole_pixels(matrices: tf.Tensor, size: int) -> tf.Tensor:
+    """The same transforms with shifts rounded to whole pixels of a picture, so that a shift alone does not blur."""
+    shifts = tf.round(matrices[..., 2:] * (size / 2.0)) * (2.0 / size)
+    return tf.concat([matrices[..., :2], shifts], axis=-1)
 
 
 def _shares(scale: tf.Tensor, shift: tf.Tensor, size: int) -> tf.Tensor:
     """How much each pixel of a line has of each that is looked up on it: `(batch, looked up, pixels)`."""
-    looked_up = _to_pixels(scale[:, None] * _centres(size) + shift[:, None], size)
+    looked_up = _to_pixels(scale[:, None] * centers(size) + shift[:, None], size)
     return tf.nn.relu(1.0 - tf.abs(looked_up[..., None] - tf.range(size, dtype=tf.float32)))
 
 
-def _centres(size: int) -> tf.Tensor:
-    """Where the pixels of a line lie in [-1, 1], `(size,)` float32."""
+def centers(size: int) -> tf.Tensor:
+    """Where the centers of the pixels of a line lie in [-1, 1], `(size,)` float32."""
     return tf.constant((2.0 * np.arange(size) + 1.0) / size - 1.0, tf.float32)
 
 
@@ -123,7 +202,7 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     first = tf.cast(top, tf.int32) * (size + 2) + tf.cast(left, tf.int32)
 
     def at(offset: int) -> tf.Tensor:
-        return tf.gather(flat, first + offset, batch_dims=1)
+        return tf.cast(tf.gather(flat, first + offset, batch_dims=1), tf.float32)
 
     upper = at(0) * (1.0 - right_share) + at(1) * right_share
     lower = at(size + 2) * (1.0 - right_share) + at(size + 3) * right_share

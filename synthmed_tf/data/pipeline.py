@@ -69,14 +69,10 @@ def batches(
     """
     count, size = len(pairs), pairs.shape[1]
     seed64 = tf.constant(seed, tf.int64)
-    per_replica, per_worker = batch_size // replicas, batch_size // workers
-
-    def fetch(rows: tf.Tensor) -> tf.Tensor:
-        array = tf.numpy_function(lambda chosen: np.asarray(pairs[chosen]), [rows], tf.uint8, stateful=False)
-        return tf.ensure_shape(array, (per_replica, size, size, 5))
 
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch = _augmented(tf.cast(fetch(rows), tf.float32), index, seed, ranges)
+        fetched = tf.ensure_shape(fetch(pairs, rows), (batch_size // replicas, size, size, 5))
+        batch = _augmented(tf.cast(fetched, tf.float32), index, seed, ranges)
         if colour:
             unit = latents.sample_uniform(
                 tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_GENERATES, latents.AUGMENT_COLOUR
@@ -84,12 +80,29 @@ def batches(
             batch["photograph"] = augmentation.colour(batch["photograph"], unit, colour)
         return batch
 
+    stream = numbered_rows(count, batch_size, seed, start, replicas, worker, workers)
+    return stream.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def fetch(array: np.ndarray, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of an array that may be mapped from disk; in a `map` of a dataset. uint8, of unknown shape."""
+    return tf.numpy_function(lambda chosen: np.asarray(array[chosen]), [rows], tf.uint8, stateful=False)
+
+
+def numbered_rows(
+    count: int, batch_size: int, seed: int, start: int = 0, replicas: int = 1, worker: int = 0, workers: int = 1
+) -> tf.data.Dataset:
+    """Which rows a batch takes, with the running numbers of its images; the arguments are those of `batches`.
+
+    Returns:
+        A dataset of (rows, numbers), `(batch_size / replicas,)` int64 each.
+    """
+    per_replica, per_worker = batch_size // replicas, batch_size // workers
     stream = tf.data.Dataset.zip((_order(count, seed, start), tf.data.Dataset.counter(start, dtype=tf.int64)))
     stream = stream.batch(batch_size, drop_remainder=True)
     mine = slice(worker * per_worker, (worker + 1) * per_worker)
     stream = stream.map(lambda rows, index: (rows[mine], index[mine])).unbatch()
-    stream = stream.batch(per_replica, drop_remainder=True)
-    return stream.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+    return stream.batch(per_replica, drop_remainder=True)
 
 
 def _order(count: int, seed: int, start: int) -> tf.data.Dataset:

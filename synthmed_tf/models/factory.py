@@ -4,14 +4,22 @@ import keras
 import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
-from synthmed_tf.models import image_gan, layers, mask_gan
+from synthmed_tf.models import image_gan, layers, mask_gan, ridge_gan
+from synthmed_tf.models.mask_refiner import MaskRefiner
 from synthmed_tf.models.segmenter import Segmenter
 
 
 def mask_generator(config: Config) -> keras.Model:
-    """Stage-I's generator: latent `(batch, latent_dim)` to coverage `(batch, size, size, 1)` in [-1, 1]."""
+    """Stage-I's generator: latent `(batch, latent_dim)` to coverage `(batch, size, size, 1)` in [-1, 1].
+
+    That of `coarse_to_fine` generates coarse maps `(batch, coarse_size, coarse_size, 2)` in [0, 1].
+    """
     stage = config.stage1
-    if stage.architecture == "dcgan":
+    if stage.architecture == "coarse_to_fine":
+        model = ridge_gan.RidgeGenerator(
+            config.coarse_size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm
+        )
+    elif stage.architecture == "dcgan":
         model = mask_gan.DCGANGenerator(config.size, stage.latent_dim, stage.filters)
     else:
         model = mask_gan.MaskGenerator(config.size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm)
@@ -19,13 +27,24 @@ def mask_generator(config: Config) -> keras.Model:
 
 
 def mask_discriminator(config: Config) -> keras.Model:
-    """Stage-I's discriminator: coverage to logits `(batch, 1)`."""
+    """Stage-I's discriminator: coverage to logits `(batch, 1)`; that of `coarse_to_fine`, coarse maps to two logits."""
     stage = config.stage1
+    if stage.architecture == "coarse_to_fine":
+        size = config.coarse_size
+        model = ridge_gan.RidgeDiscriminator(size, stage.discriminator_filters, stage.max_filters)
+        return _made(model, tf.zeros((1, size, size, 2)))
     if stage.architecture == "dcgan":
         model = mask_gan.DCGANDiscriminator(stage.discriminator_filters)
     else:
         model = mask_gan.MaskDiscriminator(config.size, stage.discriminator_filters, stage.max_filters)
     return _made(model, _image(config, 1))
+
+
+def mask_refiner(config: Config) -> keras.Model:
+    """Stage-I's fine network: coarse maps to vessel logits; it takes other sizes too."""
+    size = config.coarse_size
+    model = MaskRefiner(config.size // size, config.stage1_fine.filters)
+    return _made(model, tf.zeros((1, size, size, 2)))
 
 
 def image_generator(config: Config) -> keras.Model:

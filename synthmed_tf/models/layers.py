@@ -75,6 +75,11 @@ def narrow_normal() -> keras.initializers.Initializer:
     return keras.initializers.RandomNormal(stddev=0.02)
 
 
+def convolution(filters: int, size: int = 3, strides: int = 1) -> keras.layers.Layer:
+    """A convolution that keeps the size (or divides it by the strides), for leaky ReLUs (He et al. 2015)."""
+    return keras.layers.Conv2D(filters, size, strides=strides, padding="same", kernel_initializer="he_normal")
+
+
 def normalization(kind: Normalization) -> keras.layers.Layer:
     """Makes a normalization layer for `(batch, height, width, channels)`; its statistics are float32 in any precision.
 
@@ -189,6 +194,15 @@ def upsample(features: tf.Tensor) -> tf.Tensor:
     """
     _, height, width, _ = features.shape
     return tf.raw_ops.ResizeNearestNeighbor(images=features, size=(2 * height, 2 * width))
+
+
+def upsample_smoothly(features: tf.Tensor) -> tf.Tensor:
+    """Doubles height and width bilinearly: `(batch, h, w, c)` to `(batch, 2h, 2w, c)`; the dtype stays."""
+    _, height, width, _ = features.shape
+    doubled = tf.raw_ops.ResizeBilinear(
+        images=tf.cast(features, tf.float32), size=(2 * height, 2 * width), half_pixel_centers=True
+    )
+    return tf.cast(doubled, features.dtype)
 
 
 def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import tensorflow as tf
 
 from synthmed_tf.models import layers
-from synthmed_tf.training import ema, losses
+from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import make_optimizer
 from synthmed_tf.training.stages import AdversarialStage, Batch, DiscriminatorOutput
 from synthmed_tf.training.step import TrainingStep, Update
@@ -139,7 +139,7 @@ class AdversarialStep(TrainingStep):
     def _discriminator_loss(
         self, batch: Batch, real: DiscriminatorOutput, fake: DiscriminatorOutput, step: tf.Tensor
     ) -> tuple[tf.Tensor, Metrics]:
-        terms = {"adversarial": losses.discriminator_loss(real[0], fake[0])}
+        terms = self.stage.discriminator_terms(real, fake)
         if self.stage.config.r1_gamma:
             terms["r1"] = self._lazy_r1(batch, step)
         metrics = self.share_of_mean("discriminator", terms)

@@ -183,17 +183,16 @@ class StageLoop:
         ranges = augmentation.Ranges(**getattr(self.stage, "input_augment", config.data.augment).model_dump())
 
         def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-            return pipeline.batches(
-                self.dataset.pairs,
-                stage.batch_size,
-                config.seed,
-                ranges,
-                start=done * stage.batch_size,
-                replicas=context.num_replicas_in_sync,
-                worker=context.input_pipeline_id,
-                workers=context.num_input_pipelines,
-                colour=getattr(stage, "colour", 0.0),
-            )
+            place = {
+                "start": done * stage.batch_size,
+                "replicas": context.num_replicas_in_sync,
+                "worker": context.input_pipeline_id,
+                "workers": context.num_input_pipelines,
+            }
+            if hasattr(self.stage, "batches"):
+                return self.stage.batches(**place)
+            colour = getattr(stage, "colour", 0.0)
+            return pipeline.batches(self.dataset.pairs, stage.batch_size, config.seed, ranges, colour=colour, **place)
 
         return self.strategy.distribute_datasets_from_function(per_worker)
 

@@ -13,19 +13,23 @@ import tensorflow as tf
 from synthmed_tf import files
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.data.dataset import Dataset, load_dataset
+from synthmed_tf.data.pipeline import COVERAGE
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import factory
+from synthmed_tf.training import snapshot
 from synthmed_tf.training.adversarial import AdversarialStep
 from synthmed_tf.training.allocator import keep_freed_memory
 from synthmed_tf.training.checkpoints import saved_steps
 from synthmed_tf.training.loop import StageLoop
+from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
-from synthmed_tf.training.stages import ImageStage, MaskStage
+from synthmed_tf.training.stages import AdversarialStage, ImageStage, MaskStage
 from synthmed_tf.training.step import TrainingStep
 from synthmed_tf.training.strategy import check_combination, is_chief, make_strategy, turn_on_xla
 from synthmed_tf.training.supervised import SupervisedStep
 
-STAGES = ("stage1", "stage2", "segmenter")
+STAGES = ("stage1", "stage2", "segmenter", "stage1_fine")
 GANS = STAGES[:2]
 
 # What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
@@ -47,7 +51,7 @@ def train(
         config: the configuration.
         data: a folder of pairs, or `phantom`.
         run: the run's folder, made where it is missing.
-        stages: of `STAGES`, in this order.
+        stages: of `STAGES`, in this order; `stage1` is both of its networks where it has two.
         say: takes lines for the user.
         override_config: whether a run that was begun with another configuration goes on with this one; what changed
             is kept in `overrides.jsonl`.
@@ -61,6 +65,7 @@ def train(
     if config.xla:
         turn_on_xla()
     strategy = make_strategy(config.strategy)
+    stages = parts(config, stages)
     for stage in stages:
         check_combination(strategy, config, stage)
     with contextlib.ExitStack() as stack:
@@ -71,16 +76,52 @@ def train(
         stack.enter_context(strategy.scope())
         for name in stages:
             keras.utils.set_random_seed(config.seed + STAGES.index(name))
-            step = make_step(name, config, dataset, strategy)
+            step = make_step(name, config, dataset, strategy, run)
             StageLoop(step, config, dataset, written / name, run / name, say).run()
 
 
-def make_step(name: str, config: Config, dataset: Dataset, strategy: tf.distribute.Strategy) -> TrainingStep:
-    """A stage with its networks, optimizers and compiled step; called in the strategy's scope."""
+def parts(config: Config, stages: tuple[str, ...]) -> tuple[str, ...]:
+    """The stages in the order of their training, with Stage-I's fine network after its coarse one if it has one."""
+    two = ("stage1", "stage1_fine") if config.stage1.architecture == "coarse_to_fine" else ("stage1",)
+    return tuple(part for stage in stages for part in (two if stage == "stage1" else (stage,)))
+
+
+def make_step(
+    name: str, config: Config, dataset: Dataset, strategy: tf.distribute.Strategy, run: Path | None = None
+) -> TrainingStep:
+    """A stage with its networks, optimizers and compiled step; called in the strategy's scope.
+
+    Args:
+        name: of `STAGES`.
+        config: the run's configuration.
+        dataset: what it is trained on.
+        strategy: where it is trained.
+        run: the run's folder, from which Stage-I's fine network reads the coarse one.
+    """
     if name == "segmenter":
         return SupervisedStep(SegmenterStage(config), strategy, config.precision)
-    stage = MaskStage(config, dataset.fov / 255.0) if name == "stage1" else ImageStage(config)
-    return AdversarialStep(stage, strategy, config.precision)
+    if name == "stage1_fine":
+        stage = RefinerStage(config, dataset.pairs[..., COVERAGE], _coarse_generator(config, run))
+        return SupervisedStep(stage, strategy, config.precision)
+    return AdversarialStep(_adversarial_stage(name, config, dataset), strategy, config.precision)
+
+
+def _adversarial_stage(name: str, config: Config, dataset: Dataset) -> AdversarialStage:
+    if name == "stage2":
+        return ImageStage(config)
+    if config.stage1.architecture == "coarse_to_fine":
+        return RidgeStage(config, dataset.fov / 255.0, dataset.pairs[..., COVERAGE])
+    return MaskStage(config, dataset.fov / 255.0)
+
+
+def _coarse_generator(config: Config, run: Path | None) -> keras.Model | None:
+    """The generator that `run` has of Stage-I, the one that an export takes; None without a run."""
+    if run is None:
+        return None
+    folder = snapshot.chosen(run / "stage1")
+    generator = factory.mask_generator(config)
+    snapshot.restore(generator, snapshot.load(folder), folder)
+    return generator
 
 
 def _prepare(
@@ -155,7 +196,7 @@ def plan(config: Config, data: str, stages: tuple[str, ...]) -> str:
     dataset = load_dataset(data, config)
     lines = [describe_data(dataset.facts), f"vessels cover {dataset.vessel_share:.1%} of the field of view"]
     lines.append(f"strategy: {config.strategy}, {strategy.num_replicas_in_sync} replica(s)")
-    for name in stages:
+    for name in parts(config, stages):
         check_combination(strategy, config, name)
         steps = getattr(config, name).total_steps(len(dataset.pairs))
         images = steps * getattr(config, name).batch_size
@@ -167,6 +208,8 @@ def plan(config: Config, data: str, stages: tuple[str, ...]) -> str:
 def _networks(config: Config, stage: str) -> list[keras.Model]:
     if stage == "stage1":
         return [factory.mask_generator(config), factory.mask_discriminator(config)]
+    if stage == "stage1_fine":
+        return [factory.mask_refiner(config)]
     if stage == "segmenter":
         return [factory.segmenter(config)]
     encoder = [factory.style_encoder(config)] if config.stage2.style_dim else []

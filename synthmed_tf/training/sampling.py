@@ -1,12 +1,15 @@
 """What a stage makes now, from latents that stay the same over the run."""
 
+import keras
 import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
 from synthmed_tf.models import latents, style_prior
+from synthmed_tf.models.coarse_to_fine import vessel_probability
 from synthmed_tf.models.style_prior import StylePrior
+from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, condition
 
@@ -28,6 +31,21 @@ def generate_coverage(stage: MaskStage, config: Config, start: int, count: int) 
     return np.concatenate(
         [stage.generator_ema(mask_latents(config, first, min(_BATCH, end - first))).numpy() for first in starts]
     )
+
+
+def generate_maps(generator: keras.Model, config: Config, start: int, count: int) -> np.ndarray:
+    """Vessel maps of Stage-I's coarse generator, `(count, coarse_size, coarse_size, 2)` float32 in [0, 1]."""
+    firsts = range(start, start + count, _BATCH)
+    end = start + count
+    return np.concatenate(
+        [generator(mask_latents(config, first, min(_BATCH, end - first))).numpy() for first in firsts]
+    )
+
+
+def find_masks(stage: RefinerStage, maps: np.ndarray) -> np.ndarray:
+    """The averaged fine network's probabilities of `(n, height, width, 2)` maps: `(n, size, size, 1)` float32."""
+    parts = (maps[start : start + _BATCH] for start in range(0, len(maps), _BATCH))
+    return np.concatenate([vessel_probability(stage.network_ema, tf.constant(part)).numpy() for part in parts])
 
 
 def fit_styles(stage: ImageStage, config: Config, pairs: np.ndarray) -> StylePrior | None:

@@ -13,6 +13,7 @@ class SegmenterStage:
 
     Attributes:
         input_augment: how pairs are augmented, in place of `data.augment`.
+        learning_rate: of Adam.
         network, network_ema: the segmenter that is trained, and its average, float32 in any precision.
     """
 
@@ -21,7 +22,7 @@ class SegmenterStage:
     def __init__(self, config: Config):
         """Makes the networks; the averaged one begins equal to the trained one."""
         self.config, self.seed = config.segmenter, config.seed
-        self.input_augment = config.segmenter.augment
+        self.input_augment, self.learning_rate = config.segmenter.augment, config.segmenter.learning_rate
         with layers.made_in(config.precision):
             self.network = factory.segmenter(config)
         self.network_ema = factory.segmenter(config)

@@ -36,6 +36,7 @@ class Snapshot:
         threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
         measure: by the validation patients, less is better; None where it was not validated.
+        hysteresis: low and high threshold of Stage-I's fine network, in (0, 1); None elsewhere.
         styles: what Stage-II's styles are generated from; None for a standard normal distribution.
     """
 
@@ -48,6 +49,7 @@ class Snapshot:
     data: dict[str, Any]
     measure: float | None = None
     styles: StylePrior | None = None
+    hysteresis: tuple[float, float] | None = None
 
 
 def save(snapshot: Snapshot, folder: Path) -> None:
@@ -60,6 +62,7 @@ def save(snapshot: Snapshot, folder: Path) -> None:
             "step": snapshot.step,
             "threshold": snapshot.threshold,
             "measure": snapshot.measure,
+            "hysteresis": snapshot.hysteresis,
             "styles": None if snapshot.styles is None else _as_lists(snapshot.styles),
             "data": snapshot.data,
             "config": snapshot.config.model_dump(mode="json"),
@@ -117,11 +120,20 @@ def _read(folder: Path) -> Snapshot:
         weights = [archive[name] for name in archive.files]
     config = config_from_json(json.dumps(facts["config"]), "snapshot.json")
     fov = images.read_image(folder / "fov.png")[..., :1]
-    measure, styles = facts.get("measure"), facts.get("styles")
+    measure, styles, hysteresis = (facts.get(name) for name in ("measure", "styles", "hysteresis"))
     if styles is not None:
         styles = StylePrior(*(np.array(styles[name], np.float32) for name in ("mean", "factor")))
     return Snapshot(
-        facts["stage"], config, facts["step"], weights, fov, facts["threshold"], facts["data"], measure, styles
+        stage=facts["stage"],
+        config=config,
+        step=facts["step"],
+        weights=weights,
+        fov=fov,
+        threshold=facts["threshold"],
+        data=facts["data"],
+        measure=measure,
+        styles=styles,
+        hysteresis=None if hysteresis is None else tuple(map(float, hysteresis)),
     )
 
 
@@ -141,6 +153,10 @@ def _check(snapshot: Snapshot) -> None:
         (dim, dim),
     ):
         raise ValueError(f"the styles are not of {dim} numbers")
+    if snapshot.hysteresis is not None:
+        low, high = snapshot.hysteresis
+        if not 0 < low <= high < 1:
+            raise ValueError(f"the thresholds are {low} and {high}, not in order from 0 to 1")
     if not all(np.isfinite(weight).all() for weight in snapshot.weights):
         raise ValueError("weights.npz holds a value that is not finite")
 

@@ -9,10 +9,16 @@ from synthmed_tf import images
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
+from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL, reduce_maps
+from synthmed_tf.training.calibration import extent, hysteresis_thresholds
+from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.ridge_stage import RidgeStage, coarse_fov
 from synthmed_tf.training.sampling import (
+    find_masks,
     find_vessels,
     fit_styles,
     generate_coverage,
+    generate_maps,
     generate_photographs,
     mask_latents,
 )
@@ -21,20 +27,24 @@ from synthmed_tf.training.snapshot import Snapshot
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
 _CALIBRATION_MASKS = 256
+_HYSTERESIS_MASKS = 32
 _SHOWN = 8
 
 
 def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> Snapshot:
     """The averaged network as it is now; Stage-I's with its threshold, Stage-II's with its styles."""
-    threshold, styles = 0.0, None
+    threshold, styles, hysteresis = 0.0, None, None
     if isinstance(stage, MaskStage):
         refresh_statistics(stage, config)
         threshold = calibrate(stage, config, dataset)
     if isinstance(stage, ImageStage):
         styles = fit_styles(stage, config, dataset.pairs)
-    network = stage.network_ema if isinstance(stage, SegmenterStage) else stage.generator_ema
-    weights = network.get_weights()
-    return Snapshot(stage.name, config, step, weights, dataset.fov, threshold, dataset.facts, styles=styles)
+    if isinstance(stage, RefinerStage):
+        hysteresis = calibrate_hysteresis(stage, config, dataset)
+    weights = (stage.generator_ema if hasattr(stage, "generator_ema") else stage.network_ema).get_weights()
+    return Snapshot(
+        stage.name, config, step, weights, dataset.fov, threshold, dataset.facts, styles=styles, hysteresis=hysteresis
+    )
 
 
 def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
@@ -48,6 +58,25 @@ def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
     inside = dataset.fov[..., 0] >= 128
     generated = generate_coverage(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
     return float(np.quantile(generated, 1.0 - dataset.vessel_share))
+
+
+def calibrate_hysteresis(stage: RefinerStage, config: Config, dataset: Dataset) -> tuple[float, float]:
+    """The thresholds at which generated masks have the share and the width of the training masks' vessels.
+
+    Of 32 masks of the coarse generator or, without one, of the maps of the training masks.
+    """
+    inside = dataset.fov >= 128
+    maps = coarse_maps(stage, _HYSTERESIS_MASKS)
+    if stage.generator is not None:
+        maps = generate_maps(stage.generator, config, 0, _HYSTERESIS_MASKS) * coarse_fov(inside, config.coarse_size)
+    probabilities = find_masks(stage, maps) * inside
+    real = (dataset.pairs[..., COVERAGE] >= 128) & inside
+    return hysteresis_thresholds(probabilities[..., 0], extent(real[..., 0]))
+
+
+def coarse_maps(stage: RefinerStage, count: int) -> np.ndarray:
+    """The coarse maps of at most `count` training masks, `(n, coarse_size, coarse_size, 2)` float32 in [0, 1]."""
+    return reduce_maps(stage.maps[:count, ..., :2], stage.factor) / np.float32(255)
 
 
 def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batch: int = 64) -> None:
@@ -68,9 +97,10 @@ def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batc
 def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
     """An image of what the stage makes now, uint8.
 
-    Stage-I: 16 coverage maps. Stage-II: masks, the real photographs, and two generated ones (of two styles). The
-    segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients where there are
-        some.
+    Stage-I: 16 coverage maps, or 16 ridge maps and the calibre of the first; its fine network: training masks, what it
+    makes of their maps, and generated ones. Stage-II: masks, the real photographs, and two generated ones (of two styles).
+    The segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients where there
+    are some.
     """
     raise TypeError(f"There is no image of this stage. Received: {stage}")
 
@@ -79,6 +109,24 @@ def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
 def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
     inside = (generate_coverage(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
     return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
+
+
+@sample_grid.register
+def _(stage: RidgeStage, config: Config, dataset: Dataset) -> np.ndarray:
+    maps = generate_maps(stage.generator_ema, config, 0, 2 * _SHOWN) * stage.fov.numpy()
+    rows = np.concatenate([maps[..., RIDGE], maps[:_SHOWN, ..., CALIBRE]])
+    return images.grid(np.round(rows * 255.0).astype(np.uint8), _SHOWN)
+
+
+@sample_grid.register
+def _(stage: RefinerStage, config: Config, dataset: Dataset) -> np.ndarray:
+    masks, maps = stage.maps[:_SHOWN, ..., VESSEL], coarse_maps(stage, _SHOWN)
+    rows = [masks, np.round(find_masks(stage, maps) * 255.0)]
+    if stage.generator is not None:
+        inside = dataset.fov >= 128
+        generated = generate_maps(stage.generator, config, 0, len(masks)) * coarse_fov(inside, config.coarse_size)
+        rows.append(np.round(find_masks(stage, generated) * inside * 255.0))
+    return images.grid(np.concatenate(rows).astype(np.uint8), len(masks))
 
 
 @sample_grid.register

@@ -19,8 +19,8 @@ from synthmed_tf.training import losses
 
 Batch = dict[str, tf.Tensor]
 Terms = dict[str, tf.Tensor]
-DiscriminatorOutput = tuple[tf.Tensor, list[tf.Tensor]]
-"""What the discriminator says of a batch: logits, and the features that a loss may compare."""
+DiscriminatorOutput = tuple[tf.Tensor | tuple[tf.Tensor, ...], list[tf.Tensor]]
+"""What the discriminator says of a batch: logits (of one kind or several), and the features that a loss may compare."""
 
 
 class Stage(Protocol):
@@ -51,6 +51,9 @@ class AdversarialStage(Stage, Protocol):
 
     def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
         """The discriminator on what was generated; differentiable in it."""
+
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
+        """The discriminator's losses but for the R1 penalty."""
 
     def generator_terms(
         self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
@@ -98,6 +101,9 @@ class MaskStage:
     def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
         return self.discriminator(self._seen(generated["coverage"], batch, latents.AUGMENT_FAKE), training=True), []
 
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
+        return {"adversarial": losses.discriminator_loss(real[0], fake[0])}
+
     def generator_terms(
         self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
     ) -> Terms:
@@ -129,7 +135,7 @@ class MaskStage:
         return apply(inside, augmentation.transforms(unit, self.ranges), outside=-1.0)
 
     def _numbers(self, batch: Batch, dim: int, stream: int, distribution: latents.Distribution) -> tf.Tensor:
-        return _numbers(self.seed, batch, dim, stream, distribution)
+        return random_numbers(self.seed, batch, dim, stream, distribution)
 
 
 class ImageStage:
@@ -163,8 +169,8 @@ class ImageStage:
         style = None
         if self.encoder is not None:
             mean, log_variance = self.encoder(batch["photograph"])
-            jitter = _numbers(self.seed, batch, self.config.style_dim, latents.POSTERIOR + offset)
-            prior = _numbers(self.seed, batch, self.config.style_dim, latents.TRAIN_STYLE + offset)
+            jitter = random_numbers(self.seed, batch, self.config.style_dim, latents.POSTERIOR + offset)
+            prior = random_numbers(self.seed, batch, self.config.style_dim, latents.TRAIN_STYLE + offset)
             posterior = mean + jitter * tf.exp(log_variance / 2.0)
             style = tf.where(_is_paired(batch)[:, None], posterior, prior)
             generated = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
@@ -176,6 +182,9 @@ class ImageStage:
 
     def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
         return self.discriminator(self._condition(batch), generated["photograph"], training=True)
+
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
+        return {"adversarial": losses.discriminator_loss(real[0], fake[0])}
 
     def generator_terms(
         self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
@@ -226,8 +235,9 @@ def _is_paired(batch: Batch) -> tf.Tensor:
     return batch["index"] % 2 == 0
 
 
-def _numbers(
+def random_numbers(
     seed: int, batch: Batch, dim: int, stream: int, distribution: latents.Distribution = "normal"
 ) -> tf.Tensor:
+    """The random numbers of a batch's examples, `(batch, dim)`, as `latents.sample` gives them."""
     index = batch["index"]
     return latents.sample(tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, dim, stream, distribution)

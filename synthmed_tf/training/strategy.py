@@ -84,7 +84,7 @@ def check_combination(strategy: tf.distribute.Strategy, config: Config, stage: s
             f"Option stage1.batch_size is {chosen.batch_size}, which leaves {part} at a time; the diversity loss "
             f"compares pairs, so choose a multiple of {2 * shares}, or stage1.diversity_weight=0."
         )
-    if replicas > 1 and stage != "segmenter" and chosen.r1_gamma and _has_batch_statistics(config, stage):
+    if replicas > 1 and stage in ("stage1", "stage2") and chosen.r1_gamma and _has_batch_statistics(config, stage):
         raise SynthMedError(
             f"Option {stage}.r1_gamma is {chosen.r1_gamma}, which TensorFlow cannot compute over {replicas} replicas "
             "for a discriminator with batch normalization; set it to 0, use instance normalization, or one replica."

@@ -1,10 +1,11 @@
-"""The step of a network that is told the answer: the segmenter's."""
+"""The step of a network that is told the answer: the segmenter's, and that of Stage-I's fine network."""
 
 import tensorflow as tf
 
 from synthmed_tf.models import layers
 from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import FusedAdam
+from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import Batch
 from synthmed_tf.training.step import TrainingStep, Update
@@ -14,10 +15,13 @@ class SupervisedStep(TrainingStep):
     """Updates a stage's network once with Adam, then its average."""
 
     def __init__(
-        self, stage: SegmenterStage, strategy: tf.distribute.Strategy, precision: layers.Precision = "float32"
+        self,
+        stage: SegmenterStage | RefinerStage,
+        strategy: tf.distribute.Strategy,
+        precision: layers.Precision = "float32",
     ):
         super().__init__(stage, strategy, precision)
-        optimizer = FusedAdam(stage.config.learning_rate)
+        optimizer = FusedAdam(stage.learning_rate)
         self.update = Update(optimizer, stage.network.trainable_variables, precision)
 
     def state(self) -> dict[str, list[tf.Variable]]:
@@ -30,7 +34,7 @@ class SupervisedStep(TrainingStep):
 
     def figures(self) -> dict[str, float]:
         """Of its update."""
-        return self.update.figures("segmenter")
+        return self.update.figures(self.stage.name)
 
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""
@@ -42,6 +46,6 @@ class SupervisedStep(TrainingStep):
 
     def _gradients(self, batch: Batch) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         with tf.GradientTape() as tape:
-            metrics = self.share_of_mean("segmenter", self.stage.terms(batch))
-            loss = self.update.scaled(metrics["segmenter/loss"])
+            metrics = self.share_of_mean(self.stage.name, self.stage.terms(batch))
+            loss = self.update.scaled(metrics[f"{self.stage.name}/loss"])
         return tape.gradient(loss, self.update.variables), metrics

@@ -14,9 +14,19 @@ from synthmed_tf.config.schema import Config
 from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.data.vessel_maps import RIDGE, reduce_maps, stack_maps
 from synthmed_tf.metrics import sliced_wasserstein
 from synthmed_tf.training import alarms
-from synthmed_tf.training.sampling import find_vessels, fit_styles, generate_coverage, generate_photographs
+from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.ridge_stage import RidgeStage
+from synthmed_tf.training.sampling import (
+    find_masks,
+    find_vessels,
+    fit_styles,
+    generate_coverage,
+    generate_maps,
+    generate_photographs,
+)
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
@@ -24,6 +34,7 @@ VALIDATION = "validation"
 
 _MASKS = 64
 _PHOTOGRAPHS = 16
+_RIDGE_LEVEL = 0.5
 
 
 class Validator:
@@ -56,6 +67,34 @@ class Validator:
             )
         return figures
 
+    @_figures.register
+    def _of_ridges(self, stage: RidgeStage) -> dict[str, float]:
+        """Ridges, cut at one half, are compared as masks are."""
+        fov = stage.fov.numpy()
+        generated = generate_maps(stage.generator_ema, self.config, 0, _MASKS)[..., RIDGE] * fov
+        batches = (batch["maps"].numpy()[..., RIDGE] * fov for batch in stage.batches().take(_MASKS // 16))
+        figures = {alarms.DIVERSITY: alarms.diversity(np.concatenate(list(batches)), generated)}
+        if self.dataset.validation is not None:
+            unseen = self._coarse_validation(stage.size)[..., RIDGE] * fov
+            figures[VALIDATION] = sliced_wasserstein.mask_distance(
+                *(_two_valued(ridges >= _RIDGE_LEVEL) for ridges in (unseen, generated))
+            )
+        return figures
+
+    @_figures.register
+    def _of_refiner(self, stage: RefinerStage) -> dict[str, float]:
+        if self.dataset.validation is None:
+            return {}
+        found = find_masks(stage, self._coarse_validation(stage.size // stage.factor)) >= 0.5
+        target = self.dataset.validation[..., COVERAGE] >= 128
+        return {VALIDATION: 1.0 - _overlap(found, target)}
+
+    def _coarse_validation(self, size: int) -> np.ndarray:
+        """The coarse maps of the validation masks, `(n, size, size, 2)` float32 in [0, 1]."""
+        coverage = self.dataset.validation[..., COVERAGE]
+        maps = stack_maps(coverage, size)[..., :2]
+        return reduce_maps(maps, coverage.shape[1] // size) / np.float32(255)
+
     def _vessels(self, coverage: np.ndarray) -> np.ndarray:
         """Coverage `(n, size, size, 1)` in [0, 1] cut at the threshold that a snapshot of now would have; bool."""
         if not self.config.stage1.calibrate:
@@ -80,13 +119,18 @@ class Validator:
         pairs = self.dataset.validation
         inside = pairs[..., FOV] >= 128
         found, target = (find_vessels(stage, pairs) >= 0.5) & inside, (pairs[..., COVERAGE] >= 128) & inside
-        return {VALIDATION: 1.0 - float(2 * np.sum(found & target) / max(1, np.sum(found) + np.sum(target)))}
+        return {VALIDATION: 1.0 - _overlap(found, target)}
 
     def _real_masks(self) -> np.ndarray:
         """What Stage-I learns from, as the input pipeline gives it: `(64, size, size, 1)` in [0, 1]."""
         ranges = augmentation.Ranges(**self.config.data.augment.model_dump())
         batch = next(iter(pipeline.batches(self.dataset.pairs, _MASKS, self.config.seed, ranges)))
         return (batch["coverage"] * tf.constant(self.dataset.fov / 255.0, tf.float32)).numpy()
+
+
+def _overlap(found: np.ndarray, target: np.ndarray) -> float:
+    """F1 of bool arrays."""
+    return float(2 * np.sum(found & target) / max(1, np.sum(found) + np.sum(target)))
 
 
 def _two_valued(masks: np.ndarray) -> np.ndarray:

@@ -1,0 +1,100 @@
+"""Stage-I, fine: from the coarse maps to a two-valued mask at full size.
+
+The refiner is fully convolutional and has no statistics over the image: trained on crops, it works on whole maps. The
+hysteresis that makes two values of its probabilities is part of the graph and consists of `max_pool` and `min` alone,
+so that every runtime computes it alike.
+"""
+
+import keras
+import tensorflow as tf
+
+from synthmed_tf.models import layers
+
+HYSTERESIS_STEPS = 48
+"""How far a vessel may run below the high threshold, in pixels."""
+
+
+class MaskRefiner(keras.Model):
+    """Residual blocks at the size of the maps and at half of it, then sub-pixel convolutions to the size of the mask.
+
+    Attributes:
+        factor: of the mask's size to the maps', a power of two from 1.
+    """
+
+    def __init__(self, factor: int, filters: int = 32):
+        """Makes the network.
+
+        Args:
+            factor: 1, 2, 4 or 8.
+            filters: at the size of the maps and above it; twice as many at half of it.
+        """
+        super().__init__()
+        self.factor = factor
+        doublings = factor.bit_length() - 1
+        self.first = layers.convolution(filters)
+        self.before = _Residual(filters)
+        self.down = layers.convolution(2 * filters, 4, strides=2)
+        self.low = [_Residual(2 * filters) for _ in range(3)]
+        self.up = layers.convolution(4 * filters)
+        self.after = [_Residual(filters) for _ in range(2)]
+        self.widen = [layers.convolution(4 * filters) for _ in range(doublings - 1)]
+        self.smooth = [layers.convolution(filters) for _ in range(doublings - 1)]
+        self.to_logits = layers.convolution(4 if doublings else 1)
+
+    def call(self, maps: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Refines maps `(batch, height, width, 2)` in [0, 1]; height and width are even.
+
+        Returns:
+            Vessel logits `(batch, factor * height, factor * width, 1)`, float32.
+        """
+        x = self.before(self.first(maps))
+        low = self.down(tf.nn.leaky_relu(x, 0.2))
+        for block in self.low:
+            low = block(low)
+        x = x + tf.nn.depth_to_space(self.up(tf.nn.leaky_relu(low, 0.2)), 2)
+        for block in self.after:
+            x = block(x)
+        x = tf.nn.leaky_relu(x, 0.2)
+        for widen, smooth in zip(self.widen, self.smooth, strict=True):
+            x = tf.nn.leaky_relu(tf.nn.depth_to_space(widen(x), 2), 0.2)
+            x = tf.nn.leaky_relu(smooth(x), 0.2)
+        logits = tf.cast(self.to_logits(x), tf.float32)
+        return logits if self.factor == 1 else tf.nn.depth_to_space(logits, 2)
+
+
+def quantize(values: tf.Tensor) -> tf.Tensor:
+    """Rounds to 8 bits, [0, 1] to multiples of 1/255: what differs in its last bit between runtimes becomes equal."""
+    return tf.round(tf.clip_by_value(values, 0.0, 1.0) * 255.0) / 255.0
+
+
+def hysteresis(probability: tf.Tensor, low: float, high: float, steps: int = HYSTERESIS_STEPS) -> tf.Tensor:
+    """Pixels of at least `low` that are connected with one of at least `high` (Canny 1986, section V).
+
+    Connected means by at most `steps` moves to one of the eight neighbours, through pixels of at least `low`: a
+    morphological reconstruction, unrolled.
+
+    Args:
+        probability: `(batch, height, width, 1)`, float32 in [0, 1].
+        low, high: thresholds in (0, 1], low at most high.
+        steps: at least 0.
+
+    Returns:
+        The same shape, bool.
+    """
+    candidates = tf.cast(probability >= low, tf.float32)
+    reached = tf.cast(probability >= high, tf.float32)
+    for _ in range(steps):
+        reached = tf.minimum(candidates, tf.nn.max_pool2d(reached, 3, 1, "SAME"))
+    return reached > 0.5
+
+
+class _Residual(keras.layers.Layer):
+    """Features plus two 3x3 convolutions of them, the second of which starts near 0."""
+
+    def __init__(self, filters: int):
+        super().__init__()
+        self.first = layers.convolution(filters)
+        self.second = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=layers.narrow_normal())
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        return features + self.second(tf.nn.leaky_relu(self.first(tf.nn.leaky_relu(features, 0.2)), 0.2))

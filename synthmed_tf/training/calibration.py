@@ -1,0 +1,82 @@
+"""The thresholds at which generated masks have as many vessel pixels, and as wide vessels, as the training masks."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+_LOWEST, _HIGHEST, _CANDIDATES = 0.2, 0.8, 13
+_LEVELS = 255
+_EVERY_NEIGHBOUR = np.ones((3, 3), bool)
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much vessels cover.
+
+    Attributes:
+        share: of the pixels.
+        width: twice the area by the length of the outline, in pixels.
+    """
+
+    share: float
+    width: float
+
+
+def extent(masks: np.ndarray) -> Extent:
+    """Measures masks `(n, height, width)`, bool; a width of 0 where there is no vessel."""
+    area, outline = masks.sum(), sum(int(_outline(mask).sum()) for mask in masks)
+    return Extent(float(masks.mean()), 2.0 * float(area) / max(1, outline))
+
+
+def hysteresis_thresholds(probabilities: np.ndarray, target: Extent) -> tuple[float, float]:
+    """Chooses both thresholds of `mask_refiner.hysteresis`.
+
+    The low one decides how wide vessels are, the high one which faint pieces are kept. Among 13 low thresholds and all
+    high ones that pair is taken whose share and width are nearest to the target, by the sum of the squared logarithms
+    of their ratios. Thresholds lie between two of the 256 levels that probabilities are rounded to.
+
+    Args:
+        probabilities: `(n, height, width)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
+        target: of the training masks.
+
+    Returns:
+        (low, high), both in (0, 1).
+    """
+    best, chosen = np.inf, (0.5, 0.5)
+    for low in np.linspace(_LOWEST, _HIGHEST, _CANDIDATES):
+        first = int(np.ceil(low * _LEVELS))
+        area, outline = _by_peak(probabilities, (first - 0.5) / _LEVELS)
+        # What is kept at a high threshold is all pieces whose peak is at least that.
+        kept_area, kept_outline = (np.cumsum(counts[::-1])[::-1] for counts in (area, outline))
+        for level in range(first, _LEVELS + 1):
+            if not kept_area[level]:
+                break
+            share, width = kept_area[level] / probabilities.size, 2.0 * kept_area[level] / kept_outline[level]
+            distance = np.log(share / target.share) ** 2 + np.log(width / target.width) ** 2
+            if distance < best:
+                best, chosen = distance, ((first - 0.5) / _LEVELS, (level - 0.5) / _LEVELS)
+    return chosen
+
+
+def _by_peak(probabilities: np.ndarray, low: float) -> tuple[np.ndarray, np.ndarray]:
+    """Area and outline of the pieces above a threshold, added up by the level of their peaks: `(256,)` each."""
+    area, outline = np.zeros(_LEVELS + 1), np.zeros(_LEVELS + 1)
+    for probability in probabilities:
+        mask = probability >= low
+        pieces, count = ndimage.label(mask, _EVERY_NEIGHBOUR)
+        if count:
+            numbers = np.arange(1, count + 1)
+            peaks = np.round(ndimage.maximum(probability, pieces, numbers) * _LEVELS).astype(int)
+            sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
+            edges = np.bincount(pieces.ravel(), weights=_outline(mask).ravel(), minlength=count + 1)[1:]
+            np.add.at(area, peaks, sizes)
+            np.add.at(outline, peaks, edges)
+    return area, outline
+
+
+def _outline(mask: np.ndarray) -> np.ndarray:
+    """How many of each vessel pixel's four neighbours are background; what lies beyond the border is vessel."""
+    padded = np.pad(mask, 1, mode="edge")
+    neighbours = (padded[:-2, 1:-1], padded[2:, 1:-1], padded[1:-1, :-2], padded[1:-1, 2:])
+    return mask * sum((~neighbour).astype(np.int64) for neighbour in neighbours)

@@ -1,0 +1,108 @@
+"""Stage-I, coarse, as a stage: vessel maps from latents."""
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.config.schema import Config
+from synthmed_tf.data import augmentation, vessel_maps
+from synthmed_tf.data.map_pipeline import map_batches
+from synthmed_tf.models import factory, latents, layers
+from synthmed_tf.training import losses
+from synthmed_tf.training.stages import Batch, DiscriminatorOutput, Terms, random_numbers
+
+
+class RidgeStage:
+    """The GAN of ridge and calibre maps; a batch has `maps` `(batch, coarse, coarse, 2)` in [0, 1], and `index`.
+
+    Attributes:
+        maps: of the training masks, `(n, side, side, 2)` uint8, with twice the pixels that a batch is sampled with.
+    """
+
+    name = "stage1"
+    compares_features = False
+
+    def __init__(self, config: Config, fov: np.ndarray, coverage: np.ndarray):
+        """Makes the networks, and the maps of the training masks.
+
+        Args:
+            config: the run's configuration.
+            fov: `(size, size, 1)` in {0, 1}, the field of view that all masks are generated for.
+            coverage: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
+        """
+        self.config, self.seed = config.stage1, config.seed
+        self.size = config.coarse_size
+        self.fov = tf.constant(coarse_fov(fov, self.size))
+        self.ranges = augmentation.Ranges(**config.stage1.augment.model_dump())
+        self._data_ranges = augmentation.Ranges(**config.data.augment.model_dump())
+        full = vessel_maps.stack_maps(coverage, self.size)[..., :2]
+        self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
+        with layers.made_in(config.precision):
+            self.generator = factory.mask_generator(config)
+            self.discriminator = factory.mask_discriminator(config)
+        self.generator_ema = factory.mask_generator(config)
+        self.generator_ema.set_weights(self.generator.get_weights())
+
+    @property
+    def trained_with_generator(self) -> list:
+        return self.generator.trainable_variables
+
+    def batches(self, **place: int) -> tf.data.Dataset:
+        """The input from a place in the stream on, as for `map_batches`."""
+        config = self.config
+        return map_batches(
+            self.maps, self.size, self.size, config.batch_size, self.seed, self._data_ranges, config.elastic, **place
+        )
+
+    def generate(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
+        stream = latents.TRAIN_LATENT + update * latents.STREAMS_PER_UPDATE
+        latent = random_numbers(self.seed, batch, self.config.latent_dim, stream, self.config.latent)
+        return {"maps": self.generator(latent, training=True)}
+
+    def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
+        return self.discriminator(self._seen(batch["maps"], batch, latents.AUGMENT_REAL), training=True), []
+
+    def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
+        return self.discriminator(self._seen(generated["maps"], batch, latents.AUGMENT_FAKE), training=True), []
+
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
+        whole, patches = (losses.discriminator_loss(*logits) for logits in zip(real[0], fake[0], strict=True))
+        return {"adversarial": whole, "patches": self.config.patch_weight * patches}
+
+    def generator_terms(
+        self, batch: Batch, generated: dict[str, tf.Tensor], fake: DiscriminatorOutput, real: DiscriminatorOutput | None
+    ) -> Terms:
+        whole, patches = (losses.generator_loss(logits) for logits in fake[0])
+        terms = {"adversarial": whole, "patches": self.config.patch_weight * patches}
+        if self.config.diversity_weight:
+            ridges = (maps[..., vessel_maps.RIDGE] * self.fov for maps in (batch["maps"], generated["maps"]))
+            terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*ridges)
+        return terms
+
+    def r1_term(self, batch: Batch) -> tf.Tensor:
+        """Of the weighted sum of both logits, by maps in [-1, 1]."""
+
+        def discriminate(signed: tf.Tensor) -> tf.Tensor:
+            whole, patches = self.discriminator((signed + 1.0) / 2.0, training=True)
+            return whole[:, 0] + self.config.patch_weight * losses.mean_per_example(patches)
+
+        real = self._seen(batch["maps"], batch, latents.AUGMENT_REAL)
+        with layers.computed_in_float32(self.discriminator):
+            return losses.r1_penalty(discriminate, 2.0 * real - 1.0)
+
+    def _seen(self, maps: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
+        """What the discriminator sees: vessels inside the field of view, augmented."""
+        inside = maps * self.fov
+        if self.ranges == augmentation.Ranges():
+            return inside
+        unit = (random_numbers(self.seed, batch, augmentation.GENERATES, stream, "uniform") + 1.0) / 2.0
+        matrices = augmentation.transforms(unit, self.ranges)
+        if self.ranges.rotation:
+            return augmentation.apply(inside, matrices)
+        return augmentation.apply_upright(inside, augmentation.by_whole_pixels(matrices, self.size))
+
+
+def coarse_fov(fov: np.ndarray, size: int) -> np.ndarray:
+    """The field of view `(full, full, 1)` in {0, 1} at the size of the maps, `(size, size, 1)` float32 in {0, 1}."""
+    factor = len(fov) // size
+    cells = np.asarray(fov, np.float32).reshape(size, factor, size, factor).mean(axis=(1, 3))
+    return np.where(cells >= 0.5, np.float32(1), np.float32(0))[..., None]
