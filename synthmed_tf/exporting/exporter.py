@@ -9,6 +9,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, cast
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -20,6 +21,7 @@ from synthmed_tf.exporting.model_card import write_card
 from synthmed_tf.exporting.onnx_graph import write_onnx
 from synthmed_tf.models import factory
 from synthmed_tf.models.chained_generator import Chain
+from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
 from synthmed_tf.training import snapshot
 
 FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8")
@@ -65,20 +67,62 @@ def export(
     _check_formats(formats)
     out = Path(out).resolve()
     _refuse_other_folder(out)
-    folders = [Path(run) / stage for stage in ("stage1", "stage2")]
-    folders = [folder / "snapshot" if latest else snapshot.chosen(folder) for folder in folders]
-    masks, photographs = (snapshot.load(folder) for folder in folders)
-    say(f"stage1 of step {masks.step}, stage2 of step {photographs.step}")
-    chain = make_chain(masks, photographs, Path(run))
-    card = _describe(masks, photographs, name or out.name, license)
+    masks, refiner = load_masks(Path(run), latest)
+    photographs = _load(Path(run), "stage2", latest)
+    made = [part for part in (masks, refiner, photographs) if part is not None]
+    say(", ".join(f"{part.stage} of step {part.step}" for part in made))
+    chain = make_chain(masks, photographs, Path(run), refiner)
+    card = _describe(masks, photographs, name or out.name, license, refiner)
     smaller = set(formats) & set(parity.MOST_LOSS)
     measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
     with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
         return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
 
 
-def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path) -> Chain:
-    """The chained generator of two snapshots.
+def load_masks(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
+    """Stage-I's snapshot and, where its architecture is `coarse_to_fine`, that of its fine network.
+
+    Raises:
+        SynthMedError: one is missing or damaged.
+    """
+    masks = _load(run, "stage1", latest)
+    two = masks.config.stage1.architecture == "coarse_to_fine"
+    return masks, _load(run, "stage1_fine", latest) if two else None
+
+
+def _load(run: Path, stage: str, latest: bool) -> snapshot.Snapshot:
+    return snapshot.load(run / stage / "snapshot" if latest else snapshot.chosen(run / stage))
+
+
+def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None) -> keras.Model:
+    """Stage-I with its averaged weights: from latents to coverage at full size, in [-1, 1].
+
+    Args:
+        masks, refiner: as `load_masks` gives them.
+        run: names the snapshots in an error's sentence.
+
+    Raises:
+        SynthMedError: the weights do not fit, or the two networks are of different sizes.
+    """
+    generator = factory.mask_generator(masks.config)
+    snapshot.restore(generator, masks, run / "stage1" / "snapshot")
+    if refiner is None:
+        return generator
+    sizes = [(part.config.size, part.config.coarse_size) for part in (masks, refiner)]
+    if sizes[0] != sizes[1] or refiner.hysteresis is None:
+        raise SynthMedError(
+            f"In {run} the snapshots of stage1 and stage1_fine do not belong together (sizes {sizes[0]} and "
+            f"{sizes[1]}); train both with one configuration."
+        )
+    fine = factory.mask_refiner(refiner.config)
+    snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
+    return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.hysteresis)
+
+
+def make_chain(
+    masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None
+) -> Chain:
+    """The chained generator of two snapshots, or of three where Stage-I has two networks.
 
     Raises:
         SynthMedError: they are of other stages or of different sizes, or their weights do not fit.
@@ -91,8 +135,8 @@ def make_chain(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Pa
     if masks.config.size != photographs.config.size:
         sizes = f"stage1 generates {masks.config.size} pixels and stage2 {photographs.config.size}"
         raise SynthMedError(f"In {run} {sizes}; train both at one size.")
-    mask_generator, image_generator = factory.mask_generator(masks.config), factory.image_generator(photographs.config)
-    snapshot.restore(mask_generator, masks, run / "stage1" / "snapshot")
+    mask_generator = make_mask_generator(masks, run, refiner)
+    image_generator = factory.image_generator(photographs.config)
     snapshot.restore(image_generator, photographs, run / "stage2" / "snapshot")
     config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
     return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
@@ -133,12 +177,19 @@ def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> arti
     return artifact.open_artifact(folder, cast(artifact.Runtime, form))
 
 
-def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: str, license: str) -> dict[str, Any]:
+def _describe(
+    masks: snapshot.Snapshot,
+    photographs: snapshot.Snapshot,
+    name: str,
+    license: str,
+    refiner: snapshot.Snapshot | None = None,
+) -> dict[str, Any]:
+    parts = [part for part in (masks, photographs, refiner) if part is not None]
     return {
         "kind": artifact.KIND,
         "name": name,
         "schema": 1,
-        "model_sha256": _identity(masks, photographs),
+        "model_sha256": _identity(masks, photographs, refiner),
         "size": masks.config.size,
         "latent_dim": masks.config.stage1.latent_dim,
         "style_dim": photographs.config.stage2.style_dim,
@@ -147,7 +198,7 @@ def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: st
         "license": license,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "data": {"stage1": masks.data, "stage2": photographs.data},
-        "steps": {"stage1": masks.step, "stage2": photographs.step},
+        "steps": {part.stage: part.step for part in parts},
         "evaluation": "not evaluated",
         "config": masks.config.model_dump(mode="json") | {"stage2": photographs.config.stage2.model_dump(mode="json")},
         "versions": {"synthmed_tf": __version__, "python": platform.python_version()}
@@ -155,12 +206,16 @@ def _describe(masks: snapshot.Snapshot, photographs: snapshot.Snapshot, name: st
     }
 
 
-def _identity(masks: snapshot.Snapshot, photographs: snapshot.Snapshot) -> str:
-    """SHA-256 over all that decides the images: configurations, weights, threshold, styles and field of view."""
+def _identity(
+    masks: snapshot.Snapshot, photographs: snapshot.Snapshot, refiner: snapshot.Snapshot | None = None
+) -> str:
+    """SHA-256 over all that decides the images: configurations, weights, thresholds, styles and field of view."""
     digest = hashlib.sha256()
-    for part in (masks, photographs):
+    for part in (part for part in (masks, photographs, refiner) if part is not None):
         section = getattr(part.config, part.stage)
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
+        if part.hysteresis is not None:
+            facts["hysteresis"] = part.hysteresis
         digest.update(json.dumps(facts, sort_keys=True).encode())
         styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
         for array in [*part.weights, *styles]:

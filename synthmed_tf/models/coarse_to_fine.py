@@ -36,3 +36,10 @@ class CoarseToFine(keras.Model):
 def vessel_probability(refiner: keras.Model, maps: tf.Tensor) -> tf.Tensor:
     """What the refiner makes of maps `(batch, height, width, 2)` in [0, 1]; input and output are rounded to 8 bits."""
     return quantize(tf.sigmoid(refiner(quantize(maps), training=False)))
+
+
+def coarse_fov(fov: np.ndarray, size: int) -> np.ndarray:
+    """The field of view `(full, full, 1)` in {0, 1} at the size of the maps, `(size, size, 1)` float32 in {0, 1}."""
+    factor = len(fov) // size
+    cells = np.asarray(fov, np.float32).reshape(size, factor, size, factor).mean(axis=(1, 3))
+    return np.where(cells >= 0.5, np.float32(1), np.float32(0))[..., None]

@@ -7,6 +7,7 @@ from synthmed_tf.config.schema import Config
 from synthmed_tf.data import augmentation, vessel_maps
 from synthmed_tf.data.map_pipeline import map_batches
 from synthmed_tf.models import factory, latents, layers
+from synthmed_tf.models.coarse_to_fine import coarse_fov
 from synthmed_tf.training import losses
 from synthmed_tf.training.stages import Batch, DiscriminatorOutput, Terms, random_numbers
 
@@ -99,10 +100,3 @@ class RidgeStage:
         if self.ranges.rotation:
             return augmentation.apply(inside, matrices)
         return augmentation.apply_upright(inside, augmentation.by_whole_pixels(matrices, self.size))
-
-
-def coarse_fov(fov: np.ndarray, size: int) -> np.ndarray:
-    """The field of view `(full, full, 1)` in {0, 1} at the size of the maps, `(size, size, 1)` float32 in {0, 1}."""
-    factor = len(fov) // size
-    cells = np.asarray(fov, np.float32).reshape(size, factor, size, factor).mean(axis=(1, 3))
-    return np.where(cells >= 0.5, np.float32(1), np.float32(0))[..., None]

@@ -10,9 +10,10 @@ from synthmed_tf.config.schema import Config
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
 from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL, reduce_maps
+from synthmed_tf.models.coarse_to_fine import coarse_fov
 from synthmed_tf.training.calibration import extent, hysteresis_thresholds
 from synthmed_tf.training.refiner_stage import RefinerStage
-from synthmed_tf.training.ridge_stage import RidgeStage, coarse_fov
+from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
     find_masks,
     find_vessels,
