@@ -52,13 +52,14 @@ def train(stage, preset, source, run, cpus, override_config, dry_run, **options)
         click.echo(f"{config.model_dump_json(indent=2)}\n{planned}")
         return
     from synthmed_tf.training.loop import Interrupted
+    from synthmed_tf.training.run import GANS, parts
 
     try:
         api.train(source, run, stage=stage, preset=preset, override_config=override_config, say=say, **options)
     except Interrupted as stopped:
         say(f"synthmed: {stopped}")
         sys.exit(128 + stopped.signal_number)
-    say(f"the run is in {run}; next: {_next_command(run, stage)}")
+    say(f"the run is in {run}; next: {_next_command(run, stage, parts(config, GANS))}")
 
 
 @click.command()
@@ -97,12 +98,10 @@ def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int |
     sys.exit(2 if labelled.failures else 0)
 
 
-def _next_command(run: Path, stage: str) -> str:
-    from synthmed_tf.training.run import GANS
-
+def _next_command(run: Path, stage: str, needed: tuple[str, ...]) -> str:
     if stage == "segmenter":
         return f"synthmed segment --run {quoted(run)} --images DIR --out DIR"
-    ready = all((run / name / "snapshot").is_dir() for name in GANS)
+    ready = all((run / name / "snapshot").is_dir() for name in needed)
     return f"synthmed export --run {quoted(run)} --out DIR" if ready else "the other stage"
 
 

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from synthmed_tf import files
 from synthmed_tf.config.schema import Config, config_from_json
+from synthmed_tf.data.vessel_maps import reduce_maps, stack_maps
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.exporting import artifact
@@ -43,17 +44,18 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
     model = _DISCRIMINATORS[stage](config)
     _restore(model, Path(run) / stage / "checkpoints")
     masks = np.where(block.masks, np.float32(1), np.float32(-1))[..., None]
+    seen = _vessel_maps(config, block) if config.stage1.architecture == "coarse_to_fine" else masks
     photographs = block.photographs.astype(np.float32) / np.float32(127.5) - np.float32(1)
     fields = np.where(block.fields, np.float32(1), np.float32(-1))[..., None]
     conditions = np.concatenate([masks, fields], axis=-1) if config.stage2.use_fov else masks
 
     @tf.function
     def one(mask, condition, photograph):
-        logit = model(mask) if stage == "stage1" else model(condition, photograph)[0]
-        return tf.reduce_mean(logit)
+        output = model(mask) if stage == "stage1" else model(condition, photograph)
+        return tf.reduce_mean(output[0] if isinstance(output, tuple) else output)
 
     rows = range(len(masks))
-    return np.array([one(*(part[row : row + 1] for part in (masks, conditions, photographs))).numpy() for row in rows])
+    return np.array([one(*(part[row : row + 1] for part in (seen, conditions, photographs))).numpy() for row in rows])
 
 
 def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
@@ -84,6 +86,13 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
             mean = (away * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
             best[rows] = np.minimum(best[rows], mean)
     return -best
+
+
+def _vessel_maps(config: Config, block: Block) -> np.ndarray:
+    """What the discriminator of a coarse-to-fine Stage-I sees of real masks: `(n, coarse_size, coarse_size, 2)`."""
+    size = config.coarse_size
+    coverage = np.where(block.masks & block.fields, np.uint8(255), np.uint8(0))[..., None]
+    return reduce_maps(stack_maps(coverage, size)[..., :2], config.size // size) / np.float32(255)
 
 
 def _config(run: Path) -> Config:

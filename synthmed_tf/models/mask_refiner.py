@@ -32,11 +32,11 @@ class MaskRefiner(keras.Model):
         self.factor = factor
         doublings = factor.bit_length() - 1
         self.first = layers.convolution(filters)
-        self.before = _Residual(filters)
+        self.before = Residual(filters)
         self.down = layers.convolution(2 * filters, 4, strides=2)
-        self.low = [_Residual(2 * filters) for _ in range(3)]
+        self.low = [Residual(2 * filters) for _ in range(3)]
         self.up = layers.convolution(4 * filters)
-        self.after = [_Residual(filters) for _ in range(2)]
+        self.after = [Residual(filters) for _ in range(2)]
         self.widen = [layers.convolution(4 * filters) for _ in range(doublings - 1)]
         self.smooth = [layers.convolution(filters) for _ in range(doublings - 1)]
         self.to_logits = layers.convolution(4 if doublings else 1)
@@ -88,7 +88,7 @@ def hysteresis(probability: tf.Tensor, low: float, high: float, steps: int = HYS
     return reached > 0.5
 
 
-class _Residual(keras.layers.Layer):
+class Residual(keras.layers.Layer):
     """Features plus two 3x3 convolutions of them, the second of which starts near 0."""
 
     def __init__(self, filters: int):

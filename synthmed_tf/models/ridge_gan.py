@@ -38,8 +38,8 @@ class RidgeGenerator(keras.Model):
         self.size, self.latent_dim = size, latent_dim
         widths = pyramid_widths(size // 2, filters, max_filters)[::-1]
         self.linear = keras.layers.Dense(16 * widths[0], kernel_initializer="he_normal")
-        self.coarse = [_Block(width, norm) for width in widths[1:]]
-        self.fine = [_Block(width, norm) for width in widths[1:]]
+        self.coarse = [ModulatedBlock(width, norm) for width in widths[1:]]
+        self.fine = [ModulatedBlock(width, norm) for width in widths[1:]]
         self.refine = layers.convolution(filters // 2)
         self.to_maps = layers.convolution(2)
 
@@ -85,7 +85,7 @@ class RidgeDiscriminator(keras.Model):
         return tf.cast(self.to_logit(self.flatten(x)), tf.float32), tf.cast(patch_logits, tf.float32)
 
 
-class _Block(keras.layers.Layer):
+class ModulatedBlock(keras.layers.Layer):
     """Convolution, normalization, modulation by the latent, leaky ReLU."""
 
     def __init__(self, width: int, norm: layers.Normalization):

@@ -104,7 +104,8 @@ def describe(run: Path) -> RunState:
         raise SynthMedError(f"{run} holds no run (no config.json, no stage); give the folder that --run named.")
     reader = _Reader()
     config, facts = reader.config(run / "config.json"), reader.json_object(run / "data.json")
-    stages = [_stage(run / name, config, facts.get("pairs"), reader) for name in STAGES]
+    names = [name for name in STAGES if name != "stage1_fine" or _has_fine_network(run, config)]
+    stages = [_stage(run / name, config, facts.get("pairs"), reader) for name in names]
     holder, since = reader.holder(run / "lock")
     latest = max(stages, key=lambda stage: stage.written)
     if holder and latest.written >= since and latest.status == STOPPED:
@@ -112,6 +113,11 @@ def describe(run: Path) -> RunState:
     lines = reader.json_lines(run / "overrides.jsonl", {"steps": dict, "changes": dict})
     changes = (f"Went on with other options (was, is) from {line['steps']}: {line['changes']}" for line in lines)
     return RunState(run, _summary(config, facts), holder, tuple(stages), (*changes, *reader.damage))
+
+
+def _has_fine_network(run: Path, config: Config | None) -> bool:
+    named = config is not None and config.stage1.architecture == "coarse_to_fine"
+    return named or (run / "stage1_fine").exists()
 
 
 def render(state: RunState, console: Console, now: float | None = None) -> None:

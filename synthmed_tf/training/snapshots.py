@@ -99,9 +99,9 @@ def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
     """An image of what the stage makes now, uint8.
 
     Stage-I: 16 coverage maps, or 16 ridge maps and the calibre of the first; its fine network: training masks, what it
-    makes of their maps, and generated ones. Stage-II: masks, the real photographs, and two generated ones (of two styles).
-    The segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients where there
-    are some.
+    makes of their maps, and generated ones. Stage-II: masks, the real photographs, and two generated ones (of two
+    styles). The segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients
+    where there are some.
     """
     raise TypeError(f"There is no image of this stage. Received: {stage}")
 

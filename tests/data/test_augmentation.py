@@ -107,3 +107,35 @@ def test_colour_changes_each_photograph_and_leaves_black_black():
     np.testing.assert_array_equal(coloured[:, 4:], -1.0)
     # one half of full light, gains 1.1, 1 and 0.9, all times 1.1
     np.testing.assert_allclose(coloured[1, 0, 0], 2 * 0.5 * 1.1 * np.array([1.1, 1.0, 0.9]) - 1, rtol=1e-5)
+
+
+def test_a_warp_of_equal_control_points_shifts_everything_alike():
+    x, y = augmentation.centers(12)[None], augmentation.centers(8)[None]
+    normal = np.concatenate([np.full((1, 25), 0.5), np.full((1, 25), -1.0)], axis=1).astype(np.float32)
+    in_x, in_y = augmentation.displacements(x, y, normal, 0.03)
+    assert in_x.shape == in_y.shape == (1, 8, 12)
+    np.testing.assert_allclose(in_x, 2 * 0.03 * 0.5 * np.ones((1, 8, 12)), rtol=1e-5)
+    np.testing.assert_allclose(in_y, 2 * 0.03 * -1.0 * np.ones((1, 8, 12)), rtol=1e-5)
+
+
+def test_a_smooth_field_follows_its_control_points_as_a_cubic_spline():
+    controls = np.zeros((1, 5, 5), np.float32)
+    controls[0, 2, 3] = 6.0
+    at = np.float32([[-1.0, 0.0, 0.5, 1.0]])
+    field = augmentation.smooth_field(at, at, controls.reshape(1, 25)).numpy()[0]
+    # The basis is 4/6 at its own control point and 1/6 at the next; the columns are control points 0, 2, 3 and 4, where
+    # the last has only 5/6 of its weights inside.
+    columns = np.array([0, 1 / 6, 4 / 6, (1 / 6) / (5 / 6)])
+    rows = np.array([0, 4 / 6, 1 / 6, 0])
+    np.testing.assert_allclose(field, 6.0 * rows[:, None] * columns, atol=1e-5)
+
+
+def test_shifts_by_whole_pixels_keep_values_as_they_are():
+    pictures = np.random.default_rng(0).uniform(size=(4, 16, 16, 2)).astype(np.float32)
+    unit = np.random.default_rng(1).uniform(size=(4, 6)).astype(np.float32)
+    matrices = augmentation.transforms(unit, augmentation.Ranges(shift=0.2))
+    moved = augmentation.apply_upright(pictures, augmentation.by_whole_pixels(matrices, 16)).numpy()
+    for before, after, (x, y) in zip(pictures, moved, np.round(matrices.numpy()[:, :, 2] * 8).astype(int), strict=True):
+        rows, columns = (slice(max(0, -by), 16 - max(0, by)) for by in (y, x))
+        there = before[rows.start + y : rows.stop + y, columns.start + x : columns.stop + x]
+        np.testing.assert_allclose(after[rows, columns], there, atol=1e-6)

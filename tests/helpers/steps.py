@@ -12,7 +12,8 @@ from synthmed_tf.training.step import TrainingStep
 
 SMALL = ("size=32", "stage1.latent_dim=8", "stage1.batch_size=8", "stage2.batch_size=8", "segmenter.batch_size=8")
 SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
-SMALL += ("segmenter.filters=4", "segmenter.levels=2")
+SMALL += ("segmenter.filters=4", "segmenter.levels=2", "stage1_fine.batch_size=8", "stage1_fine.filters=4")
+COARSE = ("size=64", "stage1.coarse_size=32", "stage1_fine.crop=24")
 # A sum of gradients is in another order on two replicas; RMSprop does not blow that up as Adam's first steps do.
 PLAIN = ("stage1.optimizer.name=rmsprop", "stage2.optimizer.name=rmsprop")
 
@@ -42,13 +43,16 @@ def trained(
     with strategy.scope():
         if step is None:
             keras.utils.set_random_seed(1)
-            step = make_step(name, config, Dataset(random_pairs(), {}), strategy)
+            step = make_step(name, config, Dataset(random_pairs(config.size), {}), strategy)
     ranges = augmentation.Ranges(**config.data.augment.model_dump())
-    dataset = strategy.distribute_datasets_from_function(
-        lambda context: pipeline.batches(
-            random_pairs(), step.stage.config.batch_size, 0, ranges, replicas=context.num_replicas_in_sync
-        )
-    )
+
+    def batches(context):
+        replicas = context.num_replicas_in_sync
+        if hasattr(step.stage, "batches"):
+            return step.stage.batches(replicas=replicas)
+        return pipeline.batches(random_pairs(config.size), step.stage.config.batch_size, 0, ranges, replicas=replicas)
+
+    dataset = strategy.distribute_datasets_from_function(batches)
     history = step.run(iter(dataset), tf.constant(steps)).numpy()
     assert history.shape == (steps, len(step.names))
     return step, dict(zip(step.names, map(float, history.mean(axis=0)), strict=True))

@@ -36,6 +36,20 @@ def make_run(folder: Path, preset: str, *overrides: str, seed: int = 0) -> Path:
     return folder
 
 
+def make_coarse_run(folder: Path) -> Path:
+    """The same with a Stage-I of two networks: maps of 32 pixels, masks and photographs of 64."""
+    config = make_config("coarse_to_fine", "size=64", "stage1.coarse_size=32", "stage1_fine.filters=4")
+    fov = np.repeat(np.repeat(FOV, 2, axis=0), 2, axis=1)
+    makers = {"stage1": factory.mask_generator, "stage1_fine": factory.mask_refiner, "stage2": factory.image_generator}
+    for stage, make in makers.items():
+        network = make(config)
+        weights = random_weights(network, 0)
+        thresholds = (0.4, 0.6) if stage == "stage1_fine" else None
+        made = snapshot.Snapshot(stage, config, 7, weights, fov, 0.0, FACTS | {"size": 64}, hysteresis=thresholds)
+        snapshot.save(made, folder / stage / "snapshot")
+    return folder
+
+
 def random_weights(model: keras.Model, seed: int) -> list[np.ndarray]:
     """Kernels wide enough that latent, mask and style all show in the image."""
     rng = np.random.default_rng(seed)

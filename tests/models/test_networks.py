@@ -39,6 +39,18 @@ def test_networks_map_what_they_say_at_every_size(preset, size):
     assert [f.shape[1] for f in features] == [size // 2, size // 4, size // 8, size // 8]
 
 
+@pytest.mark.parametrize(("size", "coarse"), [(32, 32), (128, 64), (256, 128), (256, 32)])
+def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
+    config = _config("coarse_to_fine", size, f"stage1.coarse_size={coarse}", "stage1_fine.filters=4")
+    maps = factory.mask_generator(config)(tf.random.normal((2, config.stage1.latent_dim)))
+    assert maps.shape == (2, coarse, coarse, 2) and maps.dtype == tf.float32
+    assert float(tf.reduce_min(maps)) >= 0 and float(tf.reduce_max(maps)) <= 1
+    whole, patches = factory.mask_discriminator(config)(maps)
+    assert whole.shape == (2, 1) and patches.shape == (2, coarse // 8, coarse // 8, 1)
+    refined = factory.mask_refiner(config)(maps)
+    assert refined.shape == (2, size, size, 1) and refined.dtype == tf.float32
+
+
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
 def test_names_in_the_graph_do_not_depend_on_what_was_made_before(preset):
     """TensorFlow sums gradients in the order of these names, so the last bits would depend on it too."""

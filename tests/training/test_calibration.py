@@ -1,0 +1,44 @@
+"""Thresholds by masks whose share and width are known."""
+
+import numpy as np
+import pytest
+
+from synthmed_tf.training import calibration
+
+
+def _bars(width, peak, count=3, size=60):
+    """Horizontal bars whose probability falls from the peak to half of it along each side."""
+    rows = np.zeros((size, size), np.float32)
+    for bar in range(count):
+        center = 10 + 20 * bar
+        for away in range(width):
+            level = peak * (1 - 0.5 * away / width)
+            rows[center - away : center + away + 1] = np.maximum(rows[center - away : center + away + 1], level)
+    return np.round(rows * 255) / 255
+
+
+def test_extent_by_hand():
+    mask = np.zeros((1, 10, 10), bool)
+    mask[0, 4:7] = True  # reaches both borders, beyond which it goes on
+    found = calibration.extent(mask)
+    assert found == calibration.Extent(share=0.3, width=3.0)
+    assert calibration.extent(np.zeros((1, 4, 4), bool)) == calibration.Extent(0.0, 0.0)
+
+
+@pytest.mark.parametrize("width", [5, 7, 9])
+def test_the_low_threshold_gives_vessels_their_width(width):
+    probability = _bars(6, 1.0)[None]
+    target = calibration.extent(_bars(width // 2 + 1, 1.0)[None] > 0)
+    assert target.width == width
+    low, high = calibration.hysteresis_thresholds(probability, target)
+    found = calibration.extent(probability >= low)
+    assert abs(found.width - width) <= 1 and low <= high < 1
+
+
+def test_the_high_threshold_drops_faint_pieces():
+    strong, faint = _bars(3, 1.0, count=2), _bars(3, 0.7, count=3)
+    probability = np.maximum(strong, faint)[None]
+    target = calibration.extent(strong[None] > 0)
+    low, high = calibration.hysteresis_thresholds(probability, target)
+    assert low < 178 / 255 < high  # the peak of the faint bar, rounded
+    assert (low * 255) % 1 == pytest.approx(0.5) and (high * 255) % 1 == pytest.approx(0.5)

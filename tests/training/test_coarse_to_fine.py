@@ -1,0 +1,151 @@
+"""Stage-I of two networks as stages: terms by value, replicas, precision, exact resume, and the snapshots."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.steps import COARSE, PLAIN, assert_equal_on_replicas, make_config, one_device, random_pairs, trained
+
+from synthmed_tf.config.schema import load_config
+from synthmed_tf.data.dataset import load_dataset
+from synthmed_tf.data.pipeline import COVERAGE
+from synthmed_tf.models.latents import AUGMENT_REAL
+from synthmed_tf.training import losses, run, snapshot, snapshots
+from synthmed_tf.training.calibration import extent
+from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.ridge_stage import RidgeStage
+from synthmed_tf.training.sampling import find_masks
+from synthmed_tf.training.validation import VALIDATION
+
+STAGES = ("stage1", "stage1_fine")
+
+
+def _config(*overrides):
+    return make_config("coarse_to_fine", *COARSE, *overrides)
+
+
+def _coverage(size=64):
+    return random_pairs(size)[..., COVERAGE]
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
+    config = _config(*PLAIN, "stage1.r1_interval=2", "stage1_fine.learning_rate=1e-5")
+    one, terms_of_one = trained(name, config, one_device(), 3)
+    two, terms_of_two = trained(name, config, two_replicas, 3)
+    for term, value in terms_of_one.items():
+        np.testing.assert_allclose(terms_of_two[term], value, rtol=2e-3, err_msg=term)
+    for network in ("generator", "discriminator", "generator_ema") if name == "stage1" else ("network", "network_ema"):
+        weights = (getattr(step.stage, network).get_weights() for step in (one, two))
+        for a, b in zip(*weights, strict=True):
+            np.testing.assert_allclose(b, a, atol=2e-4)
+    assert assert_equal_on_replicas(two, two_replicas) > 20
+
+
+@pytest.mark.parametrize(
+    ("name", "precision"),
+    [("stage1", "mixed_bfloat16"), pytest.param("stage1_fine", "mixed_float16", marks=pytest.mark.slow)],
+)
+def test_mixed_precision_follows_float32(name, precision):
+    options = (*PLAIN, "stage1.r1_interval=2", "stage1_fine.learning_rate=1e-5")
+    _, expected = trained(name, _config(*options), one_device(), 2)
+    _, terms = trained(name, _config(*options, f"precision={precision}"), one_device(), 2)
+    for term, value in expected.items():
+        np.testing.assert_allclose(terms[term], value, rtol=0.1, atol=1e-3, err_msg=term)
+
+
+def test_the_terms_of_the_coarse_stage_are_those_of_both_kinds_of_logits():
+    stage = RidgeStage(_config("stage1.diversity_weight=0"), np.ones((64, 64, 1), np.float32), _coverage())
+    batch = next(iter(stage.batches()))
+    generated = stage.generate(batch, 0)
+    real, fake = stage.discriminate_real(batch), stage.discriminate_generated(batch, generated)
+    (whole, patches), _ = fake
+    assert whole.shape == (8, 1) and patches.shape == (8, 4, 4, 1)
+    terms = stage.generator_terms(batch, generated, fake, None)
+    np.testing.assert_allclose(terms["adversarial"], np.log1p(np.exp(-whole.numpy()[:, 0])), rtol=1e-5)
+    by_hand = 0.3 * np.log1p(np.exp(-patches.numpy())).mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(terms["patches"], by_hand, rtol=1e-5)
+    terms = stage.discriminator_terms(real, fake)
+    np.testing.assert_allclose(terms["patches"], 0.3 * losses.discriminator_loss(real[0][1], fake[0][1]), rtol=1e-5)
+    assert set(terms) == {"adversarial", "patches"}
+
+
+def test_the_discriminator_sees_maps_inside_the_field_of_view_alone():
+    fov = np.zeros((64, 64, 1), np.float32)
+    fov[:, :32] = 1
+    stage = RidgeStage(_config("stage1.augment.shift=0"), fov, _coverage())
+    seen = stage._seen(tf.ones((2, 32, 32, 2)), {"index": tf.range(2, dtype=tf.int64)}, AUGMENT_REAL).numpy()
+    assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == 0)
+
+
+def test_the_terms_of_the_fine_stage_by_hand():
+    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _coverage())
+    batch = next(iter(stage.batches(start=72)))
+    logits = stage.network(stage._damaged(batch)).numpy()
+    coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
+    np.testing.assert_allclose(logits, stage.network(tf.constant(np.round(coarse * 255) / 255, tf.float32)), atol=1e-3)
+    logits, maps = logits[:, 8:-8, 8:-8, 0], batch["maps"].numpy()[:, 8:-8, 8:-8]
+    target, tube = np.round(maps[..., 2]), maps[..., 0] >= 0.88
+    p = 1 / (1 + np.exp(-logits))
+    terms = stage.terms(batch)
+    entropy = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean(axis=(1, 2))
+    np.testing.assert_allclose(terms["cross_entropy"], entropy, rtol=1e-4)
+    recall = 1 - ((p * tube).sum(axis=(1, 2)) + 1) / (tube.sum(axis=(1, 2)) + 1)
+    # Of 80 examples these are the 72nd to 79th: the weight falls from 0.7 at half of them to 0.1.
+    weight = 0.1 + 0.6 * (2 - 2 * np.arange(72, 80) / 80)
+    np.testing.assert_allclose(terms["skeleton_recall"], weight * recall, rtol=1e-4)
+    assert set(terms) == {"cross_entropy", "dice", "skeleton_recall"}
+
+
+def test_the_rate_of_the_fine_stage_falls_as_a_half_cosine():
+    config = _config("stage1_fine.steps=4", "stage1_fine.learning_rate=0.01")
+    step, _ = trained("stage1_fine", config, one_device(), 2)
+    (rate,) = step.figures().values()
+    assert rate == pytest.approx(0.01 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi / 2))), rel=1e-5)
+
+
+SMALL = ("stage1.batch_size=4", "stage1_fine.batch_size=4", "stage1.latent_dim=8", "stage1.filters=4")
+SMALL += ("stage1.discriminator_filters=4", "stage1_fine.filters=4", "steps_per_loop=2", "save_every=2")
+
+
+def _train(folder, steps):
+    options = (*COARSE, *SMALL, f"stage1.steps={steps}", f"stage1_fine.steps={steps}", "validate_every=2")
+    lines = []
+    run.train(load_config("coarse_to_fine", overrides=options), "phantom", folder, ("stage1",), lines.append)
+    return lines
+
+
+@pytest.fixture(scope="module")
+def whole_run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("whole")
+    _train(folder, 4)
+    return folder
+
+
+def test_stage1_is_both_networks_and_a_resumed_run_of_the_coarse_one_ends_with_the_same_bits(whole_run, tmp_path):
+    _train(tmp_path, 4)
+    lines = _train(tmp_path, 4)
+    assert lines[1:] == ["stage1: 4 of 4 steps are done", "stage1_fine: 4 of 4 steps are done"]
+    for name in STAGES:
+        lines = [json.loads(line) for line in (whole_run / name / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in lines] == [2, 4] and all(VALIDATION in line for line in lines)
+        assert snapshot.load(whole_run / name / "snapshot").step == 4
+
+
+def test_the_snapshot_of_the_fine_network_has_thresholds_in_order(whole_run):
+    fine, coarse = (snapshot.load(whole_run / name / "snapshot") for name in ("stage1_fine", "stage1"))
+    low, high = fine.hysteresis
+    assert 0 < low <= high < 1 and coarse.hysteresis is None
+
+
+def test_thresholds_are_calibrated_on_share_and_width():
+    config = _config()
+    dataset = load_dataset("phantom", config)
+    stage = RefinerStage(config, dataset.pairs[..., COVERAGE])
+    low, high = snapshots.calibrate_hysteresis(stage, config, dataset)
+    inside = dataset.fov[..., 0] >= 128
+    real = extent((dataset.pairs[:, ..., 3] >= 128) & inside)
+    found = find_masks(stage, snapshots.coarse_maps(stage, 32))[..., 0] * inside
+    assert 0 < low <= high < 1 and real.width > 1
+    assert extent(found >= low).share >= extent(found >= high).share
