@@ -1,6 +1,10 @@
 """Stage-I's masks compared with real ones: connectedness, diversity, and distance from the training masks.
 
-    python benchmarks/masks.py --run RUN --data CHASE_DB1 --train 01-10 --test 11-14 -n 1000
+    python benchmarks/masks.py --run RUN --data CHASE_DB1 --train 01-10 --test 11-14 -n 1000 --geometry 48
+
+The masks are those that an export would have, at the size of the run. `--geometry` measures as many of each kind as
+`synthmed evaluate` does (calibre, ends, loops and more; a second or more a mask), `--latest` takes the latest step
+of each stage, and `--sheet FILE` writes rows of real and generated masks.
 
 Masks are compared by the correlation of their blurred forms inside the field of view (Gaussian, 1/64 of the side), the
 best of the eight flips and quarter turns. For each kind of mask: the nearest training mask, and the nearest of its own
@@ -15,10 +19,13 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
+from synthmed_tf import images
 from synthmed_tf.data import pipeline
 from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.models import factory, latents
+from synthmed_tf.evaluation import geometry
+from synthmed_tf.exporting import exporter
+from synthmed_tf.models import latents
 from synthmed_tf.training import snapshot
 
 ALL_NEIGHBOURS = np.ones((3, 3))
@@ -27,11 +34,10 @@ ALL_NEIGHBOURS = np.ones((3, 3))
 def main() -> None:
     """Prints one JSON object."""
     options = _options()
-    folder = options.run / "stage1" / "snapshot"
-    taken = snapshot.load(folder)
+    taken, refiner = exporter.load_masks(options.run, options.latest)
     size = taken.config.size
     train, test = (real_masks(options.data, patients, size) for patients in (options.train, options.test))
-    generated, fog = generate(taken, folder, options.count)
+    generated, fog = generate(taken, refiner, options)
     kinds = {"training": train, "unseen": test, "synthetic": generated}
     codes = {name: blurred(masks) for name, masks in kinds.items()}
     report = {name: shape(masks) for name, masks in kinds.items()}
@@ -39,15 +45,23 @@ def main() -> None:
         if name != "training":
             report[name]["nearest training mask"] = quartiles(nearest(code, codes["training"], same=False))
         report[name]["nearest of its kind"] = quartiles(nearest(code, code, same=True))
+    for name, masks in kinds.items() if options.geometry else ():
+        report[name]["geometry"] = medians(masks[: options.geometry], taken.fov[..., 0] >= 128)
     report["synthetic"]["grey share before the threshold"] = fog
-    report["step"], report["threshold"] = taken.step, round(taken.threshold, 3)
+    report["steps"] = {part.stage: part.step for part in (taken, refiner) if part is not None}
+    report["threshold"] = round(taken.threshold, 3) if refiner is None else refiner.hysteresis
+    if options.sheet:
+        rows = np.concatenate([train[:8], generated[:16]])[..., None]
+        images.write_png(options.sheet, images.grid(np.where(rows, 255, 0).astype(np.uint8), 8))
     print(json.dumps(report, indent=2))
 
 
-def generate(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.ndarray, float]:
+def generate(
+    taken: snapshot.Snapshot, refiner: snapshot.Snapshot | None, options: argparse.Namespace
+) -> tuple[np.ndarray, float]:
     """Masks `(count, size, size)` bool, and the share of the field where coverage lies between a quarter and three."""
-    model = factory.mask_generator(taken.config)
-    snapshot.restore(model, taken, folder)
+    model = tf.function(exporter.make_mask_generator(taken, options.run, refiner), reduce_retracing=True)
+    count = options.count
     inside = taken.fov[..., 0] >= 128
     masks, grey = [], []
     for start in range(0, count, 20):
@@ -58,6 +72,15 @@ def generate(taken: snapshot.Snapshot, folder: Path, count: int) -> tuple[np.nda
         masks.append((coverage > taken.threshold) & inside)
         grey.append(np.mean(np.abs(coverage[:, inside]) < 0.5))
     return np.concatenate(masks), round(float(np.mean(grey)), 4)
+
+
+def medians(masks: np.ndarray, fov: np.ndarray) -> dict[str, float]:
+    """The median of each geometric figure."""
+    measured = [geometry.measure(mask, fov) for mask in masks]
+    return {
+        name: round(float(np.nanmedian([getattr(each, name) for each in measured])), 3)
+        for name in geometry.Geometry.__annotations__
+    }
 
 
 def shape(masks: np.ndarray) -> dict[str, float]:
@@ -117,6 +140,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--train", required=True, help="patients that were trained on, such as 01-10")
     parser.add_argument("--test", required=True, help="patients that were not, such as 11-14")
     parser.add_argument("-n", dest="count", type=int, default=1000)
+    parser.add_argument("--geometry", type=int, default=0, metavar="N", help="measure N masks of each kind")
+    parser.add_argument(
+        "--latest", action="store_true", help="the latest step, not the best by the validation patients"
+    )
+    parser.add_argument("--sheet", type=Path, help="PNG file of real and generated masks")
     return parser.parse_args()
 
 
