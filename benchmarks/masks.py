@@ -49,7 +49,7 @@ def main() -> None:
         report[name]["geometry"] = medians(masks[: options.geometry], taken.fov[..., 0] >= 128)
     report["synthetic"]["grey share before the threshold"] = fog
     report["steps"] = {part.stage: part.step for part in (taken, refiner) if part is not None}
-    report["threshold"] = round(taken.threshold, 3) if refiner is None else refiner.hysteresis
+    report["threshold"] = round(taken.threshold, 3) if refiner is None else refiner.thresholds._asdict()
     if options.sheet:
         rows = np.concatenate([train[:8], generated[:16]])[..., None]
         images.write_png(options.sheet, images.grid(np.where(rows, 255, 0).astype(np.uint8), 8))

@@ -109,14 +109,14 @@ def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.S
     if refiner is None:
         return generator
     sizes = [(part.config.size, part.config.coarse_size) for part in (masks, refiner)]
-    if sizes[0] != sizes[1] or refiner.hysteresis is None:
+    if sizes[0] != sizes[1] or refiner.thresholds is None:
         raise SynthMedError(
             f"In {run} the snapshots of stage1 and stage1_fine do not belong together (sizes {sizes[0]} and "
             f"{sizes[1]}); train both with one configuration."
         )
     fine = factory.mask_refiner(refiner.config)
     snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
-    return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.hysteresis)
+    return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.thresholds)
 
 
 def make_chain(
@@ -214,8 +214,8 @@ def _identity(
     for part in (part for part in (masks, photographs, refiner) if part is not None):
         section = getattr(part.config, part.stage)
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
-        if part.hysteresis is not None:
-            facts["hysteresis"] = part.hysteresis
+        if part.thresholds is not None:
+            facts["thresholds"] = part.thresholds._asdict()
         digest.update(json.dumps(facts, sort_keys=True).encode())
         styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
         for array in [*part.weights, *styles]:

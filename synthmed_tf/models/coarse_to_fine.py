@@ -4,20 +4,20 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf.models.mask_refiner import hysteresis, quantize
+from synthmed_tf.models.mask_refiner import Thresholds, find_vessels, quantize
 
 
 class CoarseToFine(keras.Model):
     """Stands where a mask generator of one network does: its coverage is 1 where a vessel is, else -1."""
 
-    def __init__(self, generator: keras.Model, refiner: keras.Model, fov: np.ndarray, thresholds: tuple[float, float]):
+    def __init__(self, generator: keras.Model, refiner: keras.Model, fov: np.ndarray, thresholds: Thresholds):
         """Joins the networks.
 
         Args:
             generator: `ridge_gan.RidgeGenerator`, with its averaged weights.
             refiner: `mask_refiner.MaskRefiner`, with its own.
             fov: of the maps, `(coarse_size, coarse_size, 1)` in {0, 1}.
-            thresholds: low and high, of the hysteresis.
+            thresholds: of the probability.
         """
         super().__init__()
         self.generator, self.refiner, self.thresholds = generator, refiner, thresholds
@@ -26,7 +26,7 @@ class CoarseToFine(keras.Model):
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Generates coverage `(batch, size, size, 1)` in {-1, 1}, float32, from latents `(batch, latent_dim)`."""
         probability = self.probability(self.generator(latent, training=False))
-        return tf.where(hysteresis(probability, *self.thresholds), 1.0, -1.0)
+        return tf.where(find_vessels(probability, self.thresholds), 1.0, -1.0)
 
     def probability(self, maps: tf.Tensor) -> tf.Tensor:
         """Of a vessel at each pixel, rounded to 8 bits, from maps of the generator: `(batch, size, size, 1)`."""

@@ -3,10 +3,14 @@
 from dataclasses import dataclass
 
 import numpy as np
+import tensorflow as tf
 from scipy import ndimage
 
-_LOWEST, _HIGHEST, _CANDIDATES = 0.2, 0.8, 13
+from synthmed_tf.models.mask_refiner import Thresholds, find_vessels
+
 _LEVELS = 255
+_LOW = 30.5 / _LEVELS
+_MIDDLE, _CANDIDATES = (0.3, 0.7), 9
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
@@ -29,24 +33,23 @@ def extent(masks: np.ndarray) -> Extent:
     return Extent(float(masks.mean()), 2.0 * float(area) / max(1, outline))
 
 
-def hysteresis_thresholds(probabilities: np.ndarray, target: Extent) -> tuple[float, float]:
-    """Chooses both thresholds of `mask_refiner.hysteresis`.
+def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
+    """Chooses the thresholds of `mask_refiner.find_vessels`.
 
-    The low one decides how wide vessels are, the high one which faint pieces are kept. Among 13 low thresholds and all
-    high ones that pair is taken whose share and width are nearest to the target, by the sum of the squared logarithms
-    of their ratios. Thresholds lie between two of the 256 levels that probabilities are rounded to.
+    The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 9
+    middle thresholds and all high ones that pair is taken whose share and width are nearest to the target, by the sum
+    of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that probabilities are
+    rounded to.
 
     Args:
-        probabilities: `(n, height, width)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
+        probabilities: `(n, height, width, 1)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
         target: of the training masks.
-
-    Returns:
-        (low, high), both in (0, 1).
     """
-    best, chosen = np.inf, (0.5, 0.5)
-    for low in np.linspace(_LOWEST, _HIGHEST, _CANDIDATES):
-        first = int(np.ceil(low * _LEVELS))
-        area, outline = _by_peak(probabilities, (first - 0.5) / _LEVELS)
+    best, chosen = np.inf, None
+    for middle in np.linspace(*_MIDDLE, _CANDIDATES):
+        first = int(np.ceil(middle * _LEVELS))
+        thresholds = Thresholds(_LOW, (first - 0.5) / _LEVELS, (first - 0.5) / _LEVELS)
+        area, outline = _by_peak(probabilities, thresholds)
         # What is kept at a high threshold is all pieces whose peak is at least that.
         kept_area, kept_outline = (np.cumsum(counts[::-1])[::-1] for counts in (area, outline))
         for level in range(first, _LEVELS + 1):
@@ -55,19 +58,19 @@ def hysteresis_thresholds(probabilities: np.ndarray, target: Extent) -> tuple[fl
             share, width = kept_area[level] / probabilities.size, 2.0 * kept_area[level] / kept_outline[level]
             distance = np.log(share / target.share) ** 2 + np.log(width / target.width) ** 2
             if distance < best:
-                best, chosen = distance, ((first - 0.5) / _LEVELS, (level - 0.5) / _LEVELS)
-    return chosen
+                best, chosen = distance, thresholds._replace(high=(level - 0.5) / _LEVELS)
+    return chosen or thresholds
 
 
-def _by_peak(probabilities: np.ndarray, low: float) -> tuple[np.ndarray, np.ndarray]:
-    """Area and outline of the pieces above a threshold, added up by the level of their peaks: `(256,)` each."""
+def _by_peak(probabilities: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
+    """Area and outline of the pieces that are found, added up by the level of their peaks: `(256,)` each."""
     area, outline = np.zeros(_LEVELS + 1), np.zeros(_LEVELS + 1)
     for probability in probabilities:
-        mask = probability >= low
+        mask = find_vessels(tf.constant(probability[None]), thresholds).numpy()[0, ..., 0]
         pieces, count = ndimage.label(mask, _EVERY_NEIGHBOUR)
         if count:
             numbers = np.arange(1, count + 1)
-            peaks = np.round(ndimage.maximum(probability, pieces, numbers) * _LEVELS).astype(int)
+            peaks = np.round(ndimage.maximum(probability[..., 0], pieces, numbers) * _LEVELS).astype(int)
             sizes = np.bincount(pieces.ravel(), minlength=count + 1)[1:]
             edges = np.bincount(pieces.ravel(), weights=_outline(mask).ravel(), minlength=count + 1)[1:]
             np.add.at(area, peaks, sizes)

@@ -79,7 +79,7 @@ class RefinerStage:
         logits = self.network(self._damaged(batch), training=True)
         inside = tf.broadcast_to(self._inside(), tf.shape(logits))
         target = tf.round(full[..., vessel_maps.VESSEL])
-        tube = tf.cast(full[..., vessel_maps.RIDGE] >= _TUBE, tf.float32)
+        tube = target * tf.cast(full[..., vessel_maps.RIDGE] >= _TUBE, tf.float32)
         terms = {"cross_entropy": segmentation_losses.masked_cross_entropy(target, logits, inside)}
         if config.dice_weight:
             terms["dice"] = config.dice_weight * segmentation_losses.dice_loss(target, logits, inside)

@@ -19,6 +19,7 @@ import numpy as np
 from synthmed_tf import files, images
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.old_names import renamed
 
@@ -36,7 +37,7 @@ class Snapshot:
         threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
         measure: by the validation patients, less is better; None where it was not validated.
-        hysteresis: low and high threshold of Stage-I's fine network, in (0, 1); None elsewhere.
+        thresholds: of the probabilities of Stage-I's fine network; None elsewhere.
         styles: what Stage-II's styles are generated from; None for a standard normal distribution.
     """
 
@@ -49,7 +50,7 @@ class Snapshot:
     data: dict[str, Any]
     measure: float | None = None
     styles: StylePrior | None = None
-    hysteresis: tuple[float, float] | None = None
+    thresholds: Thresholds | None = None
 
 
 def save(snapshot: Snapshot, folder: Path) -> None:
@@ -62,7 +63,7 @@ def save(snapshot: Snapshot, folder: Path) -> None:
             "step": snapshot.step,
             "threshold": snapshot.threshold,
             "measure": snapshot.measure,
-            "hysteresis": snapshot.hysteresis,
+            "thresholds": None if snapshot.thresholds is None else snapshot.thresholds._asdict(),
             "styles": None if snapshot.styles is None else _as_lists(snapshot.styles),
             "data": snapshot.data,
             "config": snapshot.config.model_dump(mode="json"),
@@ -120,7 +121,7 @@ def _read(folder: Path) -> Snapshot:
         weights = [archive[name] for name in archive.files]
     config = config_from_json(json.dumps(facts["config"]), "snapshot.json")
     fov = images.read_image(folder / "fov.png")[..., :1]
-    measure, styles, hysteresis = (facts.get(name) for name in ("measure", "styles", "hysteresis"))
+    measure, styles, thresholds = (facts.get(name) for name in ("measure", "styles", "thresholds"))
     if styles is not None:
         styles = StylePrior(*(np.array(styles[name], np.float32) for name in ("mean", "factor")))
     return Snapshot(
@@ -133,7 +134,7 @@ def _read(folder: Path) -> Snapshot:
         data=facts["data"],
         measure=measure,
         styles=styles,
-        hysteresis=None if hysteresis is None else tuple(map(float, hysteresis)),
+        thresholds=None if thresholds is None else Thresholds(**thresholds),
     )
 
 
@@ -153,10 +154,8 @@ def _check(snapshot: Snapshot) -> None:
         (dim, dim),
     ):
         raise ValueError(f"the styles are not of {dim} numbers")
-    if snapshot.hysteresis is not None:
-        low, high = snapshot.hysteresis
-        if not 0 < low <= high < 1:
-            raise ValueError(f"the thresholds are {low} and {high}, not in order from 0 to 1")
+    if snapshot.thresholds is not None and not 0 < min(snapshot.thresholds) <= max(snapshot.thresholds) < 1:
+        raise ValueError(f"the thresholds are {tuple(snapshot.thresholds)}, not between 0 and 1")
     if not all(np.isfinite(weight).all() for weight in snapshot.weights):
         raise ValueError("weights.npz holds a value that is not finite")
 

@@ -11,7 +11,8 @@ from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
 from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL, reduce_maps
 from synthmed_tf.models.coarse_to_fine import coarse_fov
-from synthmed_tf.training.calibration import extent, hysteresis_thresholds
+from synthmed_tf.models.mask_refiner import Thresholds
+from synthmed_tf.training.calibration import choose_thresholds, extent
 from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
@@ -28,23 +29,23 @@ from synthmed_tf.training.snapshot import Snapshot
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 
 _CALIBRATION_MASKS = 256
-_HYSTERESIS_MASKS = 32
+_THRESHOLD_MASKS = 32
 _SHOWN = 8
 
 
 def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> Snapshot:
     """The averaged network as it is now; Stage-I's with its threshold, Stage-II's with its styles."""
-    threshold, styles, hysteresis = 0.0, None, None
+    threshold, styles, thresholds = 0.0, None, None
     if isinstance(stage, MaskStage):
         refresh_statistics(stage, config)
         threshold = calibrate(stage, config, dataset)
     if isinstance(stage, ImageStage):
         styles = fit_styles(stage, config, dataset.pairs)
     if isinstance(stage, RefinerStage):
-        hysteresis = calibrate_hysteresis(stage, config, dataset)
+        thresholds = calibrate_thresholds(stage, config, dataset)
     weights = (stage.generator_ema if hasattr(stage, "generator_ema") else stage.network_ema).get_weights()
     return Snapshot(
-        stage.name, config, step, weights, dataset.fov, threshold, dataset.facts, styles=styles, hysteresis=hysteresis
+        stage.name, config, step, weights, dataset.fov, threshold, dataset.facts, styles=styles, thresholds=thresholds
     )
 
 
@@ -61,18 +62,18 @@ def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
     return float(np.quantile(generated, 1.0 - dataset.vessel_share))
 
 
-def calibrate_hysteresis(stage: RefinerStage, config: Config, dataset: Dataset) -> tuple[float, float]:
+def calibrate_thresholds(stage: RefinerStage, config: Config, dataset: Dataset) -> Thresholds:
     """The thresholds at which generated masks have the share and the width of the training masks' vessels.
 
     Of 32 masks of the coarse generator or, without one, of the maps of the training masks.
     """
     inside = dataset.fov >= 128
-    maps = coarse_maps(stage, _HYSTERESIS_MASKS)
+    maps = coarse_maps(stage, _THRESHOLD_MASKS)
     if stage.generator is not None:
-        maps = generate_maps(stage.generator, config, 0, _HYSTERESIS_MASKS) * coarse_fov(inside, config.coarse_size)
+        maps = generate_maps(stage.generator, config, 0, _THRESHOLD_MASKS) * coarse_fov(inside, config.coarse_size)
     probabilities = find_masks(stage, maps) * inside
     real = (dataset.pairs[..., COVERAGE] >= 128) & inside
-    return hysteresis_thresholds(probabilities[..., 0], extent(real[..., 0]))
+    return choose_thresholds(probabilities, extent(real[..., 0]))
 
 
 def coarse_maps(stage: RefinerStage, count: int) -> np.ndarray:

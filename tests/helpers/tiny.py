@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from synthmed_tf.config.schema import Config, load_config
 from synthmed_tf.models import factory, latents
+from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.training import snapshot
 
 SIZE = 32
@@ -44,8 +45,8 @@ def make_coarse_run(folder: Path) -> Path:
     for stage, make in makers.items():
         network = make(config)
         weights = random_weights(network, 0)
-        thresholds = (0.4, 0.6) if stage == "stage1_fine" else None
-        made = snapshot.Snapshot(stage, config, 7, weights, fov, 0.0, FACTS | {"size": 64}, hysteresis=thresholds)
+        thresholds = Thresholds(0.3, 0.4, 0.6) if stage == "stage1_fine" else None
+        made = snapshot.Snapshot(stage, config, 7, weights, fov, 0.0, FACTS | {"size": 64}, thresholds=thresholds)
         snapshot.save(made, folder / stage / "snapshot")
     return folder
 

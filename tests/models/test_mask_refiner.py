@@ -1,4 +1,4 @@
-"""The refiner on whole maps and crops, and the hysteresis against a reference."""
+"""The refiner on whole maps and crops, and the two-valued rule by values."""
 
 import numpy as np
 import pytest
@@ -8,6 +8,8 @@ from scipy import ndimage
 
 from synthmed_tf.models import mask_refiner
 from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
+from synthmed_tf.models.mask_refiner import Thresholds
+from synthmed_tf.models.ridge_gan import RidgeGenerator
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
@@ -32,23 +34,39 @@ def _reconstruction(probability, low, high):
     return np.isin(pieces, kept)
 
 
-def test_hysteresis_keeps_the_pieces_that_hold_a_strong_pixel():
+def test_pieces_are_kept_that_hold_a_strong_pixel():
     noise = np.random.default_rng(0).normal(size=(3, 40, 40))
     smooth = np.stack([ndimage.gaussian_filter(each, 1.5) for each in noise])
     probability = ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
-    found = mask_refiner.hysteresis(tf.constant(probability[..., None]), 0.5, 0.75).numpy()[..., 0]
+    # The low threshold is out of reach, so that no crest is added.
+    found = mask_refiner.find_vessels(tf.constant(probability[..., None]), Thresholds(2.0, 0.5, 0.75)).numpy()[..., 0]
     expected = np.stack([_reconstruction(each, 0.5, 0.75) for each in probability])
     np.testing.assert_array_equal(found, expected)
     assert 0 < found.sum() < (probability >= 0.5).sum()
 
 
 @pytest.mark.parametrize("steps", [0, 5])
-def test_hysteresis_reaches_as_far_as_its_steps(steps):
+def test_a_piece_is_reached_in_so_many_steps(steps):
     probability = np.full((1, 3, 30, 1), 0.1, np.float32)
     probability[0, 1, 2:28] = 0.5
     probability[0, 1, 2] = 0.9
-    found = mask_refiner.hysteresis(tf.constant(probability), 0.4, 0.8, steps).numpy()[0, 1, :, 0]
+    found = mask_refiner.find_vessels(tf.constant(probability), Thresholds(0.4, 0.4, 0.8), steps).numpy()[0, 1, :, 0]
     assert np.flatnonzero(found).tolist() == list(range(2, 3 + steps))
+
+
+@pytest.mark.parametrize("turns", [0, 1])
+def test_a_faint_gap_of_a_vessel_is_bridged_by_its_center_line_alone(turns):
+    """A vessel of five pixels along the rows whose probability sinks below the middle threshold for a while."""
+    along = np.where(np.abs(np.arange(40) - 20) < 6, 0.3, 0.9)
+    across = np.zeros(21)
+    across[8:13] = [0.6, 0.9, 1.0, 0.9, 0.6]
+    probability = np.rot90(across[:, None] * along, turns).astype(np.float32)[None, ..., None]
+    found = mask_refiner.find_vessels(tf.constant(probability), Thresholds(0.12, 0.5, 0.8)).numpy()[0, ..., 0]
+    found = np.rot90(found, -turns)
+    # Two pixels away are 0.27 and 0 (from 0.27), and 0.18 (from 0.3): only the center is 1.2 times as high.
+    assert np.flatnonzero(found[:, 20]).tolist() == [10]
+    assert np.flatnonzero(found[:, 5]).tolist() == [8, 9, 10, 11, 12]
+    assert ndimage.label(found, np.ones((3, 3)))[1] == 1
 
 
 def test_values_are_rounded_to_8_bits():
@@ -62,20 +80,18 @@ def test_the_field_of_view_of_the_maps_is_that_of_most_pixels():
     np.testing.assert_array_equal(coarse_fov(fov, 4)[..., 0], [[1, 1, 1, 0], [1, 1, 1, 0], [0] * 4, [0] * 4])
 
 
-def test_both_networks_in_one_look_inside_the_field_of_view_alone():
-    class Maps(tf.Module):
-        def __call__(self, latent, training=False):
-            return tf.ones((1, 8, 8, 2)) * latent[:, None, None, :1]
-
-    fov = np.ones((8, 8, 1), np.float32)
-    fov[:, 4:] = 0
-
-    def twice(maps, training=False):
-        return 20.0 * tf.repeat(tf.repeat(maps[..., :1] - 0.5, 2, axis=1), 2, axis=2)
-
-    joined = CoarseToFine.call
-    holder = type("Holder", (), {"generator": Maps(), "refiner": staticmethod(twice), "thresholds": (0.4, 0.6)})()
-    holder._inside = fov
-    holder.probability = lambda maps: CoarseToFine.probability(holder, maps)
-    coverage = joined(holder, tf.ones((1, 3))).numpy()[0, ..., 0]
-    assert np.all(coverage[:, :8] == 1) and np.all(coverage[:, 8:] == -1)
+def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view():
+    generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4)
+    latent = tf.random.stateless_normal((2, 5), (1, 2))
+    refiner(generator(latent))
+    for network in (generator, refiner):
+        network.set_weights(random_weights(network, 0))
+    fov = np.ones((32, 32, 1), np.float32)
+    fov[:, 16:] = 0
+    thresholds = Thresholds(0.3, 0.4, 0.6)
+    coverage = CoarseToFine(generator, refiner, fov, thresholds)(latent)
+    maps = mask_refiner.quantize(generator(latent) * fov)
+    probability = mask_refiner.quantize(tf.sigmoid(refiner(maps)))
+    expected = np.where(mask_refiner.find_vessels(probability, thresholds), 1.0, -1.0)
+    assert coverage.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
+    np.testing.assert_array_equal(coverage, expected)
