@@ -1,16 +1,18 @@
 """Export: proven or nothing, and a card that says the truth."""
 
+import dataclasses
 import json
 import os
 import shutil
 
 import numpy as np
 import pytest
-from helpers.tiny import FACTS, make_config, make_run
+from helpers.tiny import FACTS, make_coarse_run, make_config, make_run
 
 from synthmed_tf import files
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact, exporter, parity
+from synthmed_tf.models import latents
 from synthmed_tf.training import snapshot
 
 
@@ -210,3 +212,38 @@ def test_a_file_in_the_way(tiny_run, tmp_path):
     assert "is there and is not an artifact" in _refusal(tiny_run, tmp_path / "out")
     message = _refusal(tiny_run, tmp_path / "out" / "model")
     assert "cannot be written (" in message and "choose another --out." in message
+
+
+def test_a_stage1_of_two_networks_is_one_graph_that_all_runtimes_agree_on(tmp_path):
+    run = make_coarse_run(tmp_path / "run")
+    report = exporter.export(run, tmp_path / "model")
+    assert all(report[runtime]["mask_share"] <= 1e-5 for runtime in ("savedmodel", "onnx"))
+    card = _read(tmp_path / "model" / "card.json")
+    assert card["steps"] == {"stage1": 7, "stage1_fine": 7, "stage2": 7} and card["size"] == 64
+    index = np.arange(5)
+    masks, _ = artifact.open_artifact(tmp_path / "model", "onnx").pixels(np.full(5, 3), index)
+    assert masks.shape == (5, 64, 64, 1) and 0.02 < np.mean(masks == 255) < 0.9
+    chain = exporter.make_mask_generator(*_parts(run))
+    coverage = chain(latents.sample(np.full(5, 3), index, 6, latents.LATENT)).numpy()
+    np.testing.assert_array_equal(masks == 255, (coverage > 0) & (snapshot.load(run / "stage1/snapshot").fov >= 128))
+
+
+def _parts(run):
+    masks, refiner = exporter.load_masks(run)
+    return masks, run, refiner
+
+
+def test_the_identity_changes_with_the_fine_network(tmp_path):
+    masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
+    photographs = snapshot.load(run / "stage2" / "snapshot")
+    other = dataclasses.replace(refiner, thresholds=refiner.thresholds._replace(high=0.7))
+    assert len({exporter._identity(masks, photographs, part) for part in (None, refiner, other)}) == 3
+
+
+def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
+    masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
+    other = dataclasses.replace(refiner, config=make_config("coarse_to_fine", "size=128", "stage1.coarse_size=32"))
+    with pytest.raises(SynthMedError, match=r"do not belong together \(sizes \(64, 32\) and \(128, 32\)\)"):
+        exporter.make_mask_generator(masks, run, other)
+    shutil.rmtree(run / "stage1_fine")
+    assert "stage1_fine" in _refusal(run, tmp_path / "model")
