@@ -214,6 +214,7 @@ def test_a_file_in_the_way(tiny_run, tmp_path):
     assert "cannot be written (" in message and "choose another --out." in message
 
 
+@pytest.mark.once
 def test_a_stage1_of_two_networks_is_one_graph_that_all_runtimes_agree_on(tmp_path):
     run = make_coarse_run(tmp_path / "run")
     report = exporter.export(run, tmp_path / "model")
