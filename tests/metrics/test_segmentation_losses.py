@@ -57,10 +57,9 @@ def test_masked_losses_are_float32_and_refuse_broadcasting(loss):
 
 
 def test_skeleton_recall_is_the_share_of_the_tube_that_is_found():
-    tube = np.array([[1, 1, 1, 0], [0, 0, 0, 0]], np.float32)
-    logits = np.array([[20, 20, -20, 20], [20, 20, 20, 20]], np.float32)
-    inside = np.ones((2, 4), np.float32)
+    tube = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
+    logits = tf.constant([[20.0, 20.0, -20.0, 20.0], [20.0, 20.0, 20.0, 20.0]])
     loss = segmentation_losses.skeleton_recall_loss
-    np.testing.assert_allclose(loss(tube, logits, inside), [1 - 3 / 4, 0], atol=1e-6)
-    inside[0, 2] = 0
+    np.testing.assert_allclose(loss(tube, logits, tf.ones((2, 4))), [1 - 3 / 4, 0], atol=1e-6)
+    inside = tf.constant([[1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
     np.testing.assert_allclose(loss(tube, logits, inside), [0, 0], atol=1e-6)
