@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf import files, images
+from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation.formats.base import Pair
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
 
@@ -21,17 +22,24 @@ def encode(pairs: Sequence[Pair]) -> bytes:
 
 
 def write(folder: Path, indices: Sequence[int]) -> None:
-    """Writes the preview of a plain set from the first of these pairs, which are on the disk."""
+    """Writes the preview of a plain set from the first of these pairs, which are on the disk.
+
+    Raises:
+        SynthMedError: one of their files is damaged.
+    """
     photographs, masks = FOLDERS
     pairs = [
-        Pair(
-            index,
-            images.read_image(folder / masks / file_name(index))[..., :1],
-            images.read_image(folder / photographs / file_name(index)),
-        )
+        Pair(index, _read(folder / masks / file_name(index))[..., :1], _read(folder / photographs / file_name(index)))
         for index in indices[:PAIRS]
     ]
     files.write_bytes(folder / FILE, encode(pairs))
+
+
+def _read(file: Path) -> np.ndarray:
+    try:
+        return images.read_image(file)
+    except SynthMedError as error:
+        raise SynthMedError("is damaged", "run the same synthmed generate command with --repair", file) from error
 
 
 class Collector:

@@ -13,6 +13,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation.manifest import read_pairs
 from synthmed_tf.generation.synthesis import Written, generate, generate_set, make_plan
+from synthmed_tf.generation.verification import verify
 
 
 @pytest.fixture(scope="module")
@@ -219,13 +220,56 @@ def test_two_jobs_do_not_generate_into_one_set_without_shards(opened, tmp_path):
     assert generate_set(opened, out, 4).generated == 4
 
 
+def test_a_changed_file_that_the_preview_shows_is_refused_without_repair(opened, whole, tmp_path):
+    out = shutil.copytree(whole, tmp_path / "set")
+    harmed = out / "masks" / "00000003.png"
+    harmed.write_bytes(b"x" * harmed.stat().st_size)
+    sentence = f"{harmed} is damaged; run the same synthmed generate command with --repair."
+    assert _refusal(opened, out, 11, seed=4, batch_size=4) == sentence
+    assert generate_set(opened, out, 11, seed=4, batch_size=4, repair=True) == Written(1)
+    assert _contents(out) == _contents(whole)
+
+
 @pytest.mark.parametrize("harm", ["cut short", "another image"])
 def test_a_changed_file_is_generated_again(opened, whole, tmp_path, harm):
     out = shutil.copytree(whole, tmp_path / "set")
-    harmed = out / "images" / "00000003.png"
+    harmed = out / "images" / "00000009.png"
     content = harmed.read_bytes()
     harmed.write_bytes(content[:-9] if harm == "cut short" else content[:-9] + b"x" + content[-8:])
     plan = make_plan(opened, 11, seed=4, batch_size=4)
     assert generate(opened, plan, out) == Written(harm == "cut short")
     assert generate(opened, plan, out, repair=True) == Written(harm != "cut short")
     assert _contents(out) == _contents(whole)
+
+
+def test_a_set_of_an_older_version_is_verified_and_resumed(opened, whole, tmp_path):
+    """Its manifest has no sizes, and its card no precision."""
+    out = shutil.copytree(whole, tmp_path / "set")
+    card = json.loads((out / "card.json").read_text())
+    (out / "card.json").write_text(json.dumps({name: card[name] for name in card if name != "precision"}))
+    old = [{name: line[name] for name in line if not name.endswith("_size")} for line in read_pairs(whole)]
+    (out / "manifest.jsonl").write_text("".join(json.dumps(line) + "\n" for line in old))
+    assert verify(out).problems == ()
+    assert generate_set(opened, out, 12, seed=4, batch_size=4) == Written(1)
+    lines = list(read_pairs(out))
+    assert lines[:11] == old and (lines[11]["index"], "images_size" in lines[11]) == (11, True)
+    assert verify(out).problems == ()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"dicom": {"laterality": "R"}},
+            "The facts for DICOM have no place in the format png; choose the format dicom.",
+        ),
+        (
+            {"runner": "DirectRunner"},
+            "A runner of Apache Beam generates all shards, and needs the folder of the artifact.",
+        ),
+        ({"shards": 6}, "The number of shards is 6; it must be from 0 to the number of pairs, 5."),
+    ],
+)
+def test_options_that_do_not_go_together(opened, tmp_path, options, said):
+    assert _refusal(opened, tmp_path / "set", 5, **options) == said
+    assert not (tmp_path / "set").exists()
