@@ -14,6 +14,8 @@ from synthmed_tf.images.decoding import COPY_AGAIN, SAVE_AGAIN, Decoded, check_s
 _FRAMES = (0xC0, 0xC1, 0xC2, 0xC3, 0xC5, 0xC6, 0xC7, 0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF)
 """JPEG markers that begin a frame header (ITU-T T.81, table B.1)."""
 _LOSSLESS = (0xC3, 0xC7, 0xCB, 0xCF)
+_SYCC = b"\0\0\0\x12"
+"""The colour space 18 of JPEG 2000 (ISO/IEC 15444-1, I.5.3.3)."""
 _COLOUR_OR_ALPHA = (2, 4, 6)
 
 
@@ -119,8 +121,8 @@ def decode_jpeg2000(data: bytes) -> Decoded:
     size = data[at + 4 : at + 43]
     if at < 0 or len(size) < 39:
         raise SynthMedError("is truncated or damaged (a JPEG 2000 without a size marker)", COPY_AGAIN)
-    bits = (size[36] & 0x7F) + 1
-    if size[36] & 0x80:
+    bits = (size[38] & 0x7F) + 1
+    if size[38] & 0x80:
         raise SynthMedError("stores values below zero", SAVE_AGAIN)
     if data[-2:] != b"\xff\xd9" and data.rfind(b"\xff\xd9") < 0:
         raise SynthMedError("is truncated or damaged (a JPEG 2000 without an end)", COPY_AGAIN)
@@ -128,6 +130,9 @@ def decode_jpeg2000(data: bytes) -> Decoded:
     with open_with_pillow(data, "JPEG2000") as image:
         if bits == 8:
             return pillow_pixels(image, lossy=True)
+    colours = data.find(b"colr", 0, at)
+    if colours >= 0 and data[colours + 4] == 1 and data[colours + 7 : colours + 11] == _SYCC:
+        raise SynthMedError(f"is a JPEG 2000 of {bits} bits in YCC, which is not read", SAVE_AGAIN)
     import imagecodecs
 
     pixels = imagecodecs.jpeg2k_decode(data)

@@ -220,7 +220,7 @@ REFUSED = {
     "float netpbm": (b"Pf 2 2 -1.0\n" + bytes(16), "no image that can be read|32 bits"),
     "png without its end": (png(COLOUR, 2, 8)[:-12], "its last chunk is missing"),
     "png with a flipped bit": (None, "the checksum of its chunk b'IDAT' fails"),
-    "signed jpeg 2000": (imagecodecs.jpeg2k_encode(GREY.astype(np.int16) - 9, level=0), "below zero|16 bits"),
+    "signed jpeg 2000": (imagecodecs.jpeg2k_encode(GREY.astype(np.int16) - 9, level=0), "stores values below zero"),
 }
 _flipped = bytearray(png(COLOUR, 2, 8))
 _flipped[len(_flipped) // 2] ^= 4
@@ -334,8 +334,20 @@ def test_jpeg_2000(tmp_path, kind):
     args = {"level": 0, "reversible": True, "codecformat": "j2k" if kind == "codestream" else "jp2"}
     np.testing.assert_array_equal(read(tmp_path, imagecodecs.jpeg2k_encode(COLOUR, **args)), COLOUR)
     np.testing.assert_array_equal(read(tmp_path, imagecodecs.jpeg2k_encode(DEEP, **args)), COLOUR)
+    dark = np.minimum(TWELVE, 900)  # the range is what the file states, not what its largest value needs
+    for values in (TWELVE, dark):
+        twelve = imagecodecs.jpeg2k_encode(values, bitspersample=12, **args)
+        np.testing.assert_array_equal(read(tmp_path, twelve), np.round(values * (255 / 4095)))
     twelve = imagecodecs.jpeg2k_encode(TWELVE, bitspersample=12, **args)
     np.testing.assert_array_equal(read(tmp_path, twelve), np.round(TWELVE * (255 / 4095)))
+
+
+def test_deep_jpeg_2000_in_ycc_is_refused(tmp_path):
+    data = imagecodecs.jpeg2k_encode(DEEP, level=0, reversible=True, codecformat="jp2")
+    stated = b"colr\x01\0\0\0\0\0\x10"
+    assert stated in data
+    with pytest.raises(SynthMedError, match=r"a\.img is a JPEG 2000 of 16 bits in YCC"):
+        read(tmp_path, data.replace(stated, stated[:-1] + b"\x12"))
 
 
 OTHERS = {
