@@ -195,10 +195,10 @@ def test_a_whole_report_on_a_tiny_set_is_gone_on_with_after_an_interruption(draw
     written = evaluate(job, SHORT, lambda what, done, total: again.append(what))
     assert not [what for what in again if what.startswith("segmenter ")]
     assert all(getattr(written.sections, name) is not None for name in evaluator.SECTIONS)
-    assert [verdict.question for verdict in written.verdicts] == list(judge_questions())
+    assert [verdict.question for verdict in written.verdicts] == list(asked_questions())
 
 
-def judge_questions():
+def asked_questions():
     from synthmed_tf.evaluation.verdict import QUESTIONS
 
     return QUESTIONS

@@ -38,16 +38,16 @@ def generated(opened, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def judged(generated, tmp_path_factory):
+def evaluated(generated, tmp_path_factory):
     """A report on it. Not to be changed."""
     return write_report(generated, tmp_path_factory.mktemp("reports") / "report")
 
 
 @pytest.fixture(scope="module")
-def filtered(generated, judged, tmp_path_factory):
+def filtered(generated, evaluated, tmp_path_factory):
     """The set without the pairs 0 to 4, whose photographs do not show their masks, and 9 to 11."""
-    scores = [json.loads(line) for line in (judged / "pairs.jsonl").read_text().splitlines()]
-    report = shutil.copytree(judged, tmp_path_factory.mktemp("reports") / "report")
+    scores = [json.loads(line) for line in (evaluated / "pairs.jsonl").read_text().splitlines()]
+    report = shutil.copytree(evaluated, tmp_path_factory.mktemp("reports") / "report")
     lines = [json.dumps({"index": score["index"], "dice": float(score["index"] in (5, 7, 8))}) for score in scores]
     (report / "pairs.jsonl").write_text("\n".join(lines) + "\n")
     out = report.parent / "filtered"
@@ -56,9 +56,11 @@ def filtered(generated, judged, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def version(generated, judged, tiny_artifact, tmp_path_factory):
+def version(generated, evaluated, tiny_artifact, tmp_path_factory):
     """A version with all that it may hold. Not to be changed."""
-    made = request(generated, report=judged, artifact=tiny_artifact, formats=("imagefolder", "tfrecord", "webdataset"))
+    made = request(
+        generated, report=evaluated, artifact=tiny_artifact, formats=("imagefolder", "tfrecord", "webdataset")
+    )
     folder = tmp_path_factory.mktemp("versions") / "1.2.0"
     return built(made, folder), folder
 
@@ -117,8 +119,10 @@ def test_the_row_says_the_same(version):
     assert row.formats == ("imagefolder", "tfrecord", "webdataset") and row.thumbnail == "thumbnail.png"
 
 
-def test_it_is_built_again_to_the_same_bytes(version, generated, judged, tiny_artifact, tmp_path):
-    made = request(generated, report=judged, artifact=tiny_artifact, formats=("webdataset", "tfrecord", "imagefolder"))
+def test_it_is_built_again_to_the_same_bytes(version, generated, evaluated, tiny_artifact, tmp_path):
+    made = request(
+        generated, report=evaluated, artifact=tiny_artifact, formats=("webdataset", "tfrecord", "imagefolder")
+    )
     built(made, tmp_path / "again")
     assert contents(tmp_path / "again") == contents(version[1])
 
@@ -250,13 +254,13 @@ def test_without_report_and_artifact_it_is_not_evaluated_and_not_shared(generate
     assert building.row(entry).verdict is None
 
 
-def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, generated, judged, tiny_artifact, tmp_path):
+def test_a_generator_that_was_not_attacked_is_said_to_be_so(version, generated, evaluated, tiny_artifact, tmp_path):
     assert not version[0].generator.attacked
     assert "Not attacked: the evaluation tested the set" in (version[1] / "README.md").read_text()
-    found = json.loads((judged / "report.json").read_text())
+    found = json.loads((evaluated / "report.json").read_text())
     attack = found["sections"]["privacy"]["attacks"][0] | {"name": "reconstruction by Stage-II"}
     found["sections"]["privacy"]["attacks"].append(attack)
-    attacked = shutil.copytree(judged, tmp_path / "report")
+    attacked = shutil.copytree(evaluated, tmp_path / "report")
     (attacked / "report.json").write_text(json.dumps(found))
     entry = built(request(generated, report=attacked, artifact=tiny_artifact), tmp_path / "version")
     assert entry.generator.attacked
@@ -357,9 +361,9 @@ def test_a_privacy_fail_is_refused(generated, tmp_path, states, leaking, said):
     assert contents(tmp_path / "refused") == {}
 
 
-def test_a_report_on_another_set_is_refused(opened, judged, tmp_path):
+def test_a_report_on_another_set_is_refused(opened, evaluated, tmp_path):
     synthesis.generate_set(opened, tmp_path / "other", COUNT, seed=5)
-    said = _refusal(request(tmp_path / "other", report=judged), tmp_path)
+    said = _refusal(request(tmp_path / "other", report=evaluated), tmp_path)
     assert "is a report on another set than" in said
 
 

@@ -345,14 +345,14 @@ def test_an_entry_that_does_not_agree_with_itself(repo, fields, place, said):
 
 def test_a_privacy_failure_is_not_published(repo):
     verdict = {"question": "copies", "state": "FAIL", "sentence": "a copy", "limit": "none"}
-    judged = {
+    evaluated = {
         "verdict": "FAIL",
         "quick": False,
         "created": "2026-11-25T12:00:00Z",
         "verdicts": [verdict],
         "not_asked": [],
     }
-    _change_entry(repo, evaluation=judged)
+    _change_entry(repo, evaluation=evaluated)
     found = [(problem.path, problem.problem) for problem in check(repo).problems]
     assert (f"{VERSION}/entry.json", "has FAIL on copies, with which nothing is published") in found
     assert (f"{VERSION}/report/report.json", "is missing") in found

@@ -55,7 +55,7 @@ def test_the_head_is_what_hugging_face_reads(generated, tmp_path):
 
 
 def test_verdicts_are_told_in_plain_words(generated, tmp_path):
-    _, body = _readme(request(generated, report=write_report(generated, tmp_path / "judged")), tmp_path / "version")
+    _, body = _readme(request(generated, report=write_report(generated, tmp_path / "evaluated")), tmp_path / "version")
     assert "Overall: **FAIL**" in body and " by a quick look, with few and short trainings. " in body
     assert "| Is any pair a copy of a real one? | **PASS** (no) | copies found 0.125 (limit: copies limit) |" in body
     assert (
