@@ -135,6 +135,22 @@ def test_packed_bits_state_their_range(tmp_path, bits):
     np.testing.assert_array_equal(read(tmp_path, data), np.round(values * (255 / (2**bits - 1))))
 
 
+DIM = np.full((16, 16, 3), 100, np.uint16)
+STATED = {
+    "tiff": tiff(DIM, 2, bits=12),
+    "png": png(DIM, 2, 16, chunks=[(b"sBIT", b"\x0c\x0c\x0c")]),
+    "grey png": png(DIM[..., :1], 0, 16, chunks=[(b"sBIT", b"\x0c")]),
+    "jpeg": imagecodecs.jpeg8_encode(DIM[..., 0].copy(), level=99, bitspersample=12),
+    "pgm": b"P5 2 1 4095\n" + bytes([0, 100, 0, 100]),
+    "ppm": b"P6 1 1 4095\n" + bytes([0, 100, 0, 100, 0, 100]),
+}
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_dim_image_is_not_brightened_where_the_file_states_its_range(tmp_path, name):
+    np.testing.assert_array_equal(read(tmp_path, STATED[name]), 6)  # 100 * 255 / 4095 = 6.2
+
+
 def test_a_tag_that_cannot_be_read_is_not_passed_over(tmp_path):
     data = bytearray(written(COLOUR, photometric="rgb", compression="lzw", predictor=True))
     for tag in (259, 317):  # compression, predictor: their count becomes absurd
