@@ -23,7 +23,7 @@ from synthmed_tf import images
 from synthmed_tf.data import pipeline
 from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.evaluation import geometry
+from synthmed_tf.evaluation import vessel_tree
 from synthmed_tf.exporting import exporter
 from synthmed_tf.models import latents
 from synthmed_tf.training import snapshot
@@ -75,11 +75,11 @@ def generate(
 
 
 def medians(masks: np.ndarray, fov: np.ndarray) -> dict[str, float]:
-    """The median of each geometric figure."""
-    measured = [geometry.measure(mask, fov) for mask in masks]
+    """The median of each metric of the vessel trees."""
+    measured = [vessel_tree.measure(mask, fov) for mask in masks]
     return {
         name: round(float(np.nanmedian([getattr(each, name) for each in measured])), 3)
-        for name in geometry.Geometry.__annotations__
+        for name in vessel_tree.TreeMetrics.__annotations__
     }
 
 
