@@ -132,6 +132,7 @@ def evaluate(
     holdout_patients: str | None = None,
     other: StrPath | None = None,
     patient_regex: str | None = None,
+    vessel_labels: str | None = None,
     artifact: StrPath | None = None,
     run: StrPath | None = None,
     only: Sequence[str] = (),
@@ -155,6 +156,7 @@ def evaluate(
         holdout_patients: patients of `real` that it never saw; in place of `holdout`.
         other: real pairs of another camera, as a second test of usefulness.
         patient_regex: its first group, in the name of a file, is the patient.
+        vessel_labels: the values or colours of the vessels in label maps, such as `1,2` or `red,blue`.
         artifact, run: of the generator, for the attacks that need them.
         only: some sections only, such as `["privacy"]`.
         quick: whether to train fewer and shorter; the report says so.
@@ -194,6 +196,7 @@ def evaluate(
         holdout_patients=holdout_patients,
         other=_path(other),
         patient_regex=patient_regex,
+        vessel_labels=vessel_labels,
         artifact=_path(artifact),
         run=_path(run),
         only=tuple(only),

@@ -17,6 +17,7 @@ from synthmed_tf.cli.options import FOLDER, parts
 @click.option("--holdout-patients", help="Patients of --real that it never saw, such as 11-14.")
 @click.option("--other", type=FOLDER, help="Real pairs of another camera, as a second test of usefulness.")
 @click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
+@click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
 @click.option("--artifact", type=FOLDER, help="The artifact that generated the set: for the attacks that need it.")
 @click.option("--run", type=FOLDER, help="The run that it was exported from; also for these attacks.")
 @click.option("--out", required=True, type=FOLDER, help="The folder of the report; the same command resumes.")

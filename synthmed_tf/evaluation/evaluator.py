@@ -42,7 +42,7 @@ class EvaluationRequest:
         holdout: a folder of real pairs of other patients, or None.
         holdout_patients: those of `real` whom the generator never saw, such as `11-14`, or None.
         other: a folder of real pairs of another camera, or None.
-        patient_regex: as for `find_pairs`, in all folders.
+        patient_regex, vessel_labels: as for `find_pairs`, in all folders.
         artifact, run: of the generator, or None.
         only: names of `SECTIONS`; all if empty.
         real_images: whether the page shows real photographs and masks.
@@ -56,6 +56,7 @@ class EvaluationRequest:
     holdout_patients: str | None = None
     other: Path | None = None
     patient_regex: str | None = None
+    vessel_labels: str | None = None
     artifact: Path | None = None
     run: Path | None = None
     only: tuple[str, ...] = ()
@@ -158,11 +159,11 @@ def _real_pairs(
     request: EvaluationRequest, synthetic: SyntheticSet, progress: Progress
 ) -> tuple[ArrayPairs, ArrayPairs | None, ArrayPairs | None]:
     """Train, holdout and the other camera, all of the set's size."""
-    source = _labelled(request.real, request.patient_regex)
+    source = _labelled(request, request.real)
     chosen = _train_patients(request, source, synthetic)
     held: tuple[Pair, ...] = ()
     if request.holdout is not None:
-        held = _labelled(request.holdout, request.patient_regex).pairs
+        held = _labelled(request, request.holdout).pairs
     elif request.holdout_patients is not None:
         names = parse_patients(request.holdout_patients, source.patients)
         held = tuple(pair for pair in source.pairs if pair.patient in names)
@@ -181,11 +182,7 @@ def _real_pairs(
     holdout = load(held, "reading the holdout") if held else None
     if holdout is not None:
         _refuse_shared(train, holdout)
-    other = (
-        load(_labelled(request.other, request.patient_regex).pairs, "reading the other camera")
-        if request.other
-        else None
-    )
+    other = load(_labelled(request, request.other).pairs, "reading the other camera") if request.other else None
     return train, holdout, other
 
 
@@ -217,8 +214,8 @@ def _chose_step(synthetic: SyntheticSet, source: Source) -> list[str]:
     ]
 
 
-def _labelled(folder: Path, patient_regex: str | None) -> Source:
-    found = find_pairs(folder, patient_regex)
+def _labelled(request: EvaluationRequest, folder: Path) -> Source:
+    found = find_pairs(folder, request.patient_regex, request.vessel_labels)
     labelled = tuple(pair for pair in found.pairs if pair.mask is not None)
     if not labelled:
         raise SynthMedError(

@@ -202,3 +202,16 @@ def asked_questions():
     from synthmed_tf.evaluation.verdict import QUESTIONS
 
     return QUESTIONS
+
+
+def test_label_maps_are_read_by_the_labels_that_are_named(drawn, eyes, tmp_path):
+    maps = tmp_path / "maps"
+    shutil.copytree(eyes, maps)
+    for path in (maps / "masks").iterdir():
+        vessels = images.read_mask(path)
+        arteries = vessels & (np.arange(vessels.shape[1]) < 32)
+        images.write_png(path, np.where(arteries, 1, np.where(vessels, 2, 0)).astype(np.uint8))
+    assert "--vessel-labels" in _refusal(_job(drawn, maps, tmp_path))
+    found = evaluate(_job(drawn, maps, tmp_path, vessel_labels="1,2"), SHORT).sections.compared.train
+    expected = evaluate(_job(drawn, eyes, tmp_path, out=tmp_path / "other"), SHORT).sections.compared.train
+    assert found.sha256 == expected.sha256
