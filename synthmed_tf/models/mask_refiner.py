@@ -88,11 +88,8 @@ class Thresholds(NamedTuple):
 def find_vessels(probability: tf.Tensor, thresholds: Thresholds, steps: int = HYSTERESIS_STEPS) -> tf.Tensor:
     """Makes two values of probabilities: wide enough, joined where they are faint, without specks.
 
-    Candidates are pixels of at least `middle`, and those of at least `low` on a crest: where the probability is 1.2
-    times as high as two pixels away on both sides, along the rows, the columns or a diagonal. A faint vessel so keeps
-    its center line and is not widened. Of the candidates those are kept that are connected with one of at least `high`
-    (hysteresis, Canny 1986, section V) by at most `steps` moves to one of the eight neighbours: a morphological
-    reconstruction, unrolled.
+    Of the `candidates` those are kept that are connected with one of at least `high` (hysteresis, Canny 1986, section
+    V) by at most `steps` moves to one of the eight neighbours: a morphological reconstruction, unrolled.
 
     Args:
         probability: `(batch, height, width, 1)`, float32 in [0, 1].
@@ -102,12 +99,21 @@ def find_vessels(probability: tf.Tensor, thresholds: Thresholds, steps: int = HY
     Returns:
         The same shape, bool.
     """
-    crest = (probability >= thresholds.low) & _crests(probability)
-    candidates = tf.cast((probability >= thresholds.middle) | crest, tf.float32)
-    reached = candidates * tf.cast(probability >= thresholds.high, tf.float32)
+    possible = tf.cast(candidates(probability, thresholds), tf.float32)
+    reached = possible * tf.cast(probability >= thresholds.high, tf.float32)
     for _ in range(steps):
-        reached = tf.minimum(candidates, tf.nn.max_pool2d(reached, 3, 1, "SAME"))
+        reached = tf.minimum(possible, tf.nn.max_pool2d(reached, 3, 1, "SAME"))
     return reached > 0.5
+
+
+def candidates(probability: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
+    """Pixels of at least `middle`, and those of at least `low` on a crest; shapes as of `find_vessels`.
+
+    A crest is where the probability is 1.2 times as high as two pixels away on both sides, along the rows, the columns
+    or a diagonal. A faint vessel so keeps its center line and is not widened.
+    """
+    crest = (probability >= thresholds.low) & _crests(probability)
+    return (probability >= thresholds.middle) | crest
 
 
 def _crests(probability: tf.Tensor) -> tf.Tensor:

@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 from scipy import ndimage
 
-from synthmed_tf.models.mask_refiner import Thresholds, find_vessels
+from synthmed_tf.models.mask_refiner import Thresholds, candidates
 
 _LEVELS = 255
 _LOW = 30.5 / _LEVELS
@@ -63,10 +63,10 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
 
 
 def _by_peak(probabilities: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """Area and outline of the pieces that are found, added up by the level of their peaks: `(256,)` each."""
+    """Area and outline of the pieces of candidates, added up by the level of their peaks: `(256,)` each."""
     area, outline = np.zeros(_LEVELS + 1), np.zeros(_LEVELS + 1)
     for probability in probabilities:
-        mask = find_vessels(tf.constant(probability[None]), thresholds).numpy()[0, ..., 0]
+        mask = candidates(tf.constant(probability[None]), thresholds).numpy()[0, ..., 0]
         pieces, count = ndimage.label(mask, _EVERY_NEIGHBOUR)
         if count:
             numbers = np.arange(1, count + 1)
