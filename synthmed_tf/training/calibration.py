@@ -11,6 +11,7 @@ from synthmed_tf.models.mask_refiner import Thresholds, candidates
 _LEVELS = 255
 _LOW = 30.5 / _LEVELS
 _MIDDLE, _CANDIDATES = (0.3, 0.7), 9
+_HIGHEST = 230
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
@@ -37,7 +38,7 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
     The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 9
-    middle thresholds and all high ones that pair is taken whose share and width are nearest to the target, by the sum
+    middle thresholds and all high ones up to 0.9 that pair is taken whose share and width are nearest to the target, by the sum
     of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that probabilities are
     rounded to.
 
@@ -52,7 +53,7 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
         area, outline = _by_peak(probabilities, thresholds)
         # What is kept at a high threshold is all pieces whose peak is at least that.
         kept_area, kept_outline = (np.cumsum(counts[::-1])[::-1] for counts in (area, outline))
-        for level in range(first, _LEVELS + 1):
+        for level in range(first, _HIGHEST + 1):
             if not kept_area[level]:
                 break
             share, width = kept_area[level] / probabilities.size, 2.0 * kept_area[level] / kept_outline[level]
