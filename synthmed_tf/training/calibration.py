@@ -38,9 +38,9 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
     The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 9
-    middle thresholds and all high ones up to 0.9 that pair is taken whose share and width are nearest to the target, by the sum
-    of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that probabilities are
-    rounded to.
+    middle thresholds and all high ones up to 0.9 that pair is taken whose share and width are nearest to the target, by
+    the sum of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that probabilities
+    are rounded to.
 
     Args:
         probabilities: `(n, height, width, 1)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
