@@ -75,9 +75,14 @@ PRESETS: dict[str, dict[str, Any]] = {
             "augment": {"shift": 0.1},
         },
         "stage2": {
-            "batch_size": 8,
-            "steps": 20_000,
-            "ema_half_life": 5_000,
+            "architecture": "pyramid",
+            "batch_size": 4,
+            "steps": 6_000,
+            "filters": 64,
+            "style_dim": 64,
+            "colour": 0.1,
+            "optimizer": {"generator_rate": 1e-3, "beta1": 0.9},
+            "ema_half_life": 2_000,
         },
     },
     "demo": {

@@ -202,9 +202,12 @@ class Stage1FineConfig(TrainedConfig):
 
 
 class Stage2Config(StageConfig):
-    """Stage-II, the image GAN.
+    """Stage-II, from masks to photographs.
 
     Attributes:
+        architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, a photograph of at most `coarse_size`
+            pixels by flow matching, and, by `stage2_fine`, one at full size. Of the options below, a pyramid uses
+            `filters`, `style_dim`, `colour` and the last three, and of the optimizer the generator's rate.
         filters, discriminator_filters: channels of the first level.
         norm: normalization of both networks.
         upsampling: `transposed`, as in the paper, or `nearest`.
@@ -216,8 +219,12 @@ class Stage2Config(StageConfig):
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a generated style back.
         colour: strength of colour augmentation of the photographs; 0 turns it off.
+        crop, crops: pixels a side of the squares that an example is learned from, an even number, and how many
+            (`pyramid` alone).
+        flow_steps: from noise to detail (`pyramid` alone).
     """
 
+    architecture: Literal["unet", "pyramid"] = "unet"
     filters: Filters = 32
     discriminator_filters: Filters = 32
     norm: Literal["batch", "instance"] = "instance"
@@ -232,6 +239,34 @@ class Stage2Config(StageConfig):
     kl_weight: Weight = 0.1
     style_weight: Weight = 5.0
     colour: Share = 0.2
+    crop: Annotated[int, Field(ge=16, le=128, multiple_of=16)] = 64
+    crops: Annotated[int, Field(ge=1, le=16)] = 4
+    flow_steps: Annotated[int, Field(ge=1, le=100)] = 10
+
+    @pydantic.model_validator(mode="after")
+    def _style_of_a_pyramid(self):
+        if self.architecture == "pyramid" and self.style_dim < 3:
+            raise ValueError("style_dim must be at least 3 for architecture=pyramid, whose last two numbers are noise")
+        return self
+
+
+class Stage2FineConfig(TrainedConfig):
+    """Stage-II's fine network; trained where `stage2.architecture` is `pyramid` and `size` is above `coarse_size`.
+
+    Attributes:
+        learning_rate: of Adam at the start; it falls to a twentieth as a half cosine.
+        filters: channels of the first level.
+        crop: pixels a side of the photograph that an example has, a multiple of 16.
+        flow_steps: from noise to detail.
+    """
+
+    batch_size: Positive = 12
+    steps: Positive | None = 3_000
+    ema_half_life: Weight = 5_000
+    learning_rate: Rate = 1e-3
+    filters: Filters = 64
+    crop: Annotated[int, Field(ge=16, le=512, multiple_of=16)] = 96
+    flow_steps: Annotated[int, Field(ge=1, le=100)] = 4
 
 
 class SegmenterConfig(TrainedConfig):
@@ -288,12 +323,18 @@ class Config(Section):
     stage1: Stage1Config
     stage1_fine: Stage1FineConfig = Stage1FineConfig()
     stage2: Stage2Config
+    stage2_fine: Stage2FineConfig = Stage2FineConfig()
     segmenter: SegmenterConfig = SegmenterConfig()
 
     @property
     def coarse_size(self) -> int:
-        """Pixels a side of Stage-I's vessel maps."""
+        """Pixels a side of Stage-I's vessel maps, and of Stage-II's coarse photographs."""
         return min(self.stage1.coarse_size, self.size)
+
+    @property
+    def has_fine_renderer(self) -> bool:
+        """Whether Stage-II has a second network, from coarse photographs to those at full size."""
+        return self.stage2.architecture == "pyramid" and self.size > self.coarse_size
 
 
 def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:

@@ -22,6 +22,7 @@ from synthmed_tf.exporting.onnx_graph import write_onnx
 from synthmed_tf.models import factory
 from synthmed_tf.models.chained_generator import Chain
 from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
+from synthmed_tf.models.pyramid import Pyramid
 from synthmed_tf.training import snapshot
 
 FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8")
@@ -68,11 +69,11 @@ def export(
     out = Path(out).resolve()
     _refuse_other_folder(out)
     masks, refiner = load_masks(Path(run), latest)
-    photographs = _load(Path(run), "stage2", latest)
-    made = [part for part in (masks, refiner, photographs) if part is not None]
+    photographs, renderer = load_photographs(Path(run), latest)
+    made = [part for part in (masks, refiner, photographs, renderer) if part is not None]
     say(", ".join(f"{part.stage} of step {part.step}" for part in made))
-    chain = make_chain(masks, photographs, Path(run), refiner)
-    card = _describe(masks, photographs, name or out.name, license, refiner)
+    chain = make_chain(masks, photographs, Path(run), refiner, renderer)
+    card = _describe(masks, photographs, name or out.name, license, [refiner, renderer])
     smaller = set(formats) & set(parity.MOST_LOSS)
     measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
     with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
@@ -88,6 +89,16 @@ def load_masks(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snap
     masks = _load(run, "stage1", latest)
     two = masks.config.stage1.architecture == "coarse_to_fine"
     return masks, _load(run, "stage1_fine", latest) if two else None
+
+
+def load_photographs(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
+    """Stage-II's snapshot and, where it has a fine network, that of this one.
+
+    Raises:
+        SynthMedError: one is missing or damaged.
+    """
+    photographs = _load(run, "stage2", latest)
+    return photographs, _load(run, "stage2_fine", latest) if photographs.config.has_fine_renderer else None
 
 
 def _load(run: Path, stage: str, latest: bool) -> snapshot.Snapshot:
@@ -119,10 +130,45 @@ def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.S
     return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.thresholds)
 
 
+def make_image_generator(
+    photographs: snapshot.Snapshot, run: Path, renderer: snapshot.Snapshot | None = None
+) -> keras.Model:
+    """Stage-II with its averaged weights: from conditions and styles to photographs at full size.
+
+    Args:
+        photographs, renderer: as `load_photographs` gives them.
+        run: names the snapshots in an error's sentence.
+
+    Raises:
+        SynthMedError: the weights do not fit, or the two networks are of different sizes.
+    """
+    generator = factory.image_generator(photographs.config)
+    snapshot.restore(generator, photographs, run / "stage2" / "snapshot")
+    if renderer is None:
+        return generator
+    _refuse_other_sizes(run, photographs, renderer)
+    fine = factory.fine_renderer(renderer.config)
+    snapshot.restore(fine, renderer, run / "stage2_fine" / "snapshot")
+    return Pyramid(generator, fine)
+
+
+def _refuse_other_sizes(run: Path, coarse: snapshot.Snapshot, fine: snapshot.Snapshot) -> None:
+    sizes = [(part.config.size, part.config.coarse_size) for part in (coarse, fine)]
+    if sizes[0] != sizes[1]:
+        raise SynthMedError(
+            f"In {run} the snapshots of {coarse.stage} and {fine.stage} do not belong together (sizes {sizes[0]} and "
+            f"{sizes[1]}); train both with one configuration."
+        )
+
+
 def make_chain(
-    masks: snapshot.Snapshot, photographs: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None
+    masks: snapshot.Snapshot,
+    photographs: snapshot.Snapshot,
+    run: Path,
+    refiner: snapshot.Snapshot | None = None,
+    renderer: snapshot.Snapshot | None = None,
 ) -> Chain:
-    """The chained generator of two snapshots, or of three where Stage-I has two networks.
+    """The chained generator of two snapshots, with those of the fine networks where a stage has one.
 
     Raises:
         SynthMedError: they are of other stages or of different sizes, or their weights do not fit.
@@ -136,8 +182,7 @@ def make_chain(
         sizes = f"stage1 generates {masks.config.size} pixels and stage2 {photographs.config.size}"
         raise SynthMedError(f"In {run} {sizes}; train both at one size.")
     mask_generator = make_mask_generator(masks, run, refiner)
-    image_generator = factory.image_generator(photographs.config)
-    snapshot.restore(image_generator, photographs, run / "stage2" / "snapshot")
+    image_generator = make_image_generator(photographs, run, renderer)
     config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
     return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
 
@@ -182,14 +227,14 @@ def _describe(
     photographs: snapshot.Snapshot,
     name: str,
     license: str,
-    refiner: snapshot.Snapshot | None = None,
+    fine: Sequence[snapshot.Snapshot | None] = (),
 ) -> dict[str, Any]:
-    parts = [part for part in (masks, photographs, refiner) if part is not None]
+    parts = [part for part in (masks, photographs, *fine) if part is not None]
     return {
         "kind": artifact.KIND,
         "name": name,
         "schema": 1,
-        "model_sha256": _identity(masks, photographs, refiner),
+        "model_sha256": _identity(*parts),
         "size": masks.config.size,
         "latent_dim": masks.config.stage1.latent_dim,
         "style_dim": photographs.config.stage2.style_dim,
@@ -206,12 +251,10 @@ def _describe(
     }
 
 
-def _identity(
-    masks: snapshot.Snapshot, photographs: snapshot.Snapshot, refiner: snapshot.Snapshot | None = None
-) -> str:
+def _identity(masks: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
     """SHA-256 over all that decides the images: configurations, weights, thresholds, styles and field of view."""
     digest = hashlib.sha256()
-    for part in (part for part in (masks, photographs, refiner) if part is not None):
+    for part in (masks, *others):
         section = getattr(part.config, part.stage)
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
         if part.thresholds is not None:

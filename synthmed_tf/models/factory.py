@@ -4,7 +4,7 @@ import keras
 import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
-from synthmed_tf.models import image_gan, layers, mask_gan, ridge_gan
+from synthmed_tf.models import image_gan, layers, mask_gan, pyramid, ridge_gan
 from synthmed_tf.models.mask_refiner import MaskRefiner
 from synthmed_tf.models.segmenter import Segmenter
 
@@ -48,8 +48,14 @@ def mask_refiner(config: Config) -> keras.Model:
 
 
 def image_generator(config: Config) -> keras.Model:
-    """Stage-II's generator: condition (and style) to photograph `(batch, size, size, 3)` in [-1, 1]."""
+    """Stage-II's generator: condition (and style) to photograph `(batch, size, size, 3)` in [-1, 1].
+
+    That of `pyramid` generates photographs `(batch, coarse_size, coarse_size, 3)`.
+    """
     stage = config.stage2
+    if stage.architecture == "pyramid":
+        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.style_dim, stage.flow_steps)
+        return _made(model, _image(config, 2), tf.zeros((1, stage.style_dim)))
     model = image_gan.ImageGenerator(
         size=config.size,
         filters=stage.filters,
@@ -61,6 +67,13 @@ def image_generator(config: Config) -> keras.Model:
     )
     style = tf.zeros((1, stage.style_dim)) if stage.style_dim else None
     return _made(model, _image(config, 1 + stage.use_fov), style)
+
+
+def fine_renderer(config: Config) -> keras.Model:
+    """Stage-II's fine network: coarse photograph, condition and style to the photograph at full size."""
+    model = pyramid.FineRenderer(config.size, config.stage2_fine.filters, config.stage2_fine.flow_steps)
+    coarse = tf.zeros((1, config.coarse_size, config.coarse_size, 3))
+    return _made(model, coarse, _image(config, 2), tf.zeros((1, config.stage2.style_dim)))
 
 
 def image_discriminator(config: Config) -> keras.Model:

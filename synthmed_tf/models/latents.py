@@ -22,6 +22,7 @@ Distribution = Literal["normal", "uniform"]
 # Streams keep the uses of one (seed, index) apart.
 LATENT, STYLE, TRAIN_LATENT, TRAIN_STYLE, POSTERIOR, AUGMENT_DATA, AUGMENT_COLOUR, AUGMENT_REAL, AUGMENT_FAKE = range(9)
 ELASTIC, CROP, DAMAGE, DAMAGE_NOISE = range(9, 13)
+COARSE_NOISE, FINE_NOISE, FLOW_NOISE, FLOW_TIME = range(13, 17)
 STREAMS_PER_UPDATE = 16
 
 _ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))

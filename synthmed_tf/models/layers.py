@@ -205,6 +205,13 @@ def upsample_smoothly(features: tf.Tensor) -> tf.Tensor:
     return tf.cast(doubled, features.dtype)
 
 
+def enlarge(images: tf.Tensor, factor: int) -> tf.Tensor:
+    """Enlarges `(batch, h, w, c)` bilinearly to `(batch, factor * h, factor * w, c)`, float32; borders are extended."""
+    _, height, width, _ = images.shape
+    size = (factor * height, factor * width)
+    return tf.raw_ops.ResizeBilinear(images=tf.cast(images, tf.float32), size=size, half_pixel_centers=True)
+
+
 def minibatch_deviation(features: tf.Tensor, group_size: int = 4) -> tf.Tensor:
     """Appends one channel: how much the examples of a group differ at each place (after Karras et al. 2018, section 3).
 

@@ -22,6 +22,7 @@ from synthmed_tf.training.allocator import keep_freed_memory
 from synthmed_tf.training.checkpoints import saved_steps
 from synthmed_tf.training.loop import StageLoop
 from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import AdversarialStage, ImageStage, MaskStage
@@ -29,7 +30,7 @@ from synthmed_tf.training.step import TrainingStep
 from synthmed_tf.training.strategy import check_combination, is_chief, make_strategy, turn_on_xla
 from synthmed_tf.training.supervised import SupervisedStep
 
-STAGES = ("stage1", "stage2", "segmenter", "stage1_fine")
+STAGES = ("stage1", "stage2", "segmenter", "stage1_fine", "stage2_fine")
 GANS = STAGES[:2]
 
 # What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
@@ -81,9 +82,10 @@ def train(
 
 
 def parts(config: Config, stages: tuple[str, ...]) -> tuple[str, ...]:
-    """The stages in the order of their training, with Stage-I's fine network after its coarse one if it has one."""
-    two = ("stage1", "stage1_fine") if config.stage1.architecture == "coarse_to_fine" else ("stage1",)
-    return tuple(part for stage in stages for part in (two if stage == "stage1" else (stage,)))
+    """The stages in the order of their training, each with its fine network after its coarse one if it has one."""
+    two = {"stage1"} if config.stage1.architecture == "coarse_to_fine" else set()
+    two |= {"stage2"} if config.has_fine_renderer else set()
+    return tuple(part for stage in stages for part in ((stage, f"{stage}_fine") if stage in two else (stage,)))
 
 
 def make_step(
@@ -96,13 +98,20 @@ def make_step(
         config: the run's configuration.
         dataset: what it is trained on.
         strategy: where it is trained.
-        run: the run's folder, from which Stage-I's fine network reads the coarse one.
+        run: the run's folder, from which fine networks read the coarse ones.
     """
     if name == "segmenter":
         return SupervisedStep(SegmenterStage(config), strategy, config.precision)
     if name == "stage1_fine":
-        stage = RefinerStage(config, dataset.pairs[..., COVERAGE], _coarse_generator(config, run))
+        stage = RefinerStage(
+            config, dataset.pairs[..., COVERAGE], _coarse(factory.mask_generator, config, run, "stage1")
+        )
         return SupervisedStep(stage, strategy, config.precision)
+    if name == "stage2_fine":
+        stage = FineRendererStage(config, dataset.pairs, _coarse(factory.image_generator, config, run, "stage2"))
+        return SupervisedStep(stage, strategy, config.precision)
+    if name == "stage2" and config.stage2.architecture == "pyramid":
+        return SupervisedStep(CoarseRendererStage(config, dataset.pairs), strategy, config.precision)
     return AdversarialStep(_adversarial_stage(name, config, dataset), strategy, config.precision)
 
 
@@ -114,12 +123,12 @@ def _adversarial_stage(name: str, config: Config, dataset: Dataset) -> Adversari
     return MaskStage(config, dataset.fov / 255.0)
 
 
-def _coarse_generator(config: Config, run: Path | None) -> keras.Model | None:
-    """The generator that `run` has of Stage-I, the one that an export takes; None without a run."""
+def _coarse(make: Callable[[Config], keras.Model], config: Config, run: Path | None, stage: str) -> keras.Model | None:
+    """The coarse network that `run` has of a stage, the one that an export takes; None without a run."""
     if run is None:
         return None
-    folder = snapshot.chosen(run / "stage1")
-    generator = factory.mask_generator(config)
+    folder = snapshot.chosen(run / stage)
+    generator = make(config)
     snapshot.restore(generator, snapshot.load(folder), folder)
     return generator
 
@@ -210,6 +219,10 @@ def _networks(config: Config, stage: str) -> list[keras.Model]:
         return [factory.mask_generator(config), factory.mask_discriminator(config)]
     if stage == "stage1_fine":
         return [factory.mask_refiner(config)]
+    if stage == "stage2_fine":
+        return [factory.fine_renderer(config)]
+    if stage == "stage2" and config.stage2.architecture == "pyramid":
+        return [factory.image_generator(config)]
     if stage == "segmenter":
         return [factory.segmenter(config)]
     encoder = [factory.style_encoder(config)] if config.stage2.style_dim else []

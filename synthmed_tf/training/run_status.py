@@ -26,7 +26,7 @@ from synthmed_tf import images
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
 
-STAGES = ("segmenter", "stage1", "stage1_fine", "stage2")
+STAGES = ("segmenter", "stage1", "stage1_fine", "stage2", "stage2_fine")
 NOT_BEGUN, STOPPED, RUNNING, DONE = "not begun", "stopped", "running", "done"
 
 _SPEED_LINES = 10

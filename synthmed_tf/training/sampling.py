@@ -10,6 +10,7 @@ from synthmed_tf.models import latents, style_prior
 from synthmed_tf.models.coarse_to_fine import vessel_probability
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, condition
 
@@ -85,11 +86,39 @@ def generate_photographs(
         masks, fov = (tf.constant(part[..., channel] / 255.0, tf.float32) for channel in (COVERAGE, FOV))
         style, dim = None, config.stage2.style_dim
         if dim:
-            index = tf.range(len(part), dtype=tf.int64) + first_style + start
-            style = latents.sample(_seeds(config, len(part)), index, dim, latents.STYLE)
+            style = _styles(config, first_style + start, len(part))
             style = style if prior is None else prior.style(style)
         generated.append(stage.generator_ema(condition(masks, fov if config.stage2.use_fov else None), style).numpy())
     return np.round((np.concatenate(generated) + 1.0) * 127.5).astype(np.uint8)
+
+
+def render_photographs(
+    stage: CoarseRendererStage | FineRendererStage, config: Config, pairs: np.ndarray, first_style: int
+) -> np.ndarray:
+    """Photographs of the masks of real pairs by the averaged renderer: `(n, side, side, 3)` uint8 of its own size.
+
+    The fine one starts from photographs of the coarse one or, without one, from real ones that are averaged down.
+
+    Args:
+        pairs, first_style: as for `generate_photographs`.
+    """
+    generated = []
+    for start in range(0, len(pairs), _BATCH):
+        part = pairs[start : start + _BATCH]
+        given = condition(*(tf.constant(part[..., channel] / 255.0, tf.float32) for channel in (COVERAGE, FOV)))
+        style = _styles(config, first_style + start, len(part))
+        if isinstance(stage, CoarseRendererStage):
+            photographs = stage.network_ema(given, style)
+        else:
+            below = _averaged(part, stage.factor) if stage.coarse is None else stage.coarse(given, style)
+            photographs = stage.network_ema(below, given, style)
+        generated.append(photographs.numpy())
+    return np.round((np.concatenate(generated) + 1.0) * 127.5).astype(np.uint8)
+
+
+def _averaged(pairs: np.ndarray, factor: int) -> tf.Tensor:
+    shown = pairs[..., PHOTOGRAPH] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+    return tf.nn.avg_pool2d(tf.constant(shown, tf.float32), factor, factor, "VALID")
 
 
 def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:
@@ -100,6 +129,12 @@ def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:
         photographs = part[..., PHOTOGRAPH] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
         found.append(tf.sigmoid(stage.network_ema(photographs)).numpy())
     return np.concatenate(found)
+
+
+def _styles(config: Config, first: int, count: int) -> tf.Tensor:
+    """Standard normal styles of the run's seed, `(count, style_dim)`."""
+    index = tf.range(first, first + count, dtype=tf.int64)
+    return latents.sample(_seeds(config, count), index, config.stage2.style_dim, latents.STYLE)
 
 
 def _seeds(config: Config, count: int) -> tf.Tensor:

@@ -14,6 +14,7 @@ from synthmed_tf.models.coarse_to_fine import coarse_fov
 from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.training.calibration import choose_thresholds, extent
 from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
     find_masks,
@@ -23,6 +24,7 @@ from synthmed_tf.training.sampling import (
     generate_maps,
     generate_photographs,
     mask_latents,
+    render_photographs,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.snapshot import Snapshot
@@ -31,6 +33,7 @@ from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 _CALIBRATION_MASKS = 256
 _THRESHOLD_MASKS = 32
 _SHOWN = 8
+_RENDERED = 4
 
 
 def make_snapshot(stage: Stage, config: Config, step: int, dataset: Dataset) -> Snapshot:
@@ -137,6 +140,16 @@ def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
     rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., PHOTOGRAPH]]
     prior = fit_styles(stage, config, dataset.pairs)
     rows += [generate_photographs(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
+    return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
+
+
+@sample_grid.register(CoarseRendererStage)
+@sample_grid.register(FineRendererStage)
+def _(stage: CoarseRendererStage | FineRendererStage, config: Config, dataset: Dataset) -> np.ndarray:
+    pairs = _shown_pairs(dataset)[:_RENDERED]
+    reduced = reduce_maps(pairs, config.size // stage.size)
+    rows = [_as_colour(np.where(reduced[..., COVERAGE] >= 128, 255, 0)), reduced[..., PHOTOGRAPH]]
+    rows += [render_photographs(stage, config, pairs, repeat * _RENDERED) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 

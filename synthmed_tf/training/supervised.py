@@ -1,4 +1,4 @@
-"""The step of a network that is told the answer: the segmenter's, and that of Stage-I's fine network."""
+"""The step of a network that is told the answer: the segmenter's, Stage-I's fine network's, and the renderers'."""
 
 import tensorflow as tf
 
@@ -6,6 +6,7 @@ from synthmed_tf.models import layers
 from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import FusedAdam
 from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import Batch
 from synthmed_tf.training.step import TrainingStep, Update
@@ -16,7 +17,7 @@ class SupervisedStep(TrainingStep):
 
     def __init__(
         self,
-        stage: SegmenterStage | RefinerStage,
+        stage: SegmenterStage | RefinerStage | CoarseRendererStage | FineRendererStage,
         strategy: tf.distribute.Strategy,
         precision: layers.Precision = "float32",
     ):

@@ -18,6 +18,7 @@ from synthmed_tf.data.vessel_maps import RIDGE, reduce_maps, stack_maps
 from synthmed_tf.metrics import sliced_wasserstein
 from synthmed_tf.training import alarms
 from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
     find_masks,
@@ -26,6 +27,7 @@ from synthmed_tf.training.sampling import (
     generate_coverage,
     generate_maps,
     generate_photographs,
+    render_photographs,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
@@ -34,6 +36,7 @@ VALIDATION = "validation"
 
 _MASKS = 64
 _PHOTOGRAPHS = 16
+_RENDERED = 4
 _RIDGE_LEVEL = 0.5
 
 
@@ -111,6 +114,16 @@ class Validator:
         generated = [generate_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
         fov = pairs[..., FOV] >= 128
         return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(generated))}
+
+    @_figures.register(CoarseRendererStage)
+    @_figures.register(FineRendererStage)
+    def _of_renderer(self, stage: CoarseRendererStage | FineRendererStage) -> dict[str, float]:
+        if self.dataset.validation is None:
+            return {}
+        pairs = self.dataset.validation[:_RENDERED]
+        generated = [render_photographs(stage, self.config, pairs, first) for first in (0, len(pairs))]
+        real = reduce_maps(pairs[..., PHOTOGRAPH] * (pairs[..., FOV] >= 128), self.config.size // stage.size)
+        return {VALIDATION: sliced_wasserstein.patch_distance(real, np.concatenate(generated))}
 
     @_figures.register
     def _of_segmenter(self, stage: SegmenterStage) -> dict[str, float]:

@@ -1,0 +1,130 @@
+"""Flow matching: a network that turns noise into the detail of a photograph, step by step.
+
+The network learns the mean velocity of the straight lines between noise and detail (Lipman et al. 2023, equation 23);
+following it from noise gives detail distributed as the real one is, with faint vessels as often as real ones are faint.
+It is fully convolutional and has no statistics over the image: trained on crops, it works on whole images.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.models import layers
+
+_FREQUENCIES = np.geomspace(1.0, 200.0, 32, dtype=np.float32)
+
+
+class FlowNetwork(keras.Model):
+    """A U-Net of three levels; cells of pixels become channels, so that no level works at full size.
+
+    Attributes:
+        cell: pixels a side of a cell, from which the first level's pixels are made.
+    """
+
+    def __init__(self, cell: int, filters: int = 64):
+        """Makes the network.
+
+        Args:
+            cell: 2 or 4.
+            filters: of the first level; twice and three times as many at the next two.
+        """
+        super().__init__(autocast=False)
+        self.cell, self.filters = cell, filters
+        wide, widest = 2 * filters, 3 * filters
+        self.time = [keras.layers.Dense(2 * filters) for _ in range(2)]
+        self.first = keras.layers.Conv2D(filters, 3, padding="same")
+        self.before = [FlowBlock(filters), FlowBlock(wide)]
+        self.halve = [keras.layers.Conv2D(width, 2, strides=2) for width in (wide, widest)]
+        self.middle = [FlowBlock(widest) for _ in range(2)]
+        self.after = [FlowBlock(wide, changes=True), FlowBlock(filters, changes=True)]
+        self.norm = PixelNormalization()
+        self.to_velocity = keras.layers.Conv2D(
+            3 * cell * cell, 3, padding="same", kernel_initializer="zeros", dtype="float32"
+        )
+
+    def call(self, noisy: tf.Tensor, condition: tf.Tensor, time: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """The velocity at a point of the way from noise to detail.
+
+        Args:
+            noisy: `(batch, height, width, 3)`, float32; height and width are multiples of 4 cells.
+            condition: `(batch, height, width, channels)`, float32.
+            time: `(batch,)` or `(1,)`, float32 in [0, 1]: 0 at noise, 1 at detail.
+
+        Returns:
+            The shape of `noisy`, float32.
+        """
+        embedding = self._embed(time)
+        cells = tf.nn.space_to_depth(tf.concat([noisy, condition], axis=-1), self.cell)
+        x = self.first(tf.cast(cells, self.compute_dtype))
+        skips = []
+        for block, halve in zip(self.before, self.halve, strict=True):
+            x = block(x, embedding)
+            skips.append(x)
+            x = halve(x)
+        for block in self.middle:
+            x = block(x, embedding)
+        for block in self.after:
+            x = block(tf.concat([layers.upsample(x), skips.pop()], axis=-1), embedding)
+        return tf.nn.depth_to_space(self.to_velocity(tf.nn.silu(self.norm(x))), self.cell)
+
+    def _embed(self, time: tf.Tensor) -> tf.Tensor:
+        angles = time[:, None] * tf.constant(_FREQUENCIES)
+        first, second = self.time
+        embedding = second(tf.nn.silu(first(tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1))))
+        return tf.nn.silu(embedding)
+
+
+class FlowBlock(keras.layers.Layer):
+    """Features plus two convolutions of them; between the two, the time scales and shifts each channel."""
+
+    def __init__(self, filters: int, changes: bool = False):
+        """Makes the block; `changes` says that it is given another number of channels than `filters`."""
+        super().__init__()
+        self.filters, self.changes = filters, changes
+        self.norms = [PixelNormalization() for _ in range(2)]
+        self.convolve = keras.layers.Conv2D(filters, 3, padding="same")
+        self.modulation = layers.Modulation(filters)
+        self.refine = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=layers.narrow_normal())
+        self.project = keras.layers.Conv2D(filters, 1) if changes else None
+
+    def call(self, features: tf.Tensor, embedding: tf.Tensor) -> tf.Tensor:
+        """From features `(batch, h, w, channels)` to `(batch, h, w, filters)`."""
+        before, within = self.norms
+        x = self.convolve(tf.nn.silu(before(features)))
+        x = self.refine(tf.nn.silu(self.modulation(within(x), embedding)))
+        return x + (features if self.project is None else self.project(features))
+
+
+class PixelNormalization(keras.layers.Layer):
+    """Divides the channels of each pixel by their root mean square (Karras et al. 2018, section 4.2)."""
+
+    def call(self, features: tf.Tensor) -> tf.Tensor:
+        """Normalizes `(..., channels)`; shape and dtype stay."""
+        x = tf.cast(features, tf.float32)
+        return tf.cast(x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + 1e-6), features.dtype)
+
+
+def on_the_way(noise: tf.Tensor, detail: tf.Tensor, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The point at `time` on the straight line from noise to detail, and its velocity, `detail - noise`.
+
+    Args:
+        noise, detail: `(batch, height, width, 3)`.
+        time: `(batch,)`.
+    """
+    share = time[:, None, None, None]
+    return (1.0 - share) * noise + share * detail, detail - noise
+
+
+def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: int) -> tf.Tensor:
+    """Detail from noise: so many equal steps along the velocity (Euler's method), unrolled in the graph.
+
+    Args:
+        network: gives velocities as `FlowNetwork` does.
+        noise: `(batch, height, width, 3)`, standard normal.
+        condition: as for the network.
+        steps: at least 1.
+    """
+    x = noise
+    for step in range(steps):
+        x = x + network(x, condition, tf.constant([step / steps], tf.float32), training=False) / steps
+    return x

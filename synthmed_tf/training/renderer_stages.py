@@ -1,0 +1,180 @@
+"""Stage-II as a pyramid, as two stages: both learn detail by flow matching, from crops.
+
+No discriminator takes part, so that nothing makes vessels easier to see than those of real photographs.
+"""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.config.schema import Config, Stage2Config, Stage2FineConfig
+from synthmed_tf.data import augmentation
+from synthmed_tf.data.map_pipeline import map_batches
+from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.data.vessel_maps import reduce_maps
+from synthmed_tf.models import factory, latents, layers, pyramid
+from synthmed_tf.models.flow import on_the_way
+from synthmed_tf.training.losses import mean_per_example
+from synthmed_tf.training.stages import Batch, Terms, random_numbers
+
+_LAST_RATE = 0.05
+_THUMBNAILS = 512
+_TIME_SHIFT = -0.2
+"""Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
+
+
+class CoarseRendererStage:
+    """The photograph of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
+
+    Attributes:
+        network, network_ema: `pyramid.CoarseRenderer`, trained, and its average, float32 in any precision.
+        learning_rate: falls as a half cosine.
+        size: pixels a side of its photographs.
+    """
+
+    name = "stage2"
+
+    def __init__(self, config: Config, pairs: np.ndarray):
+        """Makes the networks, and fits the thumbnails.
+
+        Args:
+            config: the run's configuration.
+            pairs: `(n, size, size, 5)` uint8, the training pairs.
+        """
+        self.config, self.seed, self.size = config.stage2, config.seed, config.coarse_size
+        self.crop = min(self.config.crop, self.size)
+        self.learning_rate = _falling(self.config.optimizer.generator_rate, self.config, pairs)
+        self._pairs = _cut(reduce_maps(pairs, max(1, config.size // (2 * self.size))))
+        self._ranges = augmentation.Ranges(**config.data.augment.model_dump())
+        with layers.made_in(config.precision):
+            self.network = factory.image_generator(config)
+        self.network_ema = factory.image_generator(config)
+        self.network.set_prior(self._fitted_prior())
+        self.network_ema.set_weights(self.network.get_weights())
+
+    def batches(self, **place: int) -> tf.data.Dataset:
+        """The input from a place in the stream on, as for `map_batches`."""
+        return self._stream(self.config.batch_size, **place)
+
+    def terms(self, batch: Batch) -> Terms:
+        """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
+        photograph, coverage, fov = _split(batch, self.seed, self.config.colour)
+        base, detail = pyramid.coarse_detail(photograph, fov)
+        seen = tf.concat([detail, fov, pyramid.coarse_condition(coverage, fov, base)], axis=-1)
+        crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
+        return _flow_terms(self.network.network, crops, self.config.crops, self.seed, batch)
+
+    def _unit(self, batch: Batch, count: int) -> tf.Tensor:
+        return (random_numbers(self.seed, batch, count, latents.CROP, "uniform") + 1.0) / 2.0
+
+    def _stream(self, batch_size: int, **place: int) -> tf.data.Dataset:
+        return map_batches(self._pairs, self.size, self.size, batch_size, self.seed, self._ranges, **place)
+
+    def _fitted_prior(self) -> pyramid.ThumbnailPrior:
+        parts = []
+        for batch in self._stream(16).take(_THUMBNAILS // 16):
+            photograph, coverage, _ = _split(batch, self.seed, self.config.colour)
+            parts.append((photograph.numpy(), coverage.numpy()))
+        photographs, coverage = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return pyramid.fit_thumbnails(photographs, coverage, self.config.style_dim - pyramid.NOISE_KEYS)
+
+
+class FineRendererStage:
+    """Detail at full size; a batch has `maps` `(batch, crop, crop, 5)` in [0, 1], and `index`.
+
+    Attributes:
+        network, network_ema: `pyramid.FineRenderer`, trained, and its average, float32 in any precision.
+        learning_rate: falls as a half cosine.
+        coarse: the coarse renderer, whose photographs the images between steps are made of; None for real ones.
+    """
+
+    name = "stage2_fine"
+
+    def __init__(self, config: Config, pairs: np.ndarray, coarse: keras.Model | None = None):
+        """Makes the networks; the arguments are those of `CoarseRendererStage`, and the coarse renderer."""
+        self.config, self.seed, self.coarse = config.stage2_fine, config.seed, coarse
+        self.size, self.factor = config.size, config.size // config.coarse_size
+        self.crop = min(self.config.crop, self.size)
+        self.learning_rate = _falling(self.config.learning_rate, self.config, pairs)
+        self._colour = config.stage2.colour
+        self._pairs = _cut(pairs)
+        self._ranges = augmentation.Ranges(**config.data.augment.model_dump())
+        with layers.made_in(config.precision):
+            self.network = factory.fine_renderer(config)
+        self.network_ema = factory.fine_renderer(config)
+        self.network_ema.set_weights(self.network.get_weights())
+
+    def batches(self, **place: int) -> tf.data.Dataset:
+        """The input from a place in the stream on, as for `map_batches`."""
+        arguments = (self._pairs, self.size, self.crop, self.config.batch_size, self.seed, self._ranges)
+        return map_batches(*arguments, step=self.factor, **place)
+
+    def terms(self, batch: Batch) -> Terms:
+        """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
+        photograph, coverage, fov = _split(batch, self.seed, self._colour)
+        base, detail = pyramid.fine_detail(photograph, fov, self.factor)
+        condition = tf.concat([tf.where(coverage >= 0.5, 1.0, -1.0), 2.0 * fov - 1.0], axis=-1)
+        seen = tf.concat([detail, fov, pyramid.fine_condition(condition, base)], axis=-1)
+        return _flow_terms(self.network.network, seen, 1, self.seed, batch)
+
+
+def _falling(rate: float, config: Stage2Config | Stage2FineConfig, pairs: np.ndarray):
+    return keras.optimizers.schedules.CosineDecay(rate, config.total_steps(len(pairs)), _LAST_RATE)
+
+
+def _cut(pairs: np.ndarray) -> np.ndarray:
+    """Coverage in two values and black outside the field of view, as what generates is given them."""
+    inside = pairs[..., FOV] >= 128
+    vessels = np.where((pairs[..., COVERAGE] >= 128) & inside, 255, 0)
+    return np.concatenate([pairs[..., PHOTOGRAPH] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(
+        np.uint8
+    )
+
+
+def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Photographs in [-1, 1], with their colors changed, coverage in [0, 1] and field of view in {0, 1}."""
+    maps = batch["maps"]
+    fov = tf.round(maps[..., FOV])
+    photograph = 2.0 * maps[..., PHOTOGRAPH] * fov - 1.0
+    if strength:
+        numbers = random_numbers(seed, batch, augmentation.COLOUR_GENERATES, latents.AUGMENT_COLOUR, "uniform")
+        photograph = augmentation.colour(photograph, (numbers + 1.0) / 2.0, strength)
+    return photograph, maps[..., COVERAGE] * fov, fov
+
+
+def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
+    """Squares at random places, those of one image after each other: `(batch * crops, side, side, channels)`.
+
+    Args:
+        images: `(batch, size, size, channels)`.
+        unit: `(batch, 2 * crops)`, uniform in (0, 1): rows, then columns.
+        side: of a square, in pixels; squares begin at even pixels.
+    """
+    places = (images.shape[1] - side) // 2 + 1
+    first = tf.reshape(2 * tf.cast(tf.floor(unit * places), tf.int32), (-1, 2, unit.shape[1] // 2))
+    lines = first[..., None] + tf.range(side)
+    repeated = tf.repeat(images, unit.shape[1] // 2, axis=0)
+    rows, columns = (tf.reshape(lines[:, axis], (-1, side)) for axis in range(2))
+    return tf.gather(tf.gather(repeated, rows, batch_dims=1), columns, axis=2, batch_dims=1)
+
+
+def _flow_terms(network: keras.Model, seen: tf.Tensor, crops: int, seed: int, batch: Batch) -> Terms:
+    """The loss of flow matching, `(batch,)`, the mean over an example's crops.
+
+    Args:
+        network: gives velocities.
+        seen: `(batch * crops, side, side, 4 + channels)`: detail, field of view, and what the network is given.
+        crops: of an example.
+        seed, batch: of the random numbers.
+    """
+    detail, fov, condition = seen[..., :3], seen[..., 3:4], seen[..., 4:]
+    side = seen.shape[1]
+    normal = random_numbers(seed, batch, crops * side * side * 3, latents.FLOW_NOISE)
+    noise = tf.reshape(normal, (-1, side, side, 3))
+    normal = tf.reshape(random_numbers(seed, batch, crops, latents.FLOW_TIME), (-1,))
+    time = tf.sigmoid(normal + _TIME_SHIFT)
+    noisy, velocity = on_the_way(noise, detail, time)
+    error = tf.square(network(noisy, condition, time, training=True) - velocity) * fov
+    pixels = tf.reduce_sum(fov, axis=(1, 2, 3)) + 1.0
+    loss = tf.reduce_sum(error, axis=(1, 2, 3)) / (3.0 * pixels)
+    return {"velocity": mean_per_example(tf.reshape(loss, (-1, crops)))}

@@ -1,0 +1,143 @@
+"""Stage-II's pyramid: flows by value, the thumbnails' prior, and photographs that agree with the step below."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from synthmed_tf.models import layers, pyramid
+from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, on_the_way
+from synthmed_tf.models.pyramid import NOISE_KEYS, CoarseRenderer, FineRenderer, Pyramid, ThumbnailPrior
+
+RNG = np.random.default_rng(0)
+DIM = 4
+STYLE = DIM + NOISE_KEYS
+
+
+def _randomized(model: keras.Model) -> keras.Model:
+    rng = np.random.default_rng(1)
+    for variable in model.trainable_variables:
+        shape = tuple(variable.shape)
+        variable.assign(rng.normal(0, 0.7 / np.sqrt(np.prod(shape[:-1]) or 1), shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def coarse():
+    model = CoarseRenderer(32, 4, STYLE, 3)
+    model(tf.zeros((1, 64, 64, 2)), tf.zeros((1, STYLE)))
+    _randomized(model)
+    components = RNG.normal(0, 0.05, (DIM, 768))
+    model.set_prior(ThumbnailPrior(np.full(768, -0.2), components, np.full(64, 0.1), RNG.normal(0, 0.01, (64, 768))))
+    return model
+
+
+@pytest.fixture(scope="module")
+def fine():
+    model = FineRenderer(64, 4, 2)
+    model(tf.zeros((1, 32, 32, 3)), tf.zeros((1, 64, 64, 2)), tf.zeros((1, STYLE)))
+    return _randomized(model)
+
+
+@pytest.fixture(scope="module")
+def condition():
+    y, x = np.mgrid[:64, :64] - 31.5
+    fov = np.where(np.hypot(y, x) < 28, 1, -1)
+    mask = np.where((np.abs(x - y) < 3) & (fov > 0), 1, -1)
+    return np.stack([mask, fov], axis=-1)[None].repeat(3, axis=0).astype(np.float32)
+
+
+def test_enlarged_ramps_stay_ramps():
+    ramp = np.arange(4, dtype=np.float32)[None, None, :, None] * np.ones((1, 4, 1, 1), np.float32)
+    enlarged = layers.enlarge(ramp, 2).numpy()[0, 0, :, 0]
+    np.testing.assert_allclose(enlarged, [0, 0.25, 0.75, 1.25, 1.75, 2.25, 2.75, 3], atol=1e-6)
+
+
+def test_the_way_from_noise_to_detail_is_straight():
+    noise, detail = (np.full((2, 1, 1, 3), value, np.float32) for value in (2.0, -1.0))
+    point, velocity = on_the_way(noise, detail, tf.constant([0.0, 0.25]))
+    np.testing.assert_allclose(point[:, 0, 0, 0], [2.0, 1.25])
+    np.testing.assert_allclose(velocity, -3.0 * np.ones((2, 1, 1, 3)))
+
+
+def test_following_takes_equal_steps_along_the_velocity():
+    noise = tf.ones((1, 2, 2, 3))
+    # dx/dt = -x by Euler: each of n steps multiplies with 1 - 1/n.
+    decayed = follow(lambda x, condition, time, training: -x, noise, noise, 4)
+    np.testing.assert_allclose(decayed, 0.75**4 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+    # dx/dt = 4t: the times are 0, 1/4, 1/2 and 3/4.
+    risen = follow(lambda x, condition, time, training: 4.0 * time + 0.0 * x, noise, noise, 4)
+    np.testing.assert_allclose(risen, 2.5 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+
+
+def test_pixel_normalization_gives_each_pixel_a_mean_square_of_1():
+    features = np.float32([[[[3.0, 4.0], [0.0, 0.0]]]])
+    normalized = PixelNormalization()(features).numpy()[0, 0]
+    np.testing.assert_allclose(normalized, [[3 / np.sqrt(12.5), 4 / np.sqrt(12.5)], [0, 0]], rtol=1e-5)
+
+
+def test_a_network_that_was_trained_on_crops_sees_the_same_in_the_whole():
+    network = FlowNetwork(2, 4)
+    images, condition, time = RNG.normal(size=(1, 192, 192, 3)), RNG.normal(size=(1, 192, 192, 2)), tf.constant([0.3])
+    images, condition = images.astype(np.float32), condition.astype(np.float32)
+    network(images[:, :32, :32], condition[:, :32, :32], time)
+    _randomized(network)
+    whole = network(images, condition, time).numpy()
+    crop = network(images[:, 16:176, 16:176], condition[:, 16:176, 16:176], time).numpy()
+    assert whole.std() > 0.1
+    np.testing.assert_allclose(crop[:, 70:90, 70:90], whole[:, 86:106, 86:106], atol=1e-4)
+
+
+def test_the_prior_finds_mean_density_and_components():
+    rng = np.random.default_rng(2)
+    n = 400
+    shape, density = rng.normal(size=768) / 20, rng.uniform(0, 0.3, (n, 64))
+    strength, effect = rng.normal(0, 0.5, n), rng.normal(size=768) / 10
+    flat = 0.1 + strength[:, None] * shape + (density[:, 5] - density[:, 5].mean())[:, None] * 3.0 * effect
+    photographs = flat.reshape(n, 16, 16, 3).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
+    coverage = density.reshape(n, 8, 8, 1).repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
+    prior = pyramid.fit_thumbnails(photographs, coverage, 5)
+    np.testing.assert_allclose(prior.mean, flat.mean(axis=0), atol=1e-4)
+    np.testing.assert_allclose(prior.density, density.mean(axis=0), atol=1e-5)
+    # One direction is left after the regression: the first component, as long as its deviation; the rest is small.
+    direction = prior.components[0] / np.linalg.norm(prior.components[0])
+    assert abs(direction @ shape) / np.linalg.norm(shape) > 0.98
+    assert np.linalg.norm(prior.components[0]) == pytest.approx(strength.std() * np.linalg.norm(shape), rel=0.15)
+    cosine = prior.regression[5] @ effect / np.linalg.norm(prior.regression[5]) / np.linalg.norm(effect)
+    assert cosine > 0.85
+
+
+def test_a_style_moves_the_thumbnail_by_its_components(coarse):
+    coverage, normal = np.full((1, 32, 32, 1), 0.1, np.float32), np.zeros((1, DIM), np.float32)
+    plain = coarse.thumbnail(coverage, normal).numpy()
+    np.testing.assert_allclose(plain, -0.2 * np.ones((1, 16, 16, 3)), atol=1e-6)
+    normal[0, 2] = 2.0
+    moved = coarse.thumbnail(coverage, normal).numpy() - plain
+    np.testing.assert_allclose(moved.ravel(), 2.0 * coarse.prior["components"].numpy()[2], atol=1e-6)
+
+
+def test_photographs_are_black_outside_and_depend_on_their_style_alone(coarse, condition):
+    styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
+    styles[2, :DIM] = styles[1, :DIM]
+    together = coarse(condition, styles).numpy()
+    assert together.shape == (3, 32, 32, 3) and together.dtype == np.float32
+    outside = condition.reshape(3, 32, 2, 32, 2, 2).mean(axis=(2, 4))[..., 1] < 0
+    assert np.all(together[outside] == -1) and np.all(np.abs(together) <= 1)
+    alone = coarse(condition[1:2], styles[1:2]).numpy()
+    np.testing.assert_allclose(alone[0], together[1], atol=1e-5)
+    # The last two numbers change the detail, and not the thumbnail.
+    assert np.abs(together[1] - together[2])[~outside[1]].mean() > 1e-3
+
+
+def test_the_average_of_the_fine_photograph_is_the_coarse_one(coarse, fine, condition):
+    styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
+    below = coarse(condition, styles).numpy()
+    photographs = fine(below, condition, styles).numpy()
+    np.testing.assert_array_equal(Pyramid(coarse, fine)(condition, styles).numpy(), photographs)
+    assert np.all(photographs[condition[..., 1] < 0] == -1)
+    assert np.abs(photographs - layers.enlarge(below, 2).numpy())[:, 16:48, 16:48].mean() > 1e-3
+    averages = photographs.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    cells = photographs.reshape(3, 32, 2, 32, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(3, 32, 32, -1)
+    within = (np.abs(cells) < 1).all(axis=-1)
+    assert within.mean() > 0.3
+    np.testing.assert_allclose(averages[within], below[within], atol=1e-5)
