@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
-from synthmed_tf.data.vessel_maps import reduce_maps
 
 from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH, stack_samples
 from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
+from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.evaluation import segmenters
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.evaluation.utility import best_threshold, image_scores

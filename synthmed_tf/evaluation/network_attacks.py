@@ -36,11 +36,14 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
         block: n pairs of the run's size.
 
     Raises:
-        SynthMedError: the run has no configuration or checkpoint that can be read, or is of another size.
+        SynthMedError: the run has no configuration or checkpoint that can be read, no discriminator, or is of another
+            size.
     """
     config = _config(run)
     if block.masks.shape[1] != config.size:
         raise SynthMedError(f"{run} is of {config.size} pixels, but the set has {block.masks.shape[1]}.")
+    if stage == "stage2" and config.stage2.architecture == "pyramid":
+        raise SynthMedError(f"Stage-II of {run} is a pyramid, which is trained without a discriminator.")
     model = _DISCRIMINATORS[stage](config)
     _restore(model, Path(run) / stage / "checkpoints")
     masks = np.where(block.masks, np.float32(1), np.float32(-1))[..., None]

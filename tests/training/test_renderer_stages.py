@@ -1,0 +1,143 @@
+"""Stage-II as a pyramid: terms by value, replicas, precision, exact resume, and what is generated between steps."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from helpers.steps import COARSE, assert_equal_on_replicas, make_config, one_device, random_pairs, trained
+
+from synthmed_tf.config.schema import load_config
+from synthmed_tf.models import latents, pyramid
+from synthmed_tf.training import run, snapshot
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage, _crops
+from synthmed_tf.training.sampling import render_photographs
+from synthmed_tf.training.validation import VALIDATION
+
+STAGES = ("stage2", "stage2_fine")
+SLOWLY = ("stage2.optimizer.generator_rate=1e-5", "stage2_fine.learning_rate=1e-5")
+
+
+def _config(*overrides):
+    return make_config("coarse_to_fine", *COARSE, *overrides)
+
+
+def _numbers(batch, count, stream):
+    index = batch["index"]
+    return latents.sample(tf.zeros_like(index), index, count, stream).numpy()
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
+    config = _config(*SLOWLY)
+    one, terms_of_one = trained(name, config, one_device(), 2)
+    two, terms_of_two = trained(name, config, two_replicas, 2)
+    for term, value in terms_of_one.items():
+        np.testing.assert_allclose(terms_of_two[term], value, rtol=2e-3, err_msg=term)
+    for network in ("network", "network_ema"):
+        weights = (getattr(step.stage, network).get_weights() for step in (one, two))
+        for a, b in zip(*weights, strict=True):
+            np.testing.assert_allclose(b, a, atol=2e-4)
+    assert assert_equal_on_replicas(two, two_replicas) > 20
+
+
+@pytest.mark.parametrize("name", STAGES)
+def test_mixed_precision_follows_float32(name):
+    _, expected = trained(name, _config(*SLOWLY), one_device(), 2)
+    _, terms = trained(name, _config(*SLOWLY, "precision=mixed_bfloat16"), one_device(), 2)
+    for term, value in expected.items():
+        np.testing.assert_allclose(terms[term], value, rtol=0.05, err_msg=term)
+
+
+def test_an_untrained_network_misses_all_of_the_velocity():
+    """Its velocity is 0, so that the loss is the mean square of detail minus noise."""
+    stage = FineRendererStage(_config("stage2.colour=0"), random_pairs(64))
+    batch = next(iter(stage.batches()))
+    fov = np.round(batch["maps"].numpy()[..., 4:])
+    photograph = 2 * batch["maps"].numpy()[..., :3] * fov - 1
+    low = photograph.reshape(8, 16, 2, 16, 2, 3).mean(axis=(2, 4))
+    detail = 20 * (photograph - tf.image.resize(low, (32, 32)).numpy())
+    noise = _numbers(batch, 32 * 32 * 3, latents.FLOW_NOISE).reshape(8, 32, 32, 3)
+    pixels = fov.sum(axis=(1, 2, 3)) + 1
+    by_hand = ((detail * fov - noise) ** 2 * fov).sum(axis=(1, 2, 3)) / (3 * pixels)
+    np.testing.assert_allclose(stage.terms(batch)["velocity"], by_hand, rtol=1e-3)
+
+
+def test_the_coarse_loss_is_the_mean_over_the_crops_of_an_example():
+    stage = CoarseRendererStage(_config("stage2.colour=0"), random_pairs(64))
+    batch = next(iter(stage.batches()))
+    maps = batch["maps"].numpy()
+    photograph, fov = 2 * maps[..., :3] * np.round(maps[..., 4:]) - 1, np.round(maps[..., 4:])
+    _, detail = pyramid.coarse_detail(tf.constant(photograph), tf.constant(fov))
+    unit = (latents.sample(tf.zeros(8, tf.int64), batch["index"], 4, latents.CROP, "uniform") + 1) / 2
+    first = 2 * np.floor(unit.numpy() * 9).astype(int)
+    noise = _numbers(batch, 2 * 16 * 16 * 3, latents.FLOW_NOISE).reshape(8, 2, 16, 16, 3)
+    by_hand = np.zeros(8)
+    for row in range(8):
+        for crop in range(2):
+            top, left = first[row, crop], first[row, 2 + crop]
+            here = (row, slice(top, top + 16), slice(left, left + 16))
+            error = (detail.numpy()[here] - noise[row, crop]) ** 2 * fov[here]
+            by_hand[row] += error.sum() / (3 * (fov[here].sum() + 1)) / 2
+    np.testing.assert_allclose(stage.terms(batch)["velocity"], by_hand, rtol=1e-3)
+
+
+def test_crops_are_squares_at_even_places():
+    image = np.arange(2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8, 1)
+    unit = np.float32([[0.0, 0.99, 0.4, 0.0], [0.99, 0.5, 0.99, 0.4]])
+    crops = _crops(tf.constant(image), tf.constant(unit), 4).numpy()
+    # Three places an axis: 0, 2 and 4. Rows come first, then columns.
+    expected = [(0, 0, 2), (0, 4, 0), (1, 4, 4), (1, 2, 2)]
+    for crop, (row, top, left) in zip(crops, expected, strict=True):
+        np.testing.assert_array_equal(crop, image[row, top : top + 4, left : left + 4])
+
+
+def test_the_prior_is_that_of_the_training_photographs():
+    pairs = random_pairs(64)
+    pairs[..., :3] = np.arange(6, dtype=np.uint8)[:, None, None, None] * 20
+    options = ("stage2.colour=0", *(f"data.augment.{name}=0.0" for name in ("rotation", "zoom_in", "shift")))
+    stage = CoarseRendererStage(_config(*options), pairs)
+    prior = {name: weight.numpy() for name, weight in stage.network_ema.prior.items()}
+    light = 2 * np.arange(6) * 20 / 255 - 1
+    np.testing.assert_allclose(prior["mean"], light.mean() * np.ones(768), atol=0.01)
+    # All pixels rise and fall together: one component, as long as the spread of the light.
+    np.testing.assert_allclose(prior["components"][0], light.std() * np.ones(768), rtol=0.1)
+    assert np.abs(prior["components"][1:]).max() < 0.01
+
+
+def test_photographs_between_steps_come_from_real_ones_averaged_down_where_there_is_no_coarse_network():
+    config, pairs = _config(), random_pairs(64)
+    coarse, fine = CoarseRendererStage(config, pairs), FineRendererStage(config, pairs)
+    assert render_photographs(coarse, config, pairs[:2], 0).shape == (2, 32, 32, 3)
+    shown = render_photographs(fine, config, pairs[:2], 0).astype(float)
+    assert shown.shape == (2, 64, 64, 3)
+    averages = [images.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4)) for images in (shown, pairs[:2, ..., :3])]
+    assert np.abs(averages[0] - averages[1]).mean() < 2
+    chained = FineRendererStage(config, pairs, coarse.network_ema)
+    assert np.abs(render_photographs(chained, config, pairs[:2], 0) - shown).mean() > 5
+
+
+TINY = ("stage2.batch_size=4", "stage2_fine.batch_size=4", "stage2.filters=4", "stage2_fine.filters=4")
+TINY += ("steps_per_loop=2", "save_every=2", "validate_every=2")
+
+
+def _train(folder):
+    options = (*COARSE, *TINY, "stage2.steps=4", "stage2_fine.steps=4")
+    run.train(load_config("coarse_to_fine", overrides=options), "phantom", folder, ("stage2",), lambda line: None)
+
+
+def test_stage2_is_both_networks_and_a_resumed_run_ends_with_the_same_bits(tmp_path):
+    _train(tmp_path / "whole")
+    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
+    for name in STAGES:
+        for file in (tmp_path / "resumed" / name / "checkpoints").glob("ckpt-4.*"):
+            file.unlink()
+    _train(tmp_path / "resumed")
+    for name in STAGES:
+        whole, resumed = (snapshot.load(tmp_path / kind / name / "snapshot") for kind in ("whole", "resumed"))
+        assert whole.step == resumed.step == 4
+        for a, b in zip(whole.weights, resumed.weights, strict=True):
+            np.testing.assert_array_equal(a, b)
+        metrics = [json.loads(line) for line in (tmp_path / "whole" / name / "metrics.jsonl").read_text().splitlines()]
+        assert [line["step"] for line in metrics] == [2, 4] and all(VALIDATION in line for line in metrics)
