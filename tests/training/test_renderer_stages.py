@@ -95,7 +95,7 @@ def test_crops_are_squares_at_even_places():
 
 def test_the_prior_is_that_of_the_training_photographs():
     pairs = random_pairs(64)
-    pairs[..., :3] = np.arange(6, dtype=np.uint8)[:, None, None, None] * 20
+    pairs[..., :3], pairs[..., 3] = np.arange(6, dtype=np.uint8)[:, None, None, None] * 20, 0
     options = ("stage2.colour=0", *(f"data.augment.{name}=0.0" for name in ("rotation", "zoom_in", "shift")))
     stage = CoarseRendererStage(_config(*options), pairs)
     prior = {name: weight.numpy() for name, weight in stage.network_ema.prior.items()}
