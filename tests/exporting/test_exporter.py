@@ -156,6 +156,21 @@ def test_the_papers_networks_export_too(tmp_path):
     assert list(from_latent.structured_input_signature[1]) == ["latent"]
 
 
+@pytest.mark.slow
+def test_stages_of_two_networks_each_export_as_one_graph(tmp_path):
+    run = make_coarse_run(tmp_path / "run")
+    report = exporter.export(run, tmp_path / "model")
+    for runtime in ("savedmodel", "onnx"):
+        assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
+    card = _read(tmp_path / "model" / "card.json")
+    assert card["steps"] == dict.fromkeys(("stage1", "stage1_fine", "stage2", "stage2_fine"), 7)
+    opened = artifact.open_artifact(tmp_path / "model", "savedmodel")
+    masks, photographs = opened.pixels(np.array([1, 1]), np.array([3, 4]))
+    assert masks.shape == (2, 64, 64, 1) and np.abs(np.subtract(*photographs.astype(int))).mean() > 1
+    translated = opened.translate(masks, np.array([1, 1]), np.array([3, 4]))
+    np.testing.assert_allclose(translated.astype(int), photographs, atol=1)
+
+
 def test_parity_generates_a_million_pixels_in_batches_of_several_sizes(tiny_chain):
     assert list(parity._parts(7, (1, 3))) == [slice(0, 1), slice(1, 4), slice(4, 5), slice(5, 7)]
     assert parity.compare(tiny_chain, [])["images"] == 977
