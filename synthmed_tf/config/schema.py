@@ -244,7 +244,7 @@ class Stage2Config(StageConfig):
     flow_steps: Annotated[int, Field(ge=1, le=100)] = 10
 
     @pydantic.model_validator(mode="after")
-    def _style_of_a_pyramid(self):
+    def _style_of_a_pyramid(self) -> "Stage2Config":
         if self.architecture == "pyramid" and self.style_dim < 3:
             raise ValueError("style_dim must be at least 3 for architecture=pyramid, whose last two numbers are noise")
         return self

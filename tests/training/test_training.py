@@ -115,7 +115,7 @@ def test_another_configuration_goes_on_if_told_to_and_is_recorded(tmp_path):
     run.train(changed, "phantom", tmp_path, ("stage1",), lines.append, override_config=True)
     (entry,) = [json.loads(line) for line in (tmp_path / "overrides.jsonl").read_text().splitlines()]
     assert entry == {
-        "steps": {"stage1": 2, "stage2": 0, "segmenter": 0, "stage1_fine": 0},
+        "steps": {"stage1": 2, "stage2": 0, "segmenter": 0, "stage1_fine": 0, "stage2_fine": 0},
         "changes": {"stage1.r1_gamma": [2.0, 5.0]},
     }
     assert snapshot.load(tmp_path / "stage1" / "snapshot").config.stage1.r1_gamma == 5
