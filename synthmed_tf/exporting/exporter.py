@@ -119,12 +119,7 @@ def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.S
     snapshot.restore(generator, masks, run / "stage1" / "snapshot")
     if refiner is None:
         return generator
-    sizes = [(part.config.size, part.config.coarse_size) for part in (masks, refiner)]
-    if sizes[0] != sizes[1] or refiner.thresholds is None:
-        raise SynthMedError(
-            f"In {run} the snapshots of stage1 and stage1_fine do not belong together (sizes {sizes[0]} and "
-            f"{sizes[1]}); train both with one configuration."
-        )
+    _refuse_other_networks(run, masks, refiner)
     fine = factory.mask_refiner(refiner.config)
     snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
     return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.thresholds)
@@ -146,15 +141,15 @@ def make_image_generator(
     snapshot.restore(generator, photographs, run / "stage2" / "snapshot")
     if renderer is None:
         return generator
-    _refuse_other_sizes(run, photographs, renderer)
+    _refuse_other_networks(run, photographs, renderer)
     fine = factory.fine_renderer(renderer.config)
     snapshot.restore(fine, renderer, run / "stage2_fine" / "snapshot")
     return Pyramid(generator, fine)
 
 
-def _refuse_other_sizes(run: Path, coarse: snapshot.Snapshot, fine: snapshot.Snapshot) -> None:
+def _refuse_other_networks(run: Path, coarse: snapshot.Snapshot, fine: snapshot.Snapshot) -> None:
     sizes = [(part.config.size, part.config.coarse_size) for part in (coarse, fine)]
-    if sizes[0] != sizes[1]:
+    if sizes[0] != sizes[1] or (fine.stage == "stage1_fine" and fine.thresholds is None):
         raise SynthMedError(
             f"In {run} the snapshots of {coarse.stage} and {fine.stage} do not belong together (sizes {sizes[0]} and "
             f"{sizes[1]}); train both with one configuration."

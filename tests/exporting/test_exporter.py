@@ -156,21 +156,6 @@ def test_the_papers_networks_export_too(tmp_path):
     assert list(from_latent.structured_input_signature[1]) == ["latent"]
 
 
-@pytest.mark.slow
-def test_stages_of_two_networks_each_export_as_one_graph(tmp_path):
-    run = make_coarse_run(tmp_path / "run")
-    report = exporter.export(run, tmp_path / "model")
-    for runtime in ("savedmodel", "onnx"):
-        assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
-    card = _read(tmp_path / "model" / "card.json")
-    assert card["steps"] == dict.fromkeys(("stage1", "stage1_fine", "stage2", "stage2_fine"), 7)
-    opened = artifact.open_artifact(tmp_path / "model", "savedmodel")
-    masks, photographs = opened.pixels(np.array([1, 1]), np.array([3, 4]))
-    assert masks.shape == (2, 64, 64, 1) and np.abs(np.subtract(*photographs.astype(int))).mean() > 1
-    translated = opened.translate(masks, np.array([1, 1]), np.array([3, 4]))
-    np.testing.assert_allclose(translated.astype(int), photographs, atol=1)
-
-
 def test_parity_generates_a_million_pixels_in_batches_of_several_sizes(tiny_chain):
     assert list(parity._parts(7, (1, 3))) == [slice(0, 1), slice(1, 4), slice(4, 5), slice(5, 7)]
     assert parity.compare(tiny_chain, [])["images"] == 977
@@ -230,18 +215,23 @@ def test_a_file_in_the_way(tiny_run, tmp_path):
 
 
 @pytest.mark.once
-def test_a_stage1_of_two_networks_is_one_graph_that_all_runtimes_agree_on(tmp_path):
+def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(tmp_path):
     run = make_coarse_run(tmp_path / "run")
     report = exporter.export(run, tmp_path / "model")
-    assert all(report[runtime]["mask_share"] <= 1e-5 for runtime in ("savedmodel", "onnx"))
+    for runtime in ("savedmodel", "onnx"):
+        assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
     card = _read(tmp_path / "model" / "card.json")
-    assert card["steps"] == {"stage1": 7, "stage1_fine": 7, "stage2": 7} and card["size"] == 64
+    assert card["steps"] == dict.fromkeys(("stage1", "stage1_fine", "stage2", "stage2_fine"), 7) and card["size"] == 64
     index = np.arange(5)
     masks, _ = artifact.open_artifact(tmp_path / "model", "onnx").pixels(np.full(5, 3), index)
     assert masks.shape == (5, 64, 64, 1) and 0.02 < np.mean(masks == 255) < 0.9
     chain = exporter.make_mask_generator(*_parts(run))
     coverage = chain(latents.sample(np.full(5, 3), index, 6, latents.LATENT)).numpy()
     np.testing.assert_array_equal(masks == 255, (coverage > 0) & (snapshot.load(run / "stage1/snapshot").fov >= 128))
+    opened = artifact.open_artifact(tmp_path / "model", "savedmodel")
+    photographs = opened.translate(masks, np.full(5, 3), index).astype(int)
+    np.testing.assert_allclose(photographs, opened.pixels(np.full(5, 3), index)[1], atol=1)
+    assert np.abs(photographs[0] - photographs[1]).mean() > 1
 
 
 def _parts(run):
@@ -253,7 +243,7 @@ def test_the_identity_changes_with_the_fine_network(tmp_path):
     masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
     photographs = snapshot.load(run / "stage2" / "snapshot")
     other = dataclasses.replace(refiner, thresholds=refiner.thresholds._replace(high=0.7))
-    assert len({exporter._identity(masks, photographs, part) for part in (None, refiner, other)}) == 3
+    assert len({exporter._identity(masks, photographs, *fine) for fine in ((), (refiner,), (other,))}) == 3
 
 
 def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
@@ -263,3 +253,13 @@ def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
         exporter.make_mask_generator(masks, run, other)
     shutil.rmtree(run / "stage1_fine")
     assert "stage1_fine" in _refusal(run, tmp_path / "model")
+
+
+def test_a_fine_renderer_that_is_missing_or_of_another_size_is_refused(tmp_path):
+    run = make_coarse_run(tmp_path / "run")
+    photographs, renderer = exporter.load_photographs(run)
+    other = dataclasses.replace(renderer, config=make_config("coarse_to_fine", "size=128", "stage1.coarse_size=32"))
+    with pytest.raises(SynthMedError, match="snapshots of stage2 and stage2_fine do not belong together"):
+        exporter.make_image_generator(photographs, run, other)
+    shutil.rmtree(run / "stage2_fine")
+    assert "stage2_fine" in _refusal(run, tmp_path / "model")
