@@ -104,7 +104,7 @@ def describe(run: Path) -> RunState:
         raise SynthMedError(f"{run} holds no run (no config.json, no stage); give the folder that --run named.")
     reader = _Reader()
     config, facts = reader.config(run / "config.json"), reader.json_object(run / "data.json")
-    names = [name for name in STAGES if name != "stage1_fine" or _has_fine_network(run, config)]
+    names = [name for name in STAGES if not name.endswith("_fine") or _has_fine_network(run, config, name)]
     stages = [_stage(run / name, config, facts.get("pairs"), reader) for name in names]
     holder, since = reader.holder(run / "lock")
     latest = max(stages, key=lambda stage: stage.written)
@@ -115,9 +115,11 @@ def describe(run: Path) -> RunState:
     return RunState(run, _summary(config, facts), holder, tuple(stages), (*changes, *reader.damage))
 
 
-def _has_fine_network(run: Path, config: Config | None) -> bool:
-    named = config is not None and config.stage1.architecture == "coarse_to_fine"
-    return named or (run / "stage1_fine").exists()
+def _has_fine_network(run: Path, config: Config | None, name: str) -> bool:
+    if config is None:
+        return (run / name).exists()
+    named = config.stage1.architecture == "coarse_to_fine" if name == "stage1_fine" else config.has_fine_renderer
+    return named or (run / name).exists()
 
 
 def render(state: RunState, console: Console, now: float | None = None) -> None:
