@@ -119,7 +119,8 @@ def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.S
     snapshot.restore(generator, masks, run / "stage1" / "snapshot")
     if refiner is None:
         return generator
-    _refuse_other_networks(run, masks, refiner)
+    if refiner.thresholds is None or _sizes(masks) != _sizes(refiner):
+        raise _do_not_belong_together(run, masks, refiner)
     fine = factory.mask_refiner(refiner.config)
     snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
     return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.thresholds)
@@ -141,19 +142,22 @@ def make_image_generator(
     snapshot.restore(generator, photographs, run / "stage2" / "snapshot")
     if renderer is None:
         return generator
-    _refuse_other_networks(run, photographs, renderer)
+    if _sizes(photographs) != _sizes(renderer):
+        raise _do_not_belong_together(run, photographs, renderer)
     fine = factory.fine_renderer(renderer.config)
     snapshot.restore(fine, renderer, run / "stage2_fine" / "snapshot")
     return Pyramid(generator, fine)
 
 
-def _refuse_other_networks(run: Path, coarse: snapshot.Snapshot, fine: snapshot.Snapshot) -> None:
-    sizes = [(part.config.size, part.config.coarse_size) for part in (coarse, fine)]
-    if sizes[0] != sizes[1] or (fine.stage == "stage1_fine" and fine.thresholds is None):
-        raise SynthMedError(
-            f"In {run} the snapshots of {coarse.stage} and {fine.stage} do not belong together (sizes {sizes[0]} and "
-            f"{sizes[1]}); train both with one configuration."
-        )
+def _sizes(part: snapshot.Snapshot) -> tuple[int, int]:
+    return part.config.size, part.config.coarse_size
+
+
+def _do_not_belong_together(run: Path, coarse: snapshot.Snapshot, fine: snapshot.Snapshot) -> SynthMedError:
+    return SynthMedError(
+        f"In {run} the snapshots of {coarse.stage} and {fine.stage} do not belong together (sizes {_sizes(coarse)} and "
+        f"{_sizes(fine)}); train both with one configuration."
+    )
 
 
 def make_chain(
