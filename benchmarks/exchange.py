@@ -22,8 +22,8 @@ from synthmed_tf.data.sources import find_pairs, parse_patients
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.evaluation import segmenters
 from synthmed_tf.evaluation.pairs import Block
-from synthmed_tf.evaluation.utility import best_threshold, image_scores
 from synthmed_tf.exporting import artifact
+from synthmed_tf.metrics.segmentation import best_threshold, image_scores
 
 BOX = 13
 AROUND = 3
