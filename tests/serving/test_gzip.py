@@ -54,7 +54,7 @@ def test_a_compressed_request_is_the_plain_one(server):
     ("body", "coding", "status", "said"),
     [
         (BODY, "gzip", 400, "cannot be decompressed as gzip (Not a gzipped file ("),
-        (gzip.compress(BODY, mtime=0)[:-9], "gzip", 400, "cannot be decompressed as gzip (Compressed file ended before"),
+        (gzip.compress(BODY, mtime=0)[:-9], "gzip", 400, "cannot be decompressed as gzip (Compressed file ended"),
         (zlib.compress(BODY), "deflate", 400, "Content-Encoding 'deflate' is not supported"),
         (b"", "gzip", 400, "JSON Parse error: The document is empty"),
         (gzip.compress(b" " * LIMIT + BODY, mtime=0), "gzip", 413, f"is larger than {LIMIT} bytes"),
