@@ -53,15 +53,15 @@ def _measured(run: Path, options: argparse.Namespace) -> dict:
     return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
 
 
-def _row(name: str, figures: dict) -> str:
-    grey = figures.get("grey share before the threshold")
+def _row(name: str, metrics: dict) -> str:
+    grey = metrics.get("grey share before the threshold")
     cells = [
         name,
-        f"{figures['pieces']:.1f}",
-        f"{figures['largest piece']:.2f}",
+        f"{metrics['pieces']:.1f}",
+        f"{metrics['largest piece']:.2f}",
         "-" if grey is None else f"{grey:.3f}",
     ]
-    cells += [f"{figures[kind]['median']:.2f}" for kind in ("nearest of its kind", "nearest training mask")]
+    cells += [f"{metrics[kind]['median']:.2f}" for kind in ("nearest of its kind", "nearest training mask")]
     return f"| {' | '.join(cells)} |"
 
 

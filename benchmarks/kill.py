@@ -46,7 +46,7 @@ class Life:
         with open(log, "ab") as out:
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
             self.process = subprocess.Popen(command, stdout=out, stderr=out, env=environment)
-        if before is not None:  # a run that goes on first takes out the figures of steps that it will take again
+        if before is not None:  # a run that goes on first takes out the metrics of steps that it will take again
             self.wait_for(lambda: self._inode() != before)
 
     def wait_for(self, condition: Callable[[], bool], pause: float = 0.001) -> None:
@@ -215,14 +215,12 @@ def differences(alone: Path, killed: Path) -> list[str]:
         if (alone / name).exists():
             with np.load(alone / name / "weights.npz") as a, np.load(killed / name / "weights.npz") as b:
                 found += [f"{name}: {key} differs" for key in a.files if not same(a[key], b[key])]
-    figures = [metrics(folder) for folder in (alone, killed)]
+    lines = [metrics(folder) for folder in (alone, killed)]
     found += (
-        ["the steps of metrics.jsonl differ"]
-        if [f["step"] for f in figures[0]] != [f["step"] for f in figures[1]]
-        else []
+        ["the steps of metrics.jsonl differ"] if [f["step"] for f in lines[0]] != [f["step"] for f in lines[1]] else []
     )
-    found += [f"figures of step {a['step']} differ" for a, b in zip(*figures, strict=False) if a != b]
-    print(f"compared {len(compared)} tensors, {len(files)} files, {len(figures[0])} lines of figures")
+    found += [f"metrics of step {a['step']} differ" for a, b in zip(*lines, strict=False) if a != b]
+    print(f"compared {len(compared)} tensors, {len(files)} files, {len(lines[0])} lines of metrics")
     return found
 
 

@@ -102,7 +102,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--every", type=int, default=1, help="of the other camera, every so many photographs")
     parser.add_argument("--fields", default="256", help="pixels that the field of view has a side, such as 256,384")
     parser.add_argument("--other-fields", default="256", help="the same for the other camera")
-    parser.add_argument("--out", type=Path, required=True, help="file of the figures, a JSON line a photograph")
+    parser.add_argument("--out", type=Path, required=True, help="file of the metrics, a JSON line a photograph")
     return parser.parse_args()
 
 

@@ -42,8 +42,8 @@ def main() -> None:
             thumbnail = site / "repository/targets" / row.name / row.version / row.thumbnail
             thumbnail.parent.mkdir(parents=True)
             thumbnail.write_bytes(_image(int(row.name.split("-")[1]) % 8))
-        figures = {"sets": sets, "bytes": _bytes(site)} | _in_chromium(site)
-    print(json.dumps(figures, indent=2))
+        metrics = {"sets": sets, "bytes": _bytes(site)} | _in_chromium(site)
+    print(json.dumps(metrics, indent=2))
 
 
 def _row(number: int) -> Row:

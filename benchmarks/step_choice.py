@@ -51,7 +51,7 @@ def main() -> None:
             list(generated.values())[-1][:1], options.count, 0
         )
         sets |= {"training images": known[stage], **spoiled(stage, known[stage])}
-        report[stage] = {name: figures(stage, real[stage], shown) for name, shown in sets.items()}
+        report[stage] = {name: metrics(stage, real[stage], shown) for name, shown in sets.items()}
         rows += sheet(list(generated.values()))
     images.write_png(options.out, images.grid(np.stack(rows), columns=max(map(len, folders.values()))))
     print(json.dumps(report, indent=2))
@@ -63,7 +63,7 @@ def steps(folder: Path, stage: str) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def figures(stage: str, real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
+def metrics(stage: str, real: np.ndarray, generated: np.ndarray) -> dict[str, float]:
     """The stage's distance for the first seed, its standard deviation over 5 seeds, and that of the patches alone."""
     measure = mask_distance if stage == "stage1" else patch_distance
     values = [measure(real, generated, seed) for seed in SEEDS]

@@ -38,8 +38,8 @@ def main() -> None:
     for line in sys.stdin:
         started, used = time.perf_counter(), time.process_time()
         run(int(line))
-        figures = {"seconds": time.perf_counter() - started, "processor seconds": time.process_time() - used}
-        print(json.dumps(figures | {"peak memory, MB": _peak_memory()}), flush=True)
+        metrics = {"seconds": time.perf_counter() - started, "processor seconds": time.process_time() - used}
+        print(json.dumps(metrics | {"peak memory, MB": _peak_memory()}), flush=True)
 
 
 def _peak_memory() -> float:

@@ -28,7 +28,7 @@ class Ranges(NamedTuple):
     shift: float = 0.0
 
 
-GENERATES = 6
+NUMBERS = 6
 """How many numbers in (0, 1) one example's transform is made from."""
 
 
@@ -209,7 +209,7 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     return upper * (1.0 - bottom_share) + lower * bottom_share
 
 
-COLOUR_GENERATES = 5
+COLOUR_NUMBERS = 5
 """How many numbers in (0, 1) one example's colours are changed with."""
 
 

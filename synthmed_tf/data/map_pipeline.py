@@ -50,7 +50,7 @@ def map_batches(
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
         x, y = _window(latents.sample_uniform(seeds, index, 2, latents.CROP), size, crop, step, margin)
-        unit = latents.sample_uniform(seeds, index, augmentation.GENERATES, latents.AUGMENT_DATA)
+        unit = latents.sample_uniform(seeds, index, augmentation.NUMBERS, latents.AUGMENT_DATA)
         points = augmentation.transformed(x, y, augmentation.transforms(unit, ranges))
         if elastic:
             normal = latents.sample(seeds, index, augmentation.ELASTIC_NUMBERS, latents.ELASTIC)

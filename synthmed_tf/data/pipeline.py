@@ -75,7 +75,7 @@ def batches(
         batch = _augmented(tf.cast(fetched, tf.float32), index, seed, ranges)
         if colour:
             unit = latents.sample_uniform(
-                tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_GENERATES, latents.AUGMENT_COLOUR
+                tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR
             )
             batch["photograph"] = augmentation.colour(batch["photograph"], unit, colour)
         return batch
@@ -120,7 +120,7 @@ def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augmentati
     """Augments `(batch, size, size, 5)` float32 in [0, 255] and splits it into a batch."""
     if ranges != augmentation.Ranges():
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
-        unit = latents.sample_uniform(seeds, index, augmentation.GENERATES, latents.AUGMENT_DATA)
+        unit = latents.sample_uniform(seeds, index, augmentation.NUMBERS, latents.AUGMENT_DATA)
         pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges))
     fov = tf.round(pairs[..., FOV] / 255.0)
     return {

@@ -50,9 +50,9 @@ class AdversarialStep(TrainingStep):
             "discriminator_optimizer": self.discriminator_update.state(),
         }
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Of both updates."""
-        return self.generator_update.figures("generator") | self.discriminator_update.figures("discriminator")
+        return self.generator_update.metrics("generator") | self.discriminator_update.metrics("discriminator")
 
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""

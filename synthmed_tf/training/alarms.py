@@ -18,22 +18,22 @@ _VISIBLE = 1.5
 
 @dataclass(frozen=True)
 class Alarm:
-    """A figure, the threshold beyond which it is a warning, and what that means.
+    """A metric, the threshold beyond which it is a warning, and what that means.
 
     Attributes:
-        figure: its name in TensorBoard and `metrics.jsonl`.
+        metric: its name in TensorBoard and `metrics.jsonl`.
         threshold: the limit.
-        above: whether figures above it are bad, or those below.
+        above: whether metrics above it are bad, or those below.
         meaning: for the user, with what to do.
     """
 
-    figure: str
+    metric: str
     threshold: float
     above: bool
     meaning: str
 
     def rings(self, value: float) -> bool:
-        """Whether the figure lies beyond the threshold."""
+        """Whether the metric lies beyond the threshold."""
         return value > self.threshold if self.above else value < self.threshold
 
 
@@ -74,7 +74,7 @@ def augmentation_leak(real: np.ndarray, augmented: np.ndarray, generated: np.nda
     """How far generated masks spread as augmented real ones do, where real ones do not.
 
     Each mask has seven moments of where its vessels lie (up to the third power of x and y); the mean squared distance
-    of a moment from the real masks' mean is `real` for real masks, and so on. The figure is
+    of a moment from the real masks' mean is `real` for real masks, and so on. The metric is
     (generated - real) / (augmented - real) of the moment that augmentation changes most: it shows shifts, zooms,
     rotations and flips that real masks do not have.
 
@@ -101,7 +101,7 @@ def augmented_masks(masks: np.ndarray, ranges: augmentation.Ranges, seed: int) -
     """Masks `(n, size, size, 1)` in [0, 1] as Stage-I's discriminator sees them."""
     index = tf.range(len(masks), dtype=tf.int64)
     unit = latents.sample_uniform(
-        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augmentation.GENERATES, latents.AUGMENT_REAL
+        tf.fill(tf.shape(index), tf.constant(seed, tf.int64)), index, augmentation.NUMBERS, latents.AUGMENT_REAL
     )
     return augmentation.apply(tf.constant(masks, tf.float32), augmentation.transforms(unit, ranges)).numpy()
 

@@ -100,24 +100,24 @@ class StageLoop:
                 log.flush()
 
     def _advance(self, done: int, batches, log: MetricsLog, progress: StepProgress) -> int:
-        """Some steps in one call, their figures, and what is due after them; returns how many steps are done."""
+        """Some steps in one call, their metrics, and what is due after them; returns how many steps are done."""
         steps = min(self._until_next(done), self.config.steps_per_loop)
         started = time.monotonic()
         history = self.step.run(batches, tf.constant(steps, tf.int32)).numpy()
         speed = len(history) * self.stage.config.batch_size / (time.monotonic() - started)
         self._check_finite(done, history)
         done += steps
-        figures = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
-        figures |= self.step.figures() | {"images_per_second": speed}
+        metrics = dict(zip(self.step.names, map(float, history.mean(axis=0)), strict=True))
+        metrics |= self.step.metrics() | {"images_per_second": speed}
         if self._due(done, self.config.validate_every):
-            figures |= {name: agreed(self.strategy, value) for name, value in self.validator.figures().items()}
+            metrics |= {name: agreed(self.strategy, value) for name, value in self.validator.metrics().items()}
         recent = log.values(_DISCRIMINATOR_TERM, after=done - _WINDOW)
-        if _DISCRIMINATOR_TERM in figures and done >= _WINDOW:
-            figures[DISCRIMINATOR] = float(np.mean([*recent, figures[_DISCRIMINATOR_TERM]]))
-        if VALIDATION in figures and figures[VALIDATION] < min(log.values(VALIDATION), default=math.inf):
-            self._save_best(done, figures[VALIDATION])
-        log.scalars(done, figures)
-        self._warn(done, figures, log)
+        if _DISCRIMINATOR_TERM in metrics and done >= _WINDOW:
+            metrics[DISCRIMINATOR] = float(np.mean([*recent, metrics[_DISCRIMINATOR_TERM]]))
+        if VALIDATION in metrics and metrics[VALIDATION] < min(log.values(VALIDATION), default=math.inf):
+            self._save_best(done, metrics[VALIDATION])
+        log.scalars(done, metrics)
+        self._warn(done, metrics, log)
         progress.update(done, speed)
         if self._due(done, self.config.image_every):
             self._generate(done, log)
@@ -145,13 +145,13 @@ class StageLoop:
             )
         return True
 
-    def _warn(self, done: int, figures: dict[str, float], log: MetricsLog) -> None:
+    def _warn(self, done: int, metrics: dict[str, float], log: MetricsLog) -> None:
         for alarm in ALARMS:
-            value = figures.get(alarm.figure)
-            if value is not None and alarm.rings(value) and log.once(alarm.figure):
+            value = metrics.get(alarm.metric)
+            if value is not None and alarm.rings(value) and log.once(alarm.metric):
                 side = "above" if alarm.above else "below"
-                message = f"{alarm.figure} is {value:.3f}, {side} {alarm.threshold}: {alarm.meaning}"
-                log.warning(done, alarm.figure, value, alarm.threshold, message)
+                message = f"{alarm.metric} is {value:.3f}, {side} {alarm.threshold}: {alarm.meaning}"
+                log.warning(done, alarm.metric, value, alarm.threshold, message)
                 self.say(f"warning: {self.stage.name}, step {done}: {message}")
 
     def _save(self, done: int) -> None:

@@ -1,4 +1,4 @@
-"""What a run tells: the terminal, `metrics.jsonl` and TensorBoard, all with the same figures."""
+"""What a run tells: the terminal, `metrics.jsonl` and TensorBoard, all with the same metrics."""
 
 import json
 import sys
@@ -23,7 +23,7 @@ class MetricsLog:
     """
 
     def __init__(self, folder: Path, first_step: int, read_from: Path):
-        """Takes up the figures of a stage's folder in the run, `read_from`, up to a step, and writes into `folder`."""
+        """Takes up the metrics of a stage's folder in the run, `read_from`, up to a step, and writes into `folder`."""
         self._lines_file, self._warnings_file = folder / "metrics.jsonl", folder / "warnings.jsonl"
         self._lines = _kept_lines(read_from / "metrics.jsonl", first_step, self._lines_file)
         warnings = _kept_lines(read_from / "warnings.jsonl", first_step, self._warnings_file)
@@ -31,17 +31,17 @@ class MetricsLog:
         self._writer = tf.summary.create_file_writer(str(folder / "tensorboard"))
         self._samples = folder / "samples"
 
-    def scalars(self, step: int, figures: dict[str, float]) -> None:
-        """Adds a line of figures for a step."""
-        self._lines.append({"step": step} | figures)
+    def scalars(self, step: int, metrics: dict[str, float]) -> None:
+        """Adds a line of metrics for a step."""
+        self._lines.append({"step": step} | metrics)
         _append(self._lines_file, self._lines[-1])
         with self._writer.as_default(step):
-            for name, value in figures.items():
+            for name, value in metrics.items():
                 tf.summary.scalar(name, value)
 
-    def warning(self, step: int, alarm: str, figure: float, threshold: float, message: str) -> None:
+    def warning(self, step: int, alarm: str, metric: float, threshold: float, message: str) -> None:
         """Adds a line to `warnings.jsonl`."""
-        entry = {"step": step, "alarm": alarm, "figure": figure, "threshold": threshold, "message": message}
+        entry = {"step": step, "alarm": alarm, "value": metric, "threshold": threshold, "message": message}
         _append(self._warnings_file, entry)
 
     def once(self, alarm: str) -> bool:
@@ -51,7 +51,7 @@ class MetricsLog:
         return first
 
     def values(self, name: str, after: int = -1) -> list[float]:
-        """A figure in the lines of later steps than `after`, in their order."""
+        """A metric in the lines of later steps than `after`, in their order."""
         return [line[name] for line in self._lines if name in line and line["step"] > after]
 
     def image(self, step: int, name: str, png: bytes, pixels: np.ndarray) -> None:

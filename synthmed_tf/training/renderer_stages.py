@@ -137,7 +137,7 @@ def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tens
     fov = tf.round(maps[..., FOV])
     photograph = 2.0 * maps[..., PHOTOGRAPH] * fov - 1.0
     if strength:
-        numbers = random_numbers(seed, batch, augmentation.COLOUR_GENERATES, latents.AUGMENT_COLOUR, "uniform")
+        numbers = random_numbers(seed, batch, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR, "uniform")
         photograph = augmentation.colour(photograph, (numbers + 1.0) / 2.0, strength)
     return photograph, maps[..., COVERAGE] * fov, fov
 

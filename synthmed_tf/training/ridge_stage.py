@@ -95,7 +95,7 @@ class RidgeStage:
         inside = maps * self.fov
         if self.ranges == augmentation.Ranges():
             return inside
-        unit = (random_numbers(self.seed, batch, augmentation.GENERATES, stream, "uniform") + 1.0) / 2.0
+        unit = (random_numbers(self.seed, batch, augmentation.NUMBERS, stream, "uniform") + 1.0) / 2.0
         matrices = augmentation.transforms(unit, self.ranges)
         if self.ranges.rotation:
             return augmentation.apply(inside, matrices)

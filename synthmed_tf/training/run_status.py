@@ -40,15 +40,15 @@ class StageState:
         name: of `STAGES`.
         status: `running` where a process holds the run and wrote here last, and since it began.
         saved_step: of the newest snapshot, which a stopped run goes on from; 0 where there is none.
-        step: that, or the step of the newest figures where that is larger.
+        step: that, or the step of the newest metrics where that is larger.
         total: how many steps the configuration asks for.
         ended_by_itself: whether it is done before that, since the measure no longer fell.
-        batch_size, speed: images a step, and images a second (the median of the last 10 lines of figures).
-        losses: the last figures of each network's whole loss, by the network's name.
+        batch_size, speed: images a step, and images a second (the median of the last 10 lines of metrics).
+        losses: the last metrics of each network's whole loss, by the network's name.
         validation: the last measure on the validation patients, and its step.
         best: the step and the measure of the best snapshot.
         warnings: the step and the message of each alarm that rang.
-        written: when figures, snapshot or images were last written, seconds since 1970.
+        written: when metrics, snapshot or images were last written, seconds since 1970.
         image: the newest of `samples/`.
     """
 
@@ -283,7 +283,7 @@ def _stage_lines(stage: StageState, now: float) -> list[str]:
     head = {DONE: f"done, {step} steps", STOPPED: f"stopped at step {step}", RUNNING: f"running, step {step}"}
     facts = [head[stage.status] + (f" of {stage.total}" if stage.total and stage.status != DONE else "")]
     facts[0] += " (it ended by itself)" if stage.ended_by_itself else ""
-    facts[0] += f" (figures up to {stage.step})" if stage.step > step else ""
+    facts[0] += f" (metrics up to {stage.step})" if stage.step > step else ""
     if stage.speed is not None:
         facts.append(f"{stage.speed:.1f} img/s")
     if stage.status == RUNNING and stage.speed and stage.total:

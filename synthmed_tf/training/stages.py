@@ -130,7 +130,7 @@ class MaskStage:
         inside = self._inside(coverage)
         if self.ranges == augmentation.Ranges():
             return inside
-        unit = (self._numbers(batch, augmentation.GENERATES, stream, "uniform") + 1.0) / 2.0
+        unit = (self._numbers(batch, augmentation.NUMBERS, stream, "uniform") + 1.0) / 2.0
         apply = augmentation.apply if self.ranges.rotation else augmentation.apply_upright
         return apply(inside, augmentation.transforms(unit, self.ranges), outside=-1.0)
 

@@ -20,7 +20,7 @@ class TrainingStep:
 
     Attributes:
         global_step: scalar int64 variable, steps taken.
-        names: of the terms, in the order of the figures that `run` gives; known after its first call.
+        names: of the terms, in the order of the metrics that `run` gives; known after its first call.
     """
 
     def __init__(self, stage: Stage, strategy: tf.distribute.Strategy, precision: layers.Precision = "float32"):
@@ -38,7 +38,7 @@ class TrainingStep:
         """All that a resumed run needs, by name, but for the global step."""
         raise NotImplementedError
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Learning rates and loss scales as they are now, by their names in TensorBoard."""
         raise NotImplementedError
 
@@ -119,7 +119,7 @@ class Update:
         else:
             self.scale.apply(self.optimizer, gradients, self.variables)
 
-    def figures(self, network: str) -> dict[str, float]:
+    def metrics(self, network: str) -> dict[str, float]:
         """The learning rate and, in float16, the loss scale."""
         found = {f"rate/{network}": self.optimizer.learning_rate}
         if self.scale is not None:

@@ -43,15 +43,15 @@ def is_chief(strategy: tf.distribute.Strategy) -> bool:
     return resolver.task_type in (None, first) and resolver.task_id == 0
 
 
-def agreed(strategy: tf.distribute.Strategy, figure: float) -> float:
-    """A figure that each worker computed for itself, the same to the last bit on all of them: the mean."""
+def agreed(strategy: tf.distribute.Strategy, metric: float) -> float:
+    """A metric that each worker computed for itself, the same to the last bit on all of them: the mean."""
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
-        return figure
+        return metric
 
     @tf.function
     def mean() -> tf.Tensor:
         return strategy.run(
-            lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(figure))
+            lambda: tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.MEAN, tf.constant(metric))
         )
 
     return float(strategy.experimental_local_results(mean())[0])

@@ -33,9 +33,9 @@ class SupervisedStep(TrainingStep):
             "optimizer": self.update.state(),
         }
 
-    def figures(self) -> dict[str, float]:
+    def metrics(self) -> dict[str, float]:
         """Of its update."""
-        return self.update.figures(self.stage.name)
+        return self.update.metrics(self.stage.name)
 
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""

@@ -1,4 +1,4 @@
-"""How good a stage is now: by pairs of patients that it does not learn from, and by the figures of the alarms.
+"""How good a stage is now: by pairs of patients that it does not learn from, and by the metrics of the alarms.
 
 The measure is less where the stage is better: for the GANs how far generated images are from real ones by their
     patches,
@@ -46,8 +46,8 @@ class Validator:
     def __init__(self, stage: Stage, config: Config, dataset: Dataset):
         self.stage, self.config, self.dataset = stage, config, dataset
 
-    def figures(self) -> dict[str, float]:
-        """`validation`, where patients are held out for it, and for Stage-I the figures of its alarms."""
+    def metrics(self) -> dict[str, float]:
+        """`validation`, where patients are held out for it, and for Stage-I the metrics of its alarms."""
         return self._figures(self.stage)
 
     @singledispatchmethod
@@ -60,15 +60,15 @@ class Validator:
         generated = (generate_coverage(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
         real = self._real_masks()
         augmented = alarms.augmented_masks(real, stage.ranges, self.config.seed)
-        figures = {alarms.DIVERSITY: alarms.diversity(real, generated)}
+        metrics = {alarms.DIVERSITY: alarms.diversity(real, generated)}
         if stage.ranges != augmentation.Ranges():
-            figures[alarms.LEAK] = alarms.augmentation_leak(real, augmented, generated)
+            metrics[alarms.LEAK] = alarms.augmentation_leak(real, augmented, generated)
         if self.dataset.validation is not None:
             unseen = (self.dataset.validation[..., COVERAGE] >= 128) & (inside > 0)
-            figures[VALIDATION] = sliced_wasserstein.mask_distance(
+            metrics[VALIDATION] = sliced_wasserstein.mask_distance(
                 _two_valued(unseen), _two_valued(self._vessels(generated))
             )
-        return figures
+        return metrics
 
     @_figures.register
     def _of_ridges(self, stage: RidgeStage) -> dict[str, float]:
@@ -76,13 +76,13 @@ class Validator:
         fov = stage.fov.numpy()
         generated = generate_maps(stage.generator_ema, self.config, 0, _MASKS)[..., RIDGE] * fov
         batches = (batch["maps"].numpy()[..., RIDGE] * fov for batch in stage.batches().take(_MASKS // 16))
-        figures = {alarms.DIVERSITY: alarms.diversity(np.concatenate(list(batches)), generated)}
+        metrics = {alarms.DIVERSITY: alarms.diversity(np.concatenate(list(batches)), generated)}
         if self.dataset.validation is not None:
             unseen = self._coarse_validation(stage.size)[..., RIDGE] * fov
-            figures[VALIDATION] = sliced_wasserstein.mask_distance(
+            metrics[VALIDATION] = sliced_wasserstein.mask_distance(
                 *(_two_valued(ridges >= _RIDGE_LEVEL) for ridges in (unseen, generated))
             )
-        return figures
+        return metrics
 
     @_figures.register
     def _of_refiner(self, stage: RefinerStage) -> dict[str, float]:

@@ -61,7 +61,7 @@ def _numbers(stage, batch):
     if isinstance(stage, MaskStage):
         generated = {"latent": latents.sample(seeds, index, stage.config.latent_dim, latents.TRAIN_LATENT)}
         for name, stream in (("shift_real", latents.AUGMENT_REAL), ("shift_fake", latents.AUGMENT_FAKE)):
-            unit = latents.sample_uniform(seeds, index, augmentation.GENERATES, stream)
+            unit = latents.sample_uniform(seeds, index, augmentation.NUMBERS, stream)
             generated[name] = augmentation.transforms(unit, stage.ranges)[..., 2]
     else:
         dim = max(stage.config.style_dim, 1)

@@ -1,4 +1,4 @@
-"""The alarms' figures by value."""
+"""The alarms' metrics by value."""
 
 import numpy as np
 

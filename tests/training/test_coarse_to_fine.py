@@ -103,7 +103,7 @@ def test_the_terms_of_the_fine_stage_by_hand():
 def test_the_rate_of_the_fine_stage_falls_as_a_half_cosine():
     config = _config("stage1_fine.steps=4", "stage1_fine.learning_rate=0.01")
     step, _ = trained("stage1_fine", config, one_device(), 2)
-    (rate,) = step.figures().values()
+    (rate,) = step.metrics().values()
     expected = [0.01 * (0.01 + 0.99 * 0.5 * (1 + np.cos(np.pi * done / 4))) for done in (1, 2)]
     # After two steps Keras 2 shows the rate of the last step, Keras 3 that of the next.
     assert rate in (pytest.approx(expected[0], rel=1e-5), pytest.approx(expected[1], rel=1e-5))

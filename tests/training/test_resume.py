@@ -71,7 +71,7 @@ def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_repl
 @pytest.mark.once
 def test_the_best_snapshot_is_kept_beside_the_latest_and_training_ends_by_itself(tmp_path, monkeypatch):
     measures = iter([0.5, 0.3, 0.4, 0.35, 0.2])
-    monkeypatch.setattr(Validator, "figures", lambda validator: {VALIDATION: next(measures)})
+    monkeypatch.setattr(Validator, "metrics", lambda validator: {VALIDATION: next(measures)})
     options = ("segmenter.steps=20", "segmenter.patience=2")
     lines = _run("segmenter", tmp_path, one_device(), *options)
     best, latest = (snapshot.load(tmp_path / "segmenter" / kind) for kind in ("best", "snapshot"))
@@ -124,7 +124,7 @@ def test_a_generator_that_generates_one_mask_rings_the_alarm_of_diversity_once_a
     second = _run("stage1", tmp_path, one_device(), *options, "stage1.steps=4")
     (entry,) = [json.loads(line) for line in (tmp_path / "stage1" / "warnings.jsonl").read_text().splitlines()]
     assert entry["alarm"] == alarms.DIVERSITY and entry["step"] == 2
-    assert entry["figure"] < 0.01 and entry["threshold"] == 0.3
+    assert entry["value"] < 0.01 and entry["threshold"] == 0.3
     assert sum("warning: stage1, step 2: health/diversity is 0.00" in line for line in first) == 1
     assert not any("health/diversity" in line for line in second)
 
@@ -135,7 +135,7 @@ def test_a_discriminator_that_wins_rings_its_alarm(tmp_path):
     options += ("steps_per_loop=100", "save_every=1000", "validate_every=1000", "stage1.diversity_weight=0")
     _run("stage1", tmp_path, one_device(), *options, "stage1.steps=300")
     entry = _warnings(tmp_path / "stage1")[alarms.DISCRIMINATOR]
-    assert entry["step"] in (200, 300) and entry["figure"] < entry["threshold"] == 0.1
+    assert entry["step"] in (200, 300) and entry["value"] < entry["threshold"] == 0.1
 
 
 @pytest.mark.once
@@ -152,4 +152,4 @@ def test_augmentation_that_leaks_rings_its_alarm(tmp_path):
 
     _run("stage1", tmp_path, one_device(), "stage1.augment.shift=0.3", "stage1.steps=2", "image_every=2", change=leak)
     entry = _warnings(tmp_path / "stage1")[alarms.LEAK]
-    assert entry["figure"] > entry["threshold"] == 0.5
+    assert entry["value"] > entry["threshold"] == 0.5

@@ -37,20 +37,20 @@ def _age(folder, seconds):
 
 @pytest.fixture
 def run(tmp_path):
-    """Stage-I is done (600 of 600 steps), Stage-II was saved at 400 and has figures up to 440."""
+    """Stage-I is done (600 of 600 steps), Stage-II was saved at 400 and has metrics up to 440."""
     folder = tmp_path / "run [1]"
     config = load_config("demo", overrides=("stage1.steps=600", "stage2.steps=600"))
     folder.mkdir()
     (folder / "config.json").write_text(config.model_dump_json())
     (folder / "data.json").write_text(json.dumps({"source": "chase", "pairs": 20, "patients": 10}))
     for stage, last, saved in (("stage1", 600, 600), ("stage2", 440, 400)):
-        figures = [
+        metrics = [
             {"step": step, "generator/loss": step / 1000, "generator/l1": 9.0, "images_per_second": float(step)}
             for step in range(20, last + 1, 20)
         ]
-        figures[9]["validation"] = 0.5
-        figures[14]["validation"] = 0.75
-        _lines(folder / stage / "metrics.jsonl", figures)
+        metrics[9]["validation"] = 0.5
+        metrics[14]["validation"] = 0.75
+        _lines(folder / stage / "metrics.jsonl", metrics)
         _snapshot(folder / stage / "snapshot", saved)
         for step in (0, saved):
             images.write_png(folder / stage / "samples" / f"{step:08d}.png", np.full((6, 8, 3), step % 256, np.uint8))
@@ -140,7 +140,7 @@ def test_a_stage_that_ended_by_itself_is_done(run):
     config = json.loads((run / "config.json").read_text())
     config["stage2"]["patience"] = 1
     (run / "config.json").write_text(json.dumps(config))
-    assert _stage(run, "stage2").status == run_status.STOPPED  # figures go on after what was saved
+    assert _stage(run, "stage2").status == run_status.STOPPED  # metrics go on after what was saved
     _snapshot(run / "stage2" / "snapshot", 440)
     stage = _stage(run, "stage2")
     assert stage.status == run_status.DONE and stage.ended_by_itself
@@ -154,7 +154,7 @@ def test_the_state_is_printed_a_stage_a_line(run):
         "  stage1: done, 600 steps, 510.0 img/s; last written 1:00:00 ago",
         "    losses: generator 0.6",
         "    last validated: step 300, measure 0.75",
-        "  stage2: stopped at step 400 of 600 (figures up to 440), 350.0 img/s; last written 0:01:30 ago",
+        "  stage2: stopped at step 400 of 600 (metrics up to 440), 350.0 img/s; last written 0:01:30 ago",
         "    losses: generator 0.44",
         "    best: step 200, measure 0.5",
         "    last validated: step 300, measure 0.75",

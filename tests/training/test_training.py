@@ -171,9 +171,9 @@ def _command(folder: Path, steps: int) -> list[str]:
 def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     environment = ENVIRONMENT
     process = subprocess.Popen(_command(tmp_path, 100_000), stderr=subprocess.PIPE, text=True, env=environment)
-    figures = tmp_path / "stage1" / "metrics.jsonl"
+    metrics = tmp_path / "stage1" / "metrics.jsonl"
     deadline = time.monotonic() + 240
-    while not (figures.exists() and figures.stat().st_size) and time.monotonic() < deadline:
+    while not (metrics.exists() and metrics.stat().st_size) and time.monotonic() < deadline:
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.2)
     process.send_signal(number)
@@ -183,5 +183,5 @@ def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     assert f"stopped at step {step} of 100000" in said and "Traceback" not in said
     again = subprocess.run(_command(tmp_path, step + 2), capture_output=True, text=True, env=environment, timeout=240)
     assert again.returncode == 0, again.stderr
-    steps = [json.loads(line)["step"] for line in figures.read_text().splitlines()]
+    steps = [json.loads(line)["step"] for line in metrics.read_text().splitlines()]
     assert steps == list(range(2, step + 3, 2))
