@@ -254,7 +254,8 @@ def _fix_all(
     again = {second: first for first, second, _ in reversed(same_images(prints))}
     for second, first in sorted(again.items()):
         problem = f"is nearly the same photograph as {pairs[first].photograph}"
-        left_out.append(Finding(ERROR, str(root / pairs[second].photograph), problem, "nothing: it was left out"))
+        remedy = "nothing has to be done: one copy is kept"
+        left_out.append(Finding(ERROR, str(root / pairs[second].photograph), problem, remedy))
         for kind in _FOLDERS:
             (partial / kind / f"{pairs[second].name}.png").unlink(missing_ok=True)
     kept_pairs = tuple(pair for i, pair in enumerate(pairs) if i not in again)
