@@ -230,5 +230,5 @@ def test_an_onnx_file_of_another_model(copy):
     true = artifact.read_card(copy)["model_sha256"]
     write_card(copy, artifact.read_card(copy) | {"model_sha256": "ab" * 32})
     assert _refusal(copy, "onnx") == (
-        f"{copy / 'generator.onnx'} is of model {true}, and card.json beside it of {'ab' * 32}; export the run again."
+        f"{copy / 'generator.onnx'} is of model {true}, and its card.json is of {'ab' * 32}; export the run again."
     )

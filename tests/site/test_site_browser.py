@@ -252,7 +252,7 @@ def test_without_scripts_the_facts_are_there(facts):
     assert entry["images"] == 24
     for fact in (*QUESTIONS.values(), "Masks are binary.", "utility found 0.125".capitalize(), "0.9.0", "SHA-256"):
         assert fact in entry["text"]
-    assert "Set before looking, and no options." in report["text"]
+    assert "Fixed in advance; they are not options." in report["text"]
     assert plain["text"].count("not evaluated") >= len(QUESTIONS) + 1
     assert "The publisher does not share the generator of this set." in plain["text"]
     assert sites.REASON in gone["text"]

@@ -49,8 +49,8 @@ export class Viewer {
     }
     if (ask !== this.#shown) return; // another one was asked for since
     const [photograph, mask] = images;
-    generate(this.photograph, photograph);
-    generate(this.mask, mask);
+    paint(this.photograph, photograph);
+    paint(this.mask, mask);
     tint(this.mask);
     this.#paint();
   }
@@ -177,8 +177,8 @@ async function image(address) {
   return image;
 }
 
-function generate(canvas, image) {
+function paint(canvas, image) {
   canvas.width = image.naturalWidth;
   canvas.height = image.naturalHeight;
-  canvas.getContext("2d").generateImage(image, 0, 0);
+  canvas.getContext("2d").drawImage(image, 0, 0);
 }
