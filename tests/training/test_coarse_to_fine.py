@@ -134,6 +134,7 @@ def test_stage1_is_both_networks(whole_run):
         assert snapshot.load(whole_run / name / "snapshot").step == 4
 
 
+@pytest.mark.once
 def test_a_run_that_was_killed_at_step_2_ends_with_the_same_bits(whole_run, tmp_path):
     shutil.copytree(whole_run, tmp_path / "run")
     for name in STAGES:

@@ -42,7 +42,7 @@ def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_repli
     assert assert_equal_on_replicas(two, two_replicas) > 20
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.slow), "stage2_fine"])
 def test_mixed_precision_follows_float32(name):
     _, expected = trained(name, _config(*SLOWLY), one_device(), 2)
     _, terms = trained(name, _config(*SLOWLY, "precision=mixed_bfloat16"), one_device(), 2)
@@ -127,6 +127,7 @@ def _train(folder):
     run.train(load_config("coarse_to_fine", overrides=options), "phantom", folder, ("stage2",), lambda line: None)
 
 
+@pytest.mark.once
 def test_stage2_is_both_networks_and_a_resumed_run_ends_with_the_same_bits(tmp_path):
     _train(tmp_path / "whole")
     shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
