@@ -136,11 +136,11 @@ def _spline_weights(coordinates: tf.Tensor) -> list[tf.Tensor]:
 
 
 def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
-    """Looks up pictures bilinearly; differentiable in the pictures where they are float32.
+    """Looks up images bilinearly; differentiable in the images where they are float32.
 
     Args:
         images: `(batch, size, size, channels)`, of any numeric dtype; 0 beyond the border.
-        x, y: `(batch, height, width)`, coordinates in [-1, 1] across the picture.
+        x, y: `(batch, height, width)`, coordinates in [-1, 1] across the image.
 
     Returns:
         `(batch, height, width, channels)`, float32.
@@ -173,7 +173,7 @@ def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -
 
 
 def by_whole_pixels(matrices: tf.Tensor, size: int) -> tf.Tensor:
-    """The same transforms with shifts rounded to whole pixels of a picture, so that a shift alone does not blur."""
+    """The same transforms with shifts rounded to whole pixels of an image, so that a shift alone does not blur."""
     shifts = tf.round(matrices[..., 2:] * (size / 2.0)) * (2.0 / size)
     return tf.concat([matrices[..., :2], shifts], axis=-1)
 

@@ -9,7 +9,7 @@ from synthmed_tf.evaluation import comparison, segmenters
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext, FidelityResult
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.results import Difference, Fidelity, VesselsFound
-from synthmed_tf.evaluation.verdict import LIMITS, Evidence, State, Verdict, between
+from synthmed_tf.evaluation.verdict import LIMITS, Evidence, State, Verdict, between, cannot_tell
 from synthmed_tf.metrics import segmentation
 
 LEAST_ON_UNSEEN = 0.5
@@ -62,13 +62,17 @@ def answer(metrics: Fidelity) -> Verdict:
     """The verdict that follows from the metrics."""
     difference = metrics.difference
     if difference is None:
-        return _cannot_tell(
+        return cannot_tell(
+            "fidelity",
+            _LIMIT,
             f"The segmenter finds the masks with a mean Dice of {metrics.synthetic.dice:.3f}, but there are no real "
             "photographs of patients whom it never saw to compare that with.",
             "real pairs of unseen patients (--holdout or --holdout-patients)",
         )
     if metrics.unseen.dice < LEAST_ON_UNSEEN:
-        return _cannot_tell(
+        return cannot_tell(
+            "fidelity",
+            _LIMIT,
             f"The segmenter finds the vessels of unseen real photographs with a mean Dice of only "
             f"{metrics.unseen.dice:.3f} (at least {LEAST_ON_UNSEEN} is required), so it cannot test others.",
             "more steps for the segmenter, or more training pairs",
@@ -114,17 +118,6 @@ def _summary(found: Arrays, pairs: Pairs) -> VesselsFound:
         cl_dice=float(found["cl_dice"].mean()),
         dice_p05=float(low),
         dice_p50=float(middle),
-    )
-
-
-def _cannot_tell(sentence: str, needed: str, invalid: bool = False) -> Verdict:
-    return Verdict(
-        question="fidelity",
-        state=State.CANNOT_TELL,
-        sentence=sentence,
-        limit=_LIMIT,
-        needed=needed,
-        invalid=invalid,
     )
 
 

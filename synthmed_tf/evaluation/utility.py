@@ -13,7 +13,7 @@ from synthmed_tf.evaluation.context import Arrays, EvaluationContext, UtilityRes
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block, Pairs
 from synthmed_tf.evaluation.results import ArmDifference, ArmScore, TrainedArm, Utility
 from synthmed_tf.evaluation.segmenters import MOST_PAIRS, Arm, real_arm
-from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict, between
+from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict, between, cannot_tell
 from synthmed_tf.exporting import artifact
 from synthmed_tf.metrics import segmentation
 
@@ -248,7 +248,9 @@ def _compared(context: EvaluationContext, test: str, pairs: Pairs, scored: Score
 
 def _verdict(context: EvaluationContext, compared: Sequence[ArmDifference], results: Sequence[ArmScore]) -> Verdict:
     if context.holdout is None:
-        return _cannot_tell(
+        return cannot_tell(
+            "utility",
+            _LIMIT,
             "There are no pairs of patients whom the generator never saw, so nothing shows what a segmenter trained on "
             "the set is worth to them.",
             "real pairs of unseen patients (--holdout or --holdout-patients)",
@@ -256,7 +258,9 @@ def _verdict(context: EvaluationContext, compared: Sequence[ArmDifference], resu
     by_patient = {(row.arm, row.reference): row for row in compared if row.test == HOLDOUT and row.unit == "patient"}
     floor, answer = by_patient.get((REAL, SHUFFLED)), by_patient[SYNTHETIC, REAL]
     if floor is not None and not (floor.mean >= LEAST_ABOVE_FLOOR and not floor.low <= 0):
-        return _cannot_tell(
+        return cannot_tell(
+            "utility",
+            _LIMIT,
             f"Segmenters trained on real pairs are hardly better than those trained on shuffled ones ({_said(floor)} "
             "mean Dice), so a comparison with them means nothing.",
             "more steps for each segmenter, or more training pairs",
@@ -278,17 +282,6 @@ def _verdict(context: EvaluationContext, compared: Sequence[ArmDifference], resu
                 high=answer.high,
             )
         ],
-    )
-
-
-def _cannot_tell(sentence: str, needed: str, invalid: bool = False) -> Verdict:
-    return Verdict(
-        question="utility",
-        state=State.CANNOT_TELL,
-        sentence=sentence,
-        limit=_LIMIT,
-        needed=needed,
-        invalid=invalid,
     )
 
 

@@ -137,6 +137,13 @@ class Limits(pydantic.BaseModel):
 LIMITS = Limits()
 
 
+def cannot_tell(question: str, limit: str, sentence: str, needed: str, invalid: bool = False) -> Verdict:
+    """The verdict CANNOT TELL, with what would be needed to tell."""
+    return Verdict(
+        question=question, state=State.CANNOT_TELL, sentence=sentence, limit=limit, needed=needed, invalid=invalid
+    )
+
+
 def between(low: float, high: float, limit: float, harm: str) -> State:
     """The state of a value with its interval.
 

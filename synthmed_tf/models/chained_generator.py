@@ -40,8 +40,8 @@ class Chain(tf.Module):
             mask_generator, image_generator: with their averaged weights.
             threshold: coverage in [-1, 1] above which a pixel is vessel.
             fov: `(size, size, 1)` uint8 in {0, 255}.
-            styles: what styles are generated from; a standard normal distribution where None. Whoever gives a style
-                gives standard normal numbers in any case.
+            styles: what styles are generated from; a standard normal distribution where None. A style that is given
+                consists of standard normal numbers in both cases.
         """
         super().__init__(name="synthmed")
         self.config = config

@@ -6,20 +6,6 @@ from synthmed_tf.data.sources import Pair, find_pairs, parse_patients, split_by_
 from synthmed_tf.errors import SynthMedError
 
 
-@pytest.fixture
-def folder(tmp_path):
-    """Makes empty files in a new folder: finding pairs reads names alone."""
-
-    def make(*names):
-        for name in names:
-            path = tmp_path / "data" / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.touch()
-        return tmp_path / "data"
-
-    return make
-
-
 def listed(source):
     """(name, patient, photograph, mask, fov), the files relative to the root."""
 

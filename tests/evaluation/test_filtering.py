@@ -23,7 +23,7 @@ SCORES = {
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact, tmp_path_factory):
+def generated(tiny_artifact, tmp_path_factory):
     """A set of 6 pairs, from index 0. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 6, seed=4)
@@ -31,9 +31,9 @@ def drawn(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def evaluated(drawn, tmp_path_factory):
+def evaluated(generated, tmp_path_factory):
     """A report with these scores. Not to be changed."""
-    return _report(SyntheticSet(drawn), SCORES, tmp_path_factory.mktemp("reports") / "report")
+    return _report(SyntheticSet(generated), SCORES, tmp_path_factory.mktemp("reports") / "report")
 
 
 def _report(pairs, scores, folder):
@@ -54,8 +54,8 @@ def _refusal(*arguments):
     return str(caught.value)
 
 
-def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(drawn, evaluated, tmp_path):
-    counts = filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
+def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(generated, evaluated, tmp_path):
+    counts = filter_set(generated, evaluated, tmp_path / "set", FilterLimits())
     assert counts == {
         "kept": 2,
         "copy": 2,
@@ -72,22 +72,23 @@ def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(dra
     assert _manifest(tmp_path / "set")[0]["scores"] == {"copy_excess": -0.3, "atypicality": 0.5, "dice": 0.8}
 
 
-def test_the_kept_pairs_are_the_files_that_they_were(drawn, evaluated, tmp_path):
-    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
+def test_the_kept_pairs_are_the_files_that_they_were(generated, evaluated, tmp_path):
+    filter_set(generated, evaluated, tmp_path / "set", FilterLimits())
     for folder in ("images", "masks"):
         assert sorted(path.name for path in (tmp_path / "set" / folder).iterdir()) == ["00000000.png", "00000004.png"]
         for name in ("00000000.png", "00000004.png"):
-            assert (tmp_path / "set" / folder / name).read_bytes() == (drawn / folder / name).read_bytes()
+            assert (tmp_path / "set" / folder / name).read_bytes() == (generated / folder / name).read_bytes()
     assert SyntheticSet(tmp_path / "set").names == ("00000000", "00000004")
     assert (
-        images.read_image(tmp_path / "set" / "preview.png").shape[1] < images.read_image(drawn / "preview.png").shape[1]
+        images.read_image(tmp_path / "set" / "preview.png").shape[1]
+        < images.read_image(generated / "preview.png").shape[1]
     )
 
 
-def test_the_card_says_by_which_report_and_limits(drawn, evaluated, tmp_path):
+def test_the_card_says_by_which_report_and_limits(generated, evaluated, tmp_path):
     from synthmed_tf import files
 
-    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits(least_dice=0.05))
+    filter_set(generated, evaluated, tmp_path / "set", FilterLimits(least_dice=0.05))
     card = json.loads((tmp_path / "set" / "card.json").read_text())
     assert card["filtered"] == {
         "report_sha256": files.sha256(evaluated / "report.json"),
@@ -95,38 +96,38 @@ def test_the_card_says_by_which_report_and_limits(drawn, evaluated, tmp_path):
         "kept": 3,
         "dropped": {"copy": 2, "implausible tree": 1},
     }
-    assert card["model_sha256"] == json.loads((drawn / "card.json").read_text())["model_sha256"]
+    assert card["model_sha256"] == json.loads((generated / "card.json").read_text())["model_sha256"]
 
 
-def test_nothing_can_be_added_to_a_filtered_set(drawn, evaluated, tiny_artifact, tmp_path):
-    filter_set(drawn, evaluated, tmp_path / "set", FilterLimits())
+def test_nothing_can_be_added_to_a_filtered_set(generated, evaluated, tiny_artifact, tmp_path):
+    filter_set(generated, evaluated, tmp_path / "set", FilterLimits())
     with pytest.raises(SynthMedError, match="filtered set"):
         synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), tmp_path / "set", 6, seed=4)
 
 
-def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(drawn, evaluated, tmp_path):
-    assert "leave 0 of 6 pairs" in _refusal(drawn, evaluated, tmp_path / "set", FilterLimits(least_dice=0.9))
+def test_limits_that_leave_nothing_are_refused_and_leave_nothing_behind(generated, evaluated, tmp_path):
+    assert "leave 0 of 6 pairs" in _refusal(generated, evaluated, tmp_path / "set", FilterLimits(least_dice=0.9))
     assert not list(tmp_path.iterdir())
 
 
-def test_a_report_on_another_set_is_refused(drawn, tiny_artifact, evaluated, tmp_path):
+def test_a_report_on_another_set_is_refused(generated, tiny_artifact, evaluated, tmp_path):
     other = tmp_path / "other"
     synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), other, 6, seed=5)
     assert "another set" in _refusal(other, evaluated, tmp_path / "set", FilterLimits())
 
 
-def test_a_folder_that_is_there_is_refused(drawn, evaluated, tmp_path):
-    assert "exists already" in _refusal(drawn, evaluated, tmp_path, FilterLimits())
+def test_a_folder_that_is_there_is_refused(generated, evaluated, tmp_path):
+    assert "exists already" in _refusal(generated, evaluated, tmp_path, FilterLimits())
 
 
-def test_a_report_without_scores_is_refused(drawn, tmp_path):
+def test_a_report_without_scores_is_refused(generated, tmp_path):
     assert "no score of pair 0" in _refusal(
-        drawn, _report(SyntheticSet(drawn), {}, tmp_path / "report"), tmp_path / "set", FilterLimits()
+        generated, _report(SyntheticSet(generated), {}, tmp_path / "report"), tmp_path / "set", FilterLimits()
     )
 
 
-def test_a_folder_without_a_report_is_refused(drawn, tmp_path):
-    assert "report.json" in _refusal(drawn, tmp_path, tmp_path / "set", FilterLimits())
+def test_a_folder_without_a_report_is_refused(generated, tmp_path):
+    assert "report.json" in _refusal(generated, tmp_path, tmp_path / "set", FilterLimits())
 
 
 def test_every_limit_is_an_option_of_the_command():

@@ -15,7 +15,7 @@ from synthmed_tf.generation import synthesis
 
 
 @pytest.fixture(scope="module")
-def drawn(tiny_artifact, tmp_path_factory):
+def generated(tiny_artifact, tmp_path_factory):
     """A set of 9 pairs of 32 pixels. Not to be changed."""
     out = tmp_path_factory.mktemp("sets") / "set"
     synthesis.generate_set(open_artifact(tiny_artifact, "onnx"), out, 9, seed=4, first_index=3)
@@ -23,9 +23,9 @@ def drawn(tiny_artifact, tmp_path_factory):
 
 
 @pytest.fixture
-def folder(drawn, tmp_path):
+def folder(generated, tmp_path):
     """A copy to change."""
-    return shutil.copytree(drawn, tmp_path / "set")
+    return shutil.copytree(generated, tmp_path / "set")
 
 
 def _refusal(folder):
@@ -43,25 +43,25 @@ def _block(count=3, size=4):
     return Block(photographs, rng.random((count, size, size)) < 0.5, fields)
 
 
-def test_a_set_on_the_disk_has_the_images_of_its_files(drawn):
-    pairs = SyntheticSet(drawn)
+def test_a_set_on_the_disk_has_the_images_of_its_files(generated):
+    pairs = SyntheticSet(generated)
     assert (len(pairs), pairs.size, pairs.names[0]) == (9, 32, "00000003")
     block = pairs.read([8, 0])
     for row, name in enumerate(("00000011.png", "00000003.png")):
-        np.testing.assert_array_equal(block.photographs[row], images.read_image(drawn / "images" / name))
-        np.testing.assert_array_equal(block.masks[row], images.read_mask(drawn / "masks" / name))
+        np.testing.assert_array_equal(block.photographs[row], images.read_image(generated / "images" / name))
+        np.testing.assert_array_equal(block.masks[row], images.read_mask(generated / "masks" / name))
 
 
-def test_the_field_of_view_of_a_set_is_where_its_photographs_are_not_black(drawn):
+def test_the_field_of_view_of_a_set_is_where_its_photographs_are_not_black(generated):
     from helpers import tiny
 
-    np.testing.assert_array_equal(SyntheticSet(drawn).field, tiny.FOV[..., 0] == 255)
+    np.testing.assert_array_equal(SyntheticSet(generated).field, tiny.FOV[..., 0] == 255)
 
 
-def test_the_fingerprint_changes_with_any_pair(drawn, folder):
+def test_the_fingerprint_changes_with_any_pair(generated, folder):
     lines = (folder / "manifest.jsonl").read_text().splitlines()
     (folder / "manifest.jsonl").write_text("\n".join(lines[:-1]) + "\n")
-    assert SyntheticSet(folder).fingerprint != SyntheticSet(drawn).fingerprint
+    assert SyntheticSet(folder).fingerprint != SyntheticSet(generated).fingerprint
 
 
 def test_a_set_without_a_manifest_is_refused(folder):
@@ -86,7 +86,7 @@ def test_a_set_of_another_format_is_refused_with_the_remedy(folder):
     assert _refusal(folder).endswith(f"is a set of tfrecord, but the evaluation reads plain pairs; {remedy}")
 
 
-def test_a_image_of_another_size_is_named(folder):
+def test_an_image_of_another_size_is_named(folder):
     images.write_png(folder / "masks" / "00000005.png", np.zeros((16, 16), np.uint8))
     pairs = SyntheticSet(folder)
     with pytest.raises(SynthMedError, match=r"00000005.png has 16x16 pixels, not 32x32"):

@@ -46,7 +46,7 @@ def test_other_seeds_and_indices_are_other_images(generated):
 
 
 @pytest.mark.parametrize("rows", [[0], [4, 0], [2, 2, 2], [4, 3, 2, 1, 0, 0, 1]])
-def test_a_image_is_the_same_in_any_batch(tiny_chain, generated, rows):
+def test_an_image_is_the_same_in_any_batch(tiny_chain, generated, rows):
     pair = tiny_chain.pixels(*_tensors(SEED[rows], INDEX[rows]))
     np.testing.assert_array_equal(pair["mask"].numpy(), generated[0][rows])
     np.testing.assert_allclose(pair["image"].numpy().astype(int), generated[1][rows], atol=1)

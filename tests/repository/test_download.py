@@ -390,7 +390,7 @@ def test_a_fingerprint_is_demanded_on_loading(made, tmp_path):
         synthmed_tf.repository.load("phantom", made / "repo", tmp_path / "cache", fingerprint="0" * 64)
 
 
-def test_a_image_that_claims_to_be_larger_is_refused_before_it_is_unpacked(made, tmp_path):
+def test_an_image_that_claims_to_be_larger_is_refused_before_it_is_unpacked(made, tmp_path):
     import tensorflow as tf
 
     from synthmed_tf.repository.read import loading

@@ -143,7 +143,7 @@ def test_site_and_repository_do_not_lie_in_each_other(copy, out):
         building.build(copy, copy / out)
 
 
-def test_a_image_that_was_changed_is_not_shown(copy, tmp_path):
+def test_an_image_that_was_changed_is_not_shown(copy, tmp_path):
     image = next((copy / "targets/plain/1.0.0/previews").iterdir())
     image.write_bytes(image.read_bytes()[:-1] + b"!")
     with pytest.raises(SynthMedError, match="is not the file that is signed"):

@@ -250,7 +250,7 @@ def test_a_terminal_without_colours_shows_the_path_alone(run):
     assert text.endswith("00000400.png\n") and "▀" not in text
 
 
-def test_a_image_that_is_damaged_is_a_sentence(run):
+def test_an_image_that_is_damaged_is_a_sentence(run):
     (run / "stage2" / "samples" / "00000400.png").write_bytes(b"no image")
     _age(run / "stage2", 90)
     text = _printed(run, force_terminal=True, color_system="truecolor")
