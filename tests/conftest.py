@@ -75,12 +75,11 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return folder
 
 
-PHANTOM_SIDE = 160
-
-
 @pytest.fixture(scope="session")
 def phantoms(tmp_path_factory) -> Path:
     """Four phantom pairs of 160 pixels a side. Not to be changed."""
+    from helpers.phantoms import PHANTOM_SIDE
+
     from synthmed_tf.data.phantom import write_phantoms
 
     return made_once(tmp_path_factory, "set", lambda folder: write_phantoms(folder, PHANTOM_SIDE, 4, seed=5))

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
-from conftest import PHANTOM_SIDE
+from helpers.phantoms import PHANTOM_SIDE
 
 from synthmed_tf.data.doctor.check import check_folder
 from synthmed_tf.data.doctor.report import Report

@@ -5,7 +5,7 @@ from io import BytesIO
 
 import numpy as np
 import pytest
-from conftest import PHANTOM_SIDE
+from helpers.phantoms import PHANTOM_SIDE
 from PIL import Image
 
 from synthmed_tf.data import alignment
