@@ -29,9 +29,9 @@ def main() -> None:
 
 def pairs(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
     """The first 16 pairs of a seed, unselected: masks above images, eight per row."""
-    masks, photographs = opened.pixels(np.full(PAIRS, seed), np.arange(PAIRS))
+    masks, pixels = opened.pixels(np.full(PAIRS, seed), np.arange(PAIRS))
     columns = PAIRS // 2
-    rows = [image[i : i + columns] for i in (0, columns) for image in (_rgb(masks), photographs)]
+    rows = [shown[i : i + columns] for i in (0, columns) for shown in (_rgb(masks), pixels)]
     return images.grid(np.concatenate(rows), columns)
 
 

@@ -4,7 +4,7 @@ of real pairs of different patients that its threshold rests on.
     python benchmarks/copy_level.py
 
 Of 140 phantoms some are impostors and 60 are a set, chosen again 600 times; all are searched for in 22 further ones,
-which are then augmented and searched for. Masks and photographs; what a segmenter sees is left out.
+which are then augmented and searched for. Masks and images; what a segmenter sees is left out.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from synthmed_tf.evaluation.pairs import Block
 
 SIZES, IMPOSTORS = (64, 128), (4, 6, 8, 14, 22)
 POOL, GALLERY, SYNTHETIC, TIMES = 140, 22, 60, 600
-SHOWN = ("mask whole", "mask half", "mask quarter", "photograph whole", "photograph tile")
+SHOWN = ("mask whole", "mask half", "mask quarter", "image whole", "image tile")
 
 
 def main() -> None:
@@ -56,7 +56,7 @@ def measure(size: int, seed: int) -> list[dict]:
 def _phantoms(size: int, seed: int, count: int) -> Block:
     samples = [generate_phantom(size, seed, index) for index in range(count)]
     return Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] > 0 for sample in samples]),
     )

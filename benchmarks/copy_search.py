@@ -3,8 +3,8 @@
 
     python benchmarks/copy_search.py
 
-Everything that `synthmed evaluate` does for a pair but for segmenting it: its mask, the mask seen in its photograph and
-its photograph, in all flips, 128 pairs at a time. A process for each point; memory is its peak less what it had before.
+Everything that `synthmed evaluate` does for a pair but for segmenting it: its mask, the mask seen in its image and
+its image, in all flips, 128 pairs at a time. A process for each point; memory is its peak less what it had before.
 """
 
 import argparse
@@ -85,7 +85,7 @@ def _pairs(size: int, count: int, seed: int):
     samples = [generate_phantom(size, seed, index % _GENERATED) for index in range(min(count, _GENERATED))]
     samples = [samples[index % len(samples)] for index in range(count)]
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] > 0 for sample in samples]),
     )
@@ -94,7 +94,7 @@ def _pairs(size: int, count: int, seed: int):
 
 def _rows(block, rows):
     rows = np.asarray(rows)
-    return type(block)(block.photographs[rows], block.masks[rows], block.fields[rows])
+    return type(block)(block.images[rows], block.masks[rows], block.fields[rows])
 
 
 def _peak() -> float:

@@ -38,7 +38,7 @@ def main() -> None:
         report(name, pairs)
         report(f"{name}, reduced to {SMALL} pixels", [tuple(smaller(array) for array in pair) for pair in pairs])
     generated = generate_phantoms(alignment.SIDE, PHANTOMS, seed=0)
-    report("phantoms", [(s.photograph[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in generated])
+    report("phantoms", [(s.image[..., 1], (s.mask[..., 0] >= 128) * WHITE, s.fov[..., 0]) for s in generated])
 
 
 def read(photograph: Path, mask: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

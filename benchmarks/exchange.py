@@ -1,8 +1,8 @@
-"""Where generated photographs lose what a segmenter learns from: parts of real and generated ones are exchanged.
+"""Where generated images lose what a segmenter learns from: parts of real and generated ones are exchanged.
 
     python benchmarks/exchange.py --artifact ARTIFACT --data CHASE_DB1 --train 01-08 --test 09-10 --other HRF
 
-Stage-II generates photographs of the real masks, in several styles. Both kinds are reduced to `--pixels` and taken
+Stage-II generates images of the real masks, in several styles. Both kinds are reduced to `--pixels` and taken
 apart: into low and high spatial frequencies, and into vessels (with the pixels around them) and background. For each
 combination a segmenter is trained, all alike, and scored on the photographs of other patients: where a combination
 scores as real photographs do, the loss is not in its generated part. The table has the mean F1 of each test set at a
@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH, stack_samples
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE, stack_samples
 from synthmed_tf.data.preprocessing import load_samples
 from synthmed_tf.data.sources import find_pairs, parse_patients
 from synthmed_tf.data.vessel_maps import reduce_maps
@@ -58,7 +58,7 @@ def real_pairs(data: Path, patients: str | None, size: int) -> np.ndarray:
 
 
 def redrawn(model: artifact.Artifact, pairs: np.ndarray, options: argparse.Namespace) -> np.ndarray:
-    """Generated photographs of the masks of real pairs, `(styles * n, size, size, 3)` uint8."""
+    """Generated images of the masks of real pairs, `(styles * n, size, size, 3)` uint8."""
     masks = np.tile(np.where(pairs[..., COVERAGE] >= 128, np.uint8(255), np.uint8(0)), (options.styles, 1, 1, 1))
     index = np.arange(len(masks), dtype=np.int64)
     seed = np.full(len(masks), options.seed, np.int64)
@@ -66,12 +66,12 @@ def redrawn(model: artifact.Artifact, pairs: np.ndarray, options: argparse.Names
     return np.concatenate([model.translate(masks[part], seed[part], index[part]) for part in parts])
 
 
-def reduced(pairs: np.ndarray, photographs: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
-    """Real pairs and the same with generated photographs, both averaged down, inside the fields of view of both."""
+def reduced(pairs: np.ndarray, images: np.ndarray, pixels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Real pairs and the same with generated images, both averaged down, inside the fields of view of both."""
     factor = pairs.shape[1] // pixels
-    inside = (pairs[..., FOV] >= 128) & (photographs.max(axis=-1, keepdims=True) > 0)
+    inside = (pairs[..., FOV] >= 128) & (images.max(axis=-1, keepdims=True) > 0)
     both = []
-    for shown in (pairs[..., PHOTOGRAPH], photographs):
+    for shown in (pairs[..., IMAGE], images):
         array = np.concatenate([shown * inside, pairs[..., COVERAGE] * inside, inside * np.uint8(255)], axis=-1)
         small = reduce_maps(array, factor)
         small[..., FOV] = np.where(small[..., FOV] >= 250, 255, 0)
@@ -80,8 +80,8 @@ def reduced(pairs: np.ndarray, photographs: np.ndarray, pixels: int) -> tuple[np
 
 
 def arms(real: np.ndarray, generated: np.ndarray) -> dict[str, np.ndarray]:
-    """What segmenters are trained on: pairs of the same masks, whose photographs are put together from both kinds."""
-    ours, theirs = (pairs[..., PHOTOGRAPH].astype(np.float32) for pairs in (real, generated))
+    """What segmenters are trained on: pairs of the same masks, whose images are put together from both kinds."""
+    ours, theirs = (pairs[..., IMAGE].astype(np.float32) for pairs in (real, generated))
     low_ours, low_theirs = low(ours), low(theirs)
     near = ndimage.maximum_filter(real[..., COVERAGE] >= 64, (1, 2 * AROUND + 1, 2 * AROUND + 1, 1))
     shown = {
@@ -99,15 +99,15 @@ def arms(real: np.ndarray, generated: np.ndarray) -> dict[str, np.ndarray]:
     }
 
 
-def low(photographs: np.ndarray) -> np.ndarray:
+def low(images: np.ndarray) -> np.ndarray:
     """Low spatial frequencies: a box of 13 pixels, twice."""
     size = (1, BOX, BOX, 1)
-    return ndimage.uniform_filter(ndimage.uniform_filter(photographs, size), size)
+    return ndimage.uniform_filter(ndimage.uniform_filter(images, size), size)
 
 
 def contrast(pairs: np.ndarray) -> dict[str, float]:
     """Green minus its low frequencies, in [-1, 1], at least 6 pixels inside the field of view."""
-    light = pairs[..., PHOTOGRAPH].astype(np.float32) / np.float32(127.5)
+    light = pairs[..., IMAGE].astype(np.float32) / np.float32(127.5)
     detail = light - low(light)
     green, blue, coverage = detail[..., 1], detail[..., 2], pairs[..., 3] / np.float32(255)
     inside = np.stack([ndimage.binary_erosion(field > 0, iterations=6) for field in pairs[..., 4]])
@@ -145,7 +145,7 @@ def scored(array: np.ndarray, real: np.ndarray, seed: int, steps: int, tests: di
 def blocks(pairs: np.ndarray) -> Block:
     """Pairs as segmenters are given them."""
     inside = pairs[..., 4] >= 128
-    return Block(pairs[..., PHOTOGRAPH] * inside[..., None], (pairs[..., 3] >= 128) & inside, inside)
+    return Block(pairs[..., IMAGE] * inside[..., None], (pairs[..., 3] >= 128) & inside, inside)
 
 
 def _options() -> argparse.Namespace:

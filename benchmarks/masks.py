@@ -34,7 +34,7 @@ ALL_NEIGHBOURS = np.ones((3, 3))
 def main() -> None:
     """Prints one JSON object."""
     options = _options()
-    taken, refiner = exporter.load_masks(options.run, options.latest)
+    taken, refiner = exporter.load_stage1(options.run, options.latest)
     size = taken.config.size
     train, test = (real_masks(options.data, patients, size) for patients in (options.train, options.test))
     generated, fog = generate(taken, refiner, options)

@@ -114,7 +114,7 @@ class Trace:
         everywhere = np.full((1, size, size, 5), 255, np.uint8)
         with self._strategy.scope():
             self._step = make_step(stage, config, Dataset(everywhere, {}), self._strategy)
-        shapes = {"photograph": (size, size, 3), "coverage": (size, size, 1), "fov": (size, size, 1)}
+        shapes = {"image": (size, size, 3), "coverage": (size, size, 1), "fov": (size, size, 1)}
         self._batch = {name: tf.TensorSpec((self.batch, *shape)) for name, shape in shapes.items()}
         self._batch["index"] = tf.TensorSpec((self.batch,), tf.int64)
         traced = tf.function(lambda batch, step: self._strategy.run(self._step.replica_step, args=(batch, step)))

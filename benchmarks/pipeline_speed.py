@@ -71,7 +71,7 @@ def _pipeline_speed(stream, batch: int, seconds: float) -> float:
         next(batches)
     count, started = 0, time.perf_counter()
     while time.perf_counter() - started < seconds:
-        next(batches)["photograph"].numpy()
+        next(batches)["image"].numpy()
         count += batch
     return count / (time.perf_counter() - started)
 

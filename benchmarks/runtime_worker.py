@@ -41,7 +41,7 @@ def numbers(count: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def opened(runtime: str, model: Path) -> Pixels:
-    """The function (seed, index) to masks and photographs."""
+    """The function (seed, index) to masks and images."""
     if runtime == "openvino-savedmodel":
         return _openvino_savedmodel(model)
     from synthmed_tf.exporting.artifact import open_artifact
@@ -57,8 +57,8 @@ def _saved(pixels: Pixels, batch: int, file: str) -> list[float]:
         started = time.perf_counter()
         generated.append(pixels(seed[start : start + batch], index[start : start + batch]))
         seconds.append(time.perf_counter() - started)
-    masks, photographs = zip(*generated, strict=True)
-    np.savez(file, mask=np.concatenate(masks), image=np.concatenate(photographs))
+    masks, images = zip(*generated, strict=True)
+    np.savez(file, mask=np.concatenate(masks), image=np.concatenate(images))
     return seconds
 
 

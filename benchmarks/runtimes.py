@@ -74,7 +74,7 @@ def generate(runtime: str, model: Path, batch: int = 8, threads: int = 1) -> Gen
 
 
 def compared(images: dict[str, np.ndarray], reference: dict[str, np.ndarray]) -> dict[str, float]:
-    """Share of the mask pixels that differ, and the largest and the mean difference of photographs in grey levels."""
+    """Share of the mask pixels that differ, and the largest and the mean difference of images in grey levels."""
     apart = np.abs(images["image"].astype(int) - reference["image"])
     share = float(np.mean(images["mask"] != reference["mask"]))
     return {"mask_share": share, "grey_levels": int(apart.max()), "mean_grey_levels": float(apart.mean())}

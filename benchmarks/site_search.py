@@ -70,7 +70,7 @@ def _row(number: int) -> Row:
 
 @functools.cache
 def _image(seed: int) -> bytes:
-    return encode_png(generate_phantom(128, seed, 0).photograph)
+    return encode_png(generate_phantom(128, seed, 0).image)
 
 
 def _bytes(site: Path) -> dict[str, int]:

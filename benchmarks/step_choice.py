@@ -36,14 +36,14 @@ def main() -> None:
     size = snapshot.load(next(iter(folders["stage1"].values()))).config.size
     pairs = real_pairs(options.data, options.test, size)
     others = real_pairs(options.data, options.train, size)
-    real = {"stage1": two_valued(pairs[..., pipeline.COVERAGE]), "stage2": pairs[..., pipeline.PHOTOGRAPH]}
-    known = {"stage1": two_valued(others[..., pipeline.COVERAGE]), "stage2": others[..., pipeline.PHOTOGRAPH]}
+    real = {"stage1": two_valued(pairs[..., pipeline.COVERAGE]), "stage2": pairs[..., pipeline.IMAGE]}
+    known = {"stage1": two_valued(others[..., pipeline.COVERAGE]), "stage2": others[..., pipeline.IMAGE]}
     report, rows = {}, []
     for stage, found in folders.items():
         generated = {
             step: generate_masks(folder, options.count)
             if stage == "stage1"
-            else generate_photographs(folder, pairs, options.count)
+            else generate_images(folder, pairs, options.count)
             for step, folder in found.items()
         }
         sets = {f"step {step}": shown for step, shown in generated.items()}
@@ -84,20 +84,20 @@ def generate_masks(folder: Path, count: int) -> np.ndarray:
     return np.concatenate(masks) * np.uint8(255)
 
 
-def generate_photographs(folder: Path, pairs: np.ndarray, count: int) -> np.ndarray:
-    """Photographs `(about count, size, size, 3)` uint8 of the pairs' masks, each in several styles of seed 1."""
+def generate_images(folder: Path, pairs: np.ndarray, count: int) -> np.ndarray:
+    """Images `(about count, size, size, 3)` uint8 of the pairs' masks, each in several styles of seed 1."""
     taken = snapshot.load(folder)
     model = factory.image_generator(taken.config)
     snapshot.restore(model, taken, folder)
     stage = taken.config.stage2
     masks, fov = (tf.constant(pairs[..., part] / 255, tf.float32) for part in (pipeline.COVERAGE, pipeline.FOV))
     given = condition(masks, fov if stage.use_fov else None)
-    photographs = []
+    generated = []
     for start in range(0, count if stage.style_dim else len(pairs), len(pairs)):
         index = tf.range(start, start + len(pairs), dtype=tf.int64)
         style = latents.sample(tf.ones_like(index), index, stage.style_dim, latents.STYLE) if stage.style_dim else None
-        photographs.append(np.round((model(given, style).numpy() + 1) * 127.5).astype(np.uint8))
-    return np.concatenate(photographs)
+        generated.append(np.round((model(given, style).numpy() + 1) * 127.5).astype(np.uint8))
+    return np.concatenate(generated)
 
 
 def spoiled(stage: str, shown: np.ndarray) -> dict[str, np.ndarray]:

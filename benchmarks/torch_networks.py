@@ -94,7 +94,7 @@ class MaskDiscriminator(nn.Module):
 
 
 class ImageGenerator(nn.Module):
-    """Stage-II's U-Net: condition (and style) to photograph `(batch, 3, size, size)`."""
+    """Stage-II's U-Net: condition (and style) to image `(batch, 3, size, size)`."""
 
     def __init__(
         self, size: int, filters: int, norm: str, upsampling: str, dropout: float, style_dim: int, use_fov: bool
@@ -127,11 +127,11 @@ class ImageGenerator(nn.Module):
         skips.pop()
         for block in self.up:
             x = torch.cat([block(x, style), skips.pop()], dim=1)
-        photograph = torch.tanh(self.head(x) if self.upsampling == "transposed" else self.head(x, condition))
+        image = torch.tanh(self.head(x) if self.upsampling == "transposed" else self.head(x, condition))
         if not self.use_fov:
-            return photograph
+            return image
         inside = (condition[:, 1:2] + 1.0) / 2.0
-        return photograph * inside - (1.0 - inside)
+        return image * inside - (1.0 - inside)
 
 
 class UpBlock(nn.Module):
@@ -164,12 +164,12 @@ class RefiningHead(nn.Module):
         super().__init__()
         self.before = nn.Conv2d(before, filters // 2, 3, padding=1)
         self.refine = nn.Conv2d(filters // 2 + conditions, filters // 2, 3, padding=1)
-        self.to_photograph = nn.Conv2d(filters // 2, 3, 3, padding=1)
+        self.to_image = nn.Conv2d(filters // 2, 3, 3, padding=1)
 
     def forward(self, features: Tensor, condition: Tensor) -> Tensor:
         x = upsample(F.leaky_relu(self.before(features), 0.2, inplace=True))
         x = self.refine(torch.cat([x, condition], dim=1))
-        return self.to_photograph(F.leaky_relu(x, 0.2, inplace=True))
+        return self.to_image(F.leaky_relu(x, 0.2, inplace=True))
 
 
 class PatchDiscriminator(nn.Module):
@@ -183,8 +183,8 @@ class PatchDiscriminator(nn.Module):
         self.norms = nn.ModuleList(NORMS["none" if i == 0 else norm](width) for i, width in enumerate(widths))
         self.to_logits = strided(widths[-1], 1, 1)
 
-    def forward(self, condition: Tensor, photograph: Tensor) -> tuple[Tensor, list[Tensor]]:
-        x, features = torch.cat([condition, photograph], dim=1), []
+    def forward(self, condition: Tensor, image: Tensor) -> tuple[Tensor, list[Tensor]]:
+        x, features = torch.cat([condition, image], dim=1), []
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = F.leaky_relu(norm(convolution(x)), 0.2, inplace=True)
             features.append(x)
@@ -200,8 +200,8 @@ class StyleEncoder(nn.Module):
         self.convolutions = nn.ModuleList(strided(a, b) for a, b in zip(widths[:-1], widths[1:], strict=True))
         self.to_moments = nn.Linear(16 * widths[-1], 2 * style_dim)
 
-    def forward(self, photograph: Tensor) -> tuple[Tensor, Tensor]:
-        x = F.avg_pool2d(photograph, photograph.shape[2] // 32) if photograph.shape[2] > 32 else photograph
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        x = F.avg_pool2d(image, image.shape[2] // 32) if image.shape[2] > 32 else image
         for convolution in self.convolutions:
             x = F.leaky_relu(convolution(x), 0.2, inplace=True)
         mean, log_variance = self.to_moments(x.permute(0, 2, 3, 1).flatten(1)).chunk(2, dim=1)

@@ -86,18 +86,18 @@ class ImageStage:
     def generate(self, batch: Batch) -> Batch:
         condition = self._condition(batch)
         if self.encoder is None:
-            return {"condition": condition, "photograph": self.generator(condition)}
-        mean, log_variance = self.encoder(batch["photograph"])
+            return {"condition": condition, "image": self.generator(condition)}
+        mean, log_variance = self.encoder(batch["image"])
         posterior = mean + batch["jitter"] * torch.exp(log_variance / 2.0)
         style = torch.where(batch["paired"][:, None] > 0.0, posterior, batch["prior"])
         generated = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
-        return generated | {"condition": condition, "photograph": self.generator(condition, style)}
+        return generated | {"condition": condition, "image": self.generator(condition, style)}
 
     def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
-        return self.discriminator(self._condition(batch), batch["photograph"])
+        return self.discriminator(self._condition(batch), batch["image"])
 
     def discriminate_generated(self, batch: Batch, generated: Batch) -> DiscriminatorOutput:
-        return self.discriminator(generated["condition"], generated["photograph"])
+        return self.discriminator(generated["condition"], generated["image"])
 
     @torch.no_grad()
     def real_features(self, batch: Batch) -> list[Tensor] | None:
@@ -105,15 +105,15 @@ class ImageStage:
         if not self.config.feature_weight:
             return None
         every = self._every()
-        return self.discriminator(self._condition(batch)[::every], batch["photograph"][::every])[1]
+        return self.discriminator(self._condition(batch)[::every], batch["image"][::every])[1]
 
     def generator_terms(
         self, batch: Batch, generated: Batch, fake: DiscriminatorOutput, real_features: list[Tensor] | None
     ) -> Batch:
-        config, photograph = self.config, generated["photograph"]
-        paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(photograph))
+        config, image = self.config, generated["image"]
+        paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(image))
         terms = {"adversarial": config.adversarial_weight * F.softplus(-fake[0]).mean()}
-        terms["l1"] = config.l1_weight * (paired * _l1(batch["photograph"], photograph)).mean()
+        terms["l1"] = config.l1_weight * (paired * _l1(batch["image"], image)).mean()
         if config.feature_weight:
             pairs = zip(real_features, fake[1], strict=True)
             matching = [_l1(real, generated[:: self._every()]).mean() for real, generated in pairs]
@@ -123,7 +123,7 @@ class ImageStage:
             divergence = (mean.square() + log_variance.exp() - log_variance - 1.0).sum(dim=1) / 2.0
             terms["kl"] = config.kl_weight * divergence.mean()
             self.encoder.requires_grad_(False)  # it does not learn to read back
-            read_back, _ = self.encoder(photograph)
+            read_back, _ = self.encoder(image)
             self.encoder.requires_grad_(True)
             terms["style"] = config.style_weight * ((2.0 - paired) * _l1(generated["style"], read_back)).mean()
         return terms
@@ -133,7 +133,7 @@ class ImageStage:
         return 2 if self.encoder else 1
 
     def r1_term(self, batch: Batch) -> Tensor:
-        real = batch["photograph"].clone().requires_grad_()
+        real = batch["image"].clone().requires_grad_()
         logits = self.discriminator(self._condition(batch), real)[0].mean(dim=(1, 2, 3))
         (gradient,) = torch.autograd.grad(logits.sum(), real, create_graph=True)
         return gradient.square().sum(dim=(1, 2, 3)).mean() / 2.0

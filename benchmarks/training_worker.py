@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 BATCHES = 2
-_NAMES = ("photograph", "coverage", "fov", "index")
+_NAMES = ("image", "coverage", "fov", "index")
 _NETWORKS = ("generator", "discriminator", "encoder")
 Run = Callable[[int], None]
 
@@ -54,16 +54,16 @@ def load(job: dict[str, Any]):
 
 
 def images(config, batch_size: int) -> list[dict[str, np.ndarray]]:
-    """The same few batches for every framework: masks of a few per cent, photographs of noise, a disc."""
+    """The same few batches for every framework: masks of a few per cent, images of noise, a disc."""
     rng, size = np.random.default_rng(0), config.size
     disc = np.hypot(*(np.mgrid[:size, :size] - (size - 1) / 2))[..., None] < size / 2
     batches = []
     for i in range(BATCHES):
         fov = np.broadcast_to(disc, (batch_size, size, size, 1)).astype(np.float32)
         coverage = (rng.random((batch_size, size, size, 1)) < 0.1).astype(np.float32) * fov
-        photograph = (rng.random((batch_size, size, size, 3), np.float32) * 2.0 - 1.0) * fov - (1.0 - fov)
+        image = (rng.random((batch_size, size, size, 3), np.float32) * 2.0 - 1.0) * fov - (1.0 - fov)
         index = np.arange(i * batch_size, (i + 1) * batch_size)
-        batches.append({"photograph": photograph, "coverage": coverage, "fov": fov, "index": index})
+        batches.append({"image": image, "coverage": coverage, "fov": fov, "index": index})
     return batches
 
 

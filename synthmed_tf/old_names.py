@@ -9,6 +9,9 @@ _NEW = {
     "strangers": "impostors",
     "highest_stranger": "highest_impostor",
     "disguised": "augmented",
+    "photograph": "image",
+    "photographs": "images",
+    "synthetic_photographs": "synthetic_images",
 }
 
 

@@ -8,6 +8,7 @@ from synthmed_tf.old_names import renamed
 
 def test_present_names_win():
     assert renamed({"licence": "old", "license": "new", "picture_every": 5}) == {"license": "new", "image_every": 5}
+    assert renamed({"photographs": 3, "mask": "m", "photograph": "i"}) == {"images": 3, "mask": "m", "image": "i"}
     assert renamed("licence") == "licence"
 
 

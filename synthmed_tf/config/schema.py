@@ -54,7 +54,7 @@ class DataConfig(Section):
         patients: the patients to train on, such as `01-10`; None for all except the validation patients.
         validation_patients: the patients that choose the best step, such as `11-14`; they are not trained on.
         validation_share: the share of patients held out for this if none is named; 0 of fewer than 5 patients.
-        augment: photograph, mask and field of view are augmented jointly.
+        augment: image, mask and field of view are augmented jointly.
         cache_limit_mb: above this size the decoded images are kept on disk, not in memory.
     """
 
@@ -202,23 +202,23 @@ class Stage1FineConfig(TrainedConfig):
 
 
 class Stage2Config(StageConfig):
-    """Stage-II, from masks to photographs.
+    """Stage-II, from masks to images.
 
     Attributes:
-        architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, a photograph of at most `coarse_size`
+        architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, an image of at most `coarse_size`
             pixels by flow matching, and, by `stage2_fine`, one at full size. Of the options below, a pyramid uses
             `filters`, `style_dim`, `colour` and the last three, and of the optimizer the generator's rate.
         filters, discriminator_filters: channels of the first level.
         norm: normalization of both networks.
         upsampling: `transposed`, as in the paper, or `nearest`.
         dropout: rate on the first three decoder levels while training.
-        style_dim: length of the style latent; 0 for one photograph a mask.
+        style_dim: length of the style latent; 0 for one image a mask.
         calibrate_styles: whether styles are generated as those of the training photographs are distributed, rather than
             from a standard normal distribution.
         use_fov: whether the field of view is a second condition.
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a generated style back.
-        colour: strength of colour augmentation of the photographs; 0 turns it off.
+        colour: strength of colour augmentation of the images; 0 turns it off.
         crop, crops: pixels a side of the squares that an example is learned from, an even number, and how many
             (`pyramid` alone).
         flow_steps: from noise to detail (`pyramid` alone).
@@ -256,7 +256,7 @@ class Stage2FineConfig(TrainedConfig):
     Attributes:
         learning_rate: of Adam at the start; it falls to a twentieth as a half cosine.
         filters: channels of the first level.
-        crop: pixels a side of the photograph that an example has, a multiple of 16.
+        crop: pixels a side of the image that an example has, a multiple of 16.
         flow_steps: from noise to detail.
     """
 
@@ -270,7 +270,7 @@ class Stage2FineConfig(TrainedConfig):
 
 
 class SegmenterConfig(TrainedConfig):
-    """The segmenter, a U-Net that segments the vessels of a photograph.
+    """The segmenter, a U-Net that segments the vessels of an image.
 
     Attributes:
         learning_rate: of Adam.
@@ -328,12 +328,12 @@ class Config(Section):
 
     @property
     def coarse_size(self) -> int:
-        """Pixels a side of Stage-I's vessel maps, and of Stage-II's coarse photographs."""
+        """Pixels a side of Stage-I's vessel maps, and of Stage-II's coarse images."""
         return min(self.stage1.coarse_size, self.size)
 
     @property
     def has_fine_renderer(self) -> bool:
-        """Whether Stage-II has a second network, from coarse photographs to those at full size."""
+        """Whether Stage-II has a second network, from coarse images to those at full size."""
         return self.stage2.architecture == "pyramid" and self.size > self.coarse_size
 
 

@@ -1,6 +1,6 @@
 """Geometric augmentation that gradients pass through: flips, rotation, zoom and shift, one generate for each example.
 
-The input pipeline augments photograph, mask and field of view with it, jointly; Stage-I's discriminator sees real and
+The input pipeline augments image, mask and field of view with it, jointly; Stage-I's discriminator sees real and
 generated masks through it (differentiable augmentation, Zhao et al. 2020).
 """
 
@@ -213,18 +213,18 @@ COLOUR_NUMBERS = 5
 """How many numbers in (0, 1) one example's colours are changed with."""
 
 
-def colour(photographs: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
+def colour(images: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
     """Changes gain of each channel, brightness and contrast; black stays black.
 
     Args:
-        photographs: `(batch, size, size, 3)`, float32 in [-1, 1].
+        images: `(batch, size, size, 3)`, float32 in [-1, 1].
         unit: `(batch, 5)`, uniform in (0, 1).
         strength: largest change of gain and brightness, as a share; the exponent of contrast changes as much.
 
     Returns:
-        The photographs' shape, in [-1, 1].
+        The images' shape, in [-1, 1].
     """
     change = strength * (2.0 * tf.convert_to_tensor(unit, tf.float32)[:, None, None, :] - 1.0)
     gain = (1.0 + change[..., :3] / 2.0) * (1.0 + change[..., 3:4])
-    light = tf.pow((photographs + 1.0) / 2.0, tf.exp(change[..., 4:]))
+    light = tf.pow((images + 1.0) / 2.0, tf.exp(change[..., 4:]))
     return 2.0 * tf.clip_by_value(light * gain, 0.0, 1.0) - 1.0

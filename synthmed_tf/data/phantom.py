@@ -106,7 +106,7 @@ def write_phantoms(folder: str | Path, size: int, count: int, seed: int) -> None
     for index in range(count):
         sample = generate_phantom(size, seed, index)
         mask = np.where(sample.mask >= 128, np.uint8(255), np.uint8(0))
-        for part, pixels in (("images", sample.photograph), ("masks", mask), ("fov", sample.fov)):
+        for part, pixels in (("images", sample.image), ("masks", mask), ("fov", sample.fov)):
             path = Path(folder) / part / f"{sample.name}.png"
             with files.failing_clearly(path, again=""):
                 path.parent.mkdir(parents=True, exist_ok=True)

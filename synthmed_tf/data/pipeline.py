@@ -14,7 +14,7 @@ from synthmed_tf.data import augmentation
 from synthmed_tf.data.sample import Sample
 from synthmed_tf.models import latents
 
-PHOTOGRAPH, COVERAGE, FOV = slice(0, 3), slice(3, 4), slice(4, 5)
+IMAGE, COVERAGE, FOV = slice(0, 3), slice(3, 4), slice(4, 5)
 
 
 def stack_samples(samples: Sequence[Sample], cache_file: Path | None = None) -> np.ndarray:
@@ -25,9 +25,9 @@ def stack_samples(samples: Sequence[Sample], cache_file: Path | None = None) -> 
         cache_file: where the array is mapped from.
 
     Returns:
-        `(pairs, size, size, 5)`, uint8: photograph, coverage, field of view.
+        `(pairs, size, size, 5)`, uint8: image, coverage, field of view.
     """
-    size = samples[0].photograph.shape[0]
+    size = samples[0].image.shape[0]
     shape = (len(samples), size, size, 5)
     if cache_file is None:
         array = np.empty(shape, np.uint8)
@@ -35,7 +35,7 @@ def stack_samples(samples: Sequence[Sample], cache_file: Path | None = None) -> 
         cache_file.parent.mkdir(parents=True, exist_ok=True)
         array = np.lib.format.open_memmap(cache_file, mode="w+", dtype=np.uint8, shape=shape)
     for row, sample in zip(array, samples, strict=True):
-        row[..., PHOTOGRAPH] = sample.photograph
+        row[..., IMAGE] = sample.image
         row[..., COVERAGE] = 0 if sample.mask is None else sample.mask
         row[..., FOV] = sample.fov
     return array
@@ -58,11 +58,11 @@ def batches(
         pairs: as `stack_samples` makes it.
         batch_size: over all replicas of all workers.
         seed: of order and augmentation.
-        ranges: geometric augmentation, jointly of photograph, coverage and field of view.
+        ranges: geometric augmentation, jointly of image, coverage and field of view.
         start: how many images have been seen; a multiple of the batch size.
         replicas: over all workers.
         worker, workers: which of the workers this is; each worker's dataset gives its own replicas' batches in turn.
-        colour: strength of colour augmentation, of the photograph alone; 0 turns it off.
+        colour: strength of colour augmentation, of the image alone; 0 turns it off.
 
     Returns:
         A dataset of batches as `training.stages` describes them, `batch_size / replicas` rows each.
@@ -77,7 +77,7 @@ def batches(
             unit = latents.sample_uniform(
                 tf.fill(tf.shape(index), seed64), index, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR
             )
-            batch["photograph"] = augmentation.colour(batch["photograph"], unit, colour)
+            batch["image"] = augmentation.colour(batch["image"], unit, colour)
         return batch
 
     stream = numbered_rows(count, batch_size, seed, start, replicas, worker, workers)
@@ -124,7 +124,7 @@ def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augmentati
         pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges))
     fov = tf.round(pairs[..., FOV] / 255.0)
     return {
-        "photograph": pairs[..., PHOTOGRAPH] * fov / 127.5 - 1.0,
+        "image": pairs[..., IMAGE] * fov / 127.5 - 1.0,
         "coverage": pairs[..., COVERAGE] * fov / 255.0,
         "fov": fov,
         "index": index,

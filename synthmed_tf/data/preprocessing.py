@@ -61,7 +61,7 @@ def load_sample(pair: Pair, size: int) -> Sample:
     return Sample(
         name=pair.name,
         patient=pair.patient,
-        photograph=_resample(_cut(photograph, crop), size),
+        image=_resample(_cut(photograph, crop), size),
         mask=None if small_mask is None else small_mask[..., None],
         fov=small_fov[..., None].astype(np.uint8) * np.uint8(255),
         crop=crop,

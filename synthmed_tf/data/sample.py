@@ -24,12 +24,12 @@ class Crop:
 
 @dataclass(frozen=True)
 class Sample:
-    """A photograph with its masks, cropped square to the field of view and resampled to `size`.
+    """An image with its masks, cropped square to the field of view and resampled to `size`.
 
     Attributes:
         name: the pair's name, unique in its source.
         patient: whose eye it is; pairs of one patient are never split.
-        photograph: `(size, size, 3)`, uint8 in [0, 255], RGB.
+        image: `(size, size, 3)`, uint8 in [0, 255], RGB.
         mask: `(size, size, 1)`, uint8: the share of each pixel that vessels cover, 0 to 255; 128 and more is vessel.
             None where the source has photographs alone.
         fov: `(size, size, 1)`, uint8 in {0, 255}: the field of view.
@@ -38,7 +38,7 @@ class Sample:
 
     name: str
     patient: str
-    photograph: np.ndarray
+    image: np.ndarray
     mask: np.ndarray | None
     fov: np.ndarray
     crop: Crop

@@ -1,6 +1,6 @@
 """Alignment of two pairs at full size, along the centre lines of their vessels, and how similar they then are.
 
-Masks are compared by Dice and the F1 of their centre lines, photographs by the correlation of their green channels.
+Masks are compared by Dice and the F1 of their centre lines, images by the correlation of their green channels.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from synthmed_tf.metrics import segmentation
 
 TOLERANCE = 3 / 512
 """How far apart two centre lines may lie and agree, as a share of the side (one pixel at least): 3 pixels of 512. A
-fixed number of pixels would mean half of a 64-pixel image and nothing in a photograph of 3,000."""
+fixed number of pixels would mean half of a 64-pixel image and nothing in an image of 3,000."""
 
 LEAST = 0.25
 """The least share of the vessels that a window must hold to be compared, of what its area would hold on average: a
@@ -118,8 +118,8 @@ def _window_mask(side: int, window: tuple[int, ...]) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class PhotographMatch:
-    """The similarity of two aligned photographs.
+class ImageMatch:
+    """The similarity of two aligned images.
 
     Attributes:
         whole: correlation within both fields of view, in [-1, 1].
@@ -132,7 +132,7 @@ class PhotographMatch:
 
 @dataclass(frozen=True)
 class Flattened:
-    """A photograph's green channel without uneven illumination.
+    """An image's green channel without uneven illumination.
 
     Attributes:
         green: `(side, side)`, float32, as `detail` gives it.
@@ -143,20 +143,20 @@ class Flattened:
     field: np.ndarray
 
 
-def flattened(photograph: np.ndarray, field: np.ndarray) -> Flattened:
-    """Flattens the illumination of a photograph `(side, side, 3)`, uint8, in its field of view `(side, side)`, bool."""
-    return Flattened(detail(photograph[..., 1].astype(np.float32), field), field)
+def flattened(image: np.ndarray, field: np.ndarray) -> Flattened:
+    """Flattens the illumination of an image `(side, side, 3)`, uint8, in its field of view `(side, side)`, bool."""
+    return Flattened(detail(image[..., 1].astype(np.float32), field), field)
 
 
-def photograph_similarity(synthetic: Flattened, real: Flattened, transform: Transform) -> PhotographMatch:
-    """Correlates two photographs in the alignment of their masks.
+def image_similarity(synthetic: Flattened, real: Flattened, transform: Transform) -> ImageMatch:
+    """Correlates two images in the alignment of their masks.
 
     Args:
         synthetic, real: of one size.
         transform: a match's.
 
     Returns:
-        The correlations; 0 where one photograph is flat.
+        The correlations; 0 where one image is flat.
     """
     ours, other = synthetic.green, transform.warp(real.green)
     field = synthetic.field & transform.warp(real.field)
@@ -166,7 +166,7 @@ def photograph_similarity(synthetic: Flattened, real: Flattened, transform: Tran
         tile = np.s_[edges[row] : edges[row + 1], edges[column] : edges[column + 1]]
         if field[tile].mean() >= _LEAST_TILE:
             tiles[row, column] = _pearson(ours[tile][field[tile]], other[tile][field[tile]])
-    return PhotographMatch(_pearson(ours[field], other[field]) if field.any() else 0.0, tiles)
+    return ImageMatch(_pearson(ours[field], other[field]) if field.any() else 0.0, tiles)
 
 
 def _pearson(one: np.ndarray, other: np.ndarray) -> float:

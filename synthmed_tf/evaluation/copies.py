@@ -2,7 +2,7 @@
 
 `copy_candidates` correlates all with all, coarsely. For each kind of window the five best real masks of every synthetic
 one are placed by FFT correlation at 64 x 64, aligned along the centre lines to a fraction of a degree and of a pixel,
-and scored at full size (`alignment`). Segmented photographs can be searched like masks.
+and scored at full size (`alignment`). The vessels segmented in images can be searched like masks.
 
 Time grows with the pairs of masks times `flips`, and with the number of synthetic masks for the work at full size.
 Memory grows with the real masks (86 kB each for each of the flips) and the batch; with the synthetic set only by the

@@ -1,8 +1,8 @@
 """Is any synthetic pair a copy of a real one: eight searches with their thresholds, and the share of true copies that
 each would find.
 
-A pair is searched for by its mask (`copies`), by its photograph in the alignments of the masks (`alignment`), and by
-the mask that a segmenter finds in the photograph, which finds a copied photograph with another mask. All flips are
+A pair is searched for by its mask (`copies`), by its image in the alignments of the masks (`alignment`), and by
+the mask that a segmenter finds in the image, which finds a copied image with another mask. All flips are
 searched, even where the training used none: a mirrored retina is still that patient's, and what was done to a set
 before the evaluation is not known.
 """
@@ -16,7 +16,7 @@ import numpy as np
 from scipy.stats import binomtest
 
 from synthmed_tf.evaluation import segmenters
-from synthmed_tf.evaluation.alignment import flattened, photograph_similarity
+from synthmed_tf.evaluation.alignment import flattened, image_similarity
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext
 from synthmed_tf.evaluation.copies import Gallery, Match, search, threshold
 from synthmed_tf.evaluation.copy_candidates import KINDS, WINDOWS
@@ -29,8 +29,8 @@ FLIPS = tuple(product((False, True), repeat=2))
 SEARCHES = (
     *(f"mask {kind}" for kind in KINDS),
     *(f"segmented {kind}" for kind in KINDS),
-    "photograph whole",
-    "photograph tile",
+    "image whole",
+    "image tile",
 )
 """What is compared with the real pairs, in the order of all arrays here."""
 REQUIRED = ("mask whole", "mask half", "mask quarter", "segmented whole")
@@ -58,7 +58,7 @@ class RealGallery:
     def __init__(self, block: Block):
         """Takes pairs; memory is theirs and 344 kB each."""
         self.masks = Gallery(block.masks, FLIPS)
-        self.flattened = functools.lru_cache(_KEPT)(lambda row: flattened(block.photographs[row], block.fields[row]))
+        self.flattened = functools.lru_cache(_KEPT)(lambda row: flattened(block.images[row], block.fields[row]))
 
 
 def search_copies(
@@ -68,7 +68,7 @@ def search_copies(
 
     Args:
         block: n pairs.
-        segmented: `(n, size, size)`, bool: the vessels that a segmenter finds in the photographs; None leaves its
+        segmented: `(n, size, size)`, bool: the vessels that a segmenter finds in the images; None leaves its
             searches out.
         gallery: m pairs.
         skip: `(n, m)`, bool: what is not compared.
@@ -94,7 +94,7 @@ def search_copies(
         by_mask = [part[row + way * count] for way in range(ways) for part in found.matches.values()]
         for column, match in enumerate(by_mask):
             _note(arrays, row, column, match.score, match, match.window)
-        _search_photograph(arrays, row, block, gallery, by_mask)
+        _search_image(arrays, row, block, gallery, by_mask)
     return arrays
 
 
@@ -113,18 +113,18 @@ def augmented(block: Block, rng: np.random.Generator) -> Block:
     """Pairs that are augmented as a copy might be, by which the recall is measured.
 
     Half are flipped in either direction; rotated by up to 15 degrees, scaled by 0.9 to 1.1, shifted by up to a tenth of
-    the side along each axis; gain of each channel and gamma of the photograph changed by up to a fifth.
+    the side along each axis; gain of each channel and gamma of the image changed by up to a fifth.
     """
-    photographs, masks, fields = (np.empty_like(part) for part in (block.photographs, block.masks, block.fields))
+    images, masks, fields = (np.empty_like(part) for part in (block.images, block.masks, block.fields))
     for row in range(len(masks)):
         flips = (bool(rng.random() < 0.5), bool(rng.random() < 0.5))
         angle, zoom, *shift = rng.uniform(-1, 1, 4) * (_ROTATION, _ZOOM, _SHIFT, _SHIFT)
         moved = Transform(flips, angle, 1 + zoom, *shift)
         masks[row], fields[row] = moved.warp(block.masks[row]), moved.warp(block.fields[row])
         gain, gamma = 1 + rng.uniform(-_COLOUR, _COLOUR, 3), np.exp(rng.uniform(-_COLOUR, _COLOUR))
-        light = np.stack([moved.warp(block.photographs[row, ..., c] / 255.0) for c in range(3)], axis=-1)
-        photographs[row] = np.rint(255 * np.clip(light**gamma * gain, 0, 1)) * fields[row, ..., None]
-    return Block(photographs, masks & fields, fields)
+        light = np.stack([moved.warp(block.images[row, ..., c] / 255.0) for c in range(3)], axis=-1)
+        images[row] = np.rint(255 * np.clip(light**gamma * gain, 0, 1)) * fields[row, ..., None]
+    return Block(images, masks & fields, fields)
 
 
 def thresholds(impostors: np.ndarray, count: int, patients: int | None = None) -> np.ndarray:
@@ -202,7 +202,7 @@ class RealPairs:
         """Train and holdout together."""
         sets = [pairs for pairs in (context.train, context.holdout) if pairs is not None]
         blocks = [pairs.all() for pairs in sets]
-        parts = ("photographs", "masks", "fields")
+        parts = ("images", "masks", "fields")
         block = Block(*(np.concatenate([getattr(one, part) for one in blocks]) for part in parts))
         names = np.array([name for pairs in sets for name in pairs.names])
         patients = np.array([name for pairs in sets for name in pairs.patients])
@@ -349,7 +349,7 @@ class _CopySearcher:
 
         def compute() -> Arrays:
             block = self._real.block
-            some = Block(block.photographs[origin], block.masks[origin], block.fields[origin])
+            some = Block(block.images[origin], block.masks[origin], block.fields[origin])
             return self.search(augmented(some, self._context.rng("augmented copies"))) | {"origin": origin}
 
         return self._context.cache.arrays("augmented copies", key, compute)
@@ -384,13 +384,13 @@ def _named(copy: Copy) -> str:
     )
 
 
-def _search_photograph(arrays: Arrays, row: int, block: Block, gallery: RealGallery, aligned: list[Match]) -> None:
-    """The photographs' similarity in all alignments that the masks gave; the best whole and the best tile are noted."""
-    ours = flattened(block.photographs[row], block.fields[row])
-    whole, tile = SEARCHES.index("photograph whole"), SEARCHES.index("photograph tile")
+def _search_image(arrays: Arrays, row: int, block: Block, gallery: RealGallery, aligned: list[Match]) -> None:
+    """The images' similarity in all alignments that the masks gave; the best whole and the best tile are noted."""
+    ours = flattened(block.images[row], block.fields[row])
+    whole, tile = SEARCHES.index("image whole"), SEARCHES.index("image tile")
     arrays["score"][row, [whole, tile]] = -1
     for match in {(match.real, match.transform): match for match in aligned}.values():
-        alike = photograph_similarity(ours, gallery.flattened(match.real), match.transform)
+        alike = image_similarity(ours, gallery.flattened(match.real), match.transform)
         if alike.whole > arrays["score"][row, whole]:
             _note(arrays, row, whole, alike.whole, match, "whole")
         if np.isfinite(alike.tiles).any() and np.nanmax(alike.tiles) > arrays["score"][row, tile]:

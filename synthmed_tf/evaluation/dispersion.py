@@ -1,6 +1,6 @@
-"""Dispersion, as in the paper: how the grey levels of two sets of photographs are spread, by the KL divergence.
+"""Dispersion, as in the paper: how the grey levels of two sets of images are spread, by the KL divergence.
 
-It is blind to structure: pixels of a photograph in any other order have the same histogram, so noise of the right
+It is blind to structure: pixels of an image in any other order have the same histogram, so noise of the right
 colours is perfect by this metric. It is there for a comparison with the paper's value; no verdict rests on it.
 """
 
@@ -28,17 +28,17 @@ def evaluate(context: EvaluationContext) -> DispersionResult:
         label=LABEL,
         real_photographs=len(real),
         real_patients=len(set(context.train.patients)),
-        synthetic_photographs=len(synthetic),
+        synthetic_images=len(synthetic),
         divergences=dispersion(real, synthetic, context.rng("dispersion"), context.train.patients),
     )
     return DispersionResult(metrics, real=real.mean(axis=0), synthetic=synthetic.mean(axis=0))
 
 
-def histogram(photograph: np.ndarray, fov: np.ndarray) -> np.ndarray:
+def histogram(image: np.ndarray, fov: np.ndarray) -> np.ndarray:
     """The shares of the grey levels 0 to 3, 4 to 7, ... 252 to 255 inside the field of view.
 
     Args:
-        photograph: `(height, width, 3)`, uint8.
+        image: `(height, width, 3)`, uint8.
         fov: `(height, width)`, bool, not empty.
 
     Returns:
@@ -47,12 +47,12 @@ def histogram(photograph: np.ndarray, fov: np.ndarray) -> np.ndarray:
     Raises:
         ValueError: another shape or dtype, or an empty field of view.
     """
-    if photograph.dtype != np.uint8 or photograph.shape != (*fov.shape, 3) or fov.dtype != np.bool_ or not fov.any():
+    if image.dtype != np.uint8 or image.shape != (*fov.shape, 3) or fov.dtype != np.bool_ or not fov.any():
         raise ValueError(
-            "Expected a photograph of uint8 with 3 channels and a field of view of bool, of its size and not empty. "
-            f"Received: {photograph.dtype} {photograph.shape} and {fov.dtype} {fov.shape} with {fov.sum()} pixels"
+            "Expected an image of uint8 with 3 channels and a field of view of bool, of its size and not empty. "
+            f"Received: {image.dtype} {image.shape} and {fov.dtype} {fov.shape} with {fov.sum()} pixels"
         )
-    bins = photograph[fov] // (256 // BINS)
+    bins = image[fov] // (256 // BINS)
     return np.stack([np.bincount(channel, minlength=BINS) for channel in bins.T]) / len(bins)
 
 
@@ -87,7 +87,7 @@ def dispersion(
 ) -> tuple[Divergence, ...]:
     """Compares the mean histograms of two sets, with two halves of the real set as the reference.
 
-    The fewer photographs, the further apart are two sets of one kind, so the ratio compares at equal size: each split
+    The fewer images, the further apart are two sets of one kind, so the ratio compares at equal size: each split
     takes one half of the real patients against the other half, and against as many synthetic images. Where these
     are fewer than the other half, both are cut to their number.
 
@@ -144,5 +144,5 @@ def _histograms(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
 
 
 def _measure(block: Block) -> dict[str, np.ndarray]:
-    pairs = zip(block.photographs, block.fields, strict=True)
-    return {"histograms": np.stack([histogram(photograph, field) for photograph, field in pairs])}
+    pairs = zip(block.images, block.fields, strict=True)
+    return {"histograms": np.stack([histogram(image, field) for image, field in pairs])}

@@ -1,6 +1,6 @@
 """How far the pairs are from real ones as a whole, and how diverse they are.
 
-The detectors are handcrafted features that need no network: 15 of the mask, 28 of the photograph. A network trained on
+The detectors are handcrafted features that need no network: 15 of the mask, 28 of the image. A network trained on
 the training patients knows these, and would fake a leak; one trained on other photographs would have to be downloaded.
 """
 
@@ -18,7 +18,7 @@ from synthmed_tf.evaluation.prdc import vendi_score, with_constant
 from synthmed_tf.evaluation.results import Detector, Distribution, Diversity, KernelDistance, Neighbourhoods, Repeats
 from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict, between, worst
 
-MASKS, PHOTOGRAPHS, PAIRS = "geometry", "appearance", "handcrafted"
+MASKS, IMAGES, PAIRS = "geometry", "appearance", "handcrafted"
 MANY_ROWS = 50
 """From so many rows on, PRDC looks at five neighbours, below at three."""
 
@@ -27,7 +27,7 @@ NEARNESS = 0.25
 """Two synthetic images are alike where their distance is below this share of that of the two nearest patients."""
 
 _LIMIT = (
-    f"masks or photographs less than {LIMITS.diversity} times as diverse as those of as many patients, or fewer "
+    f"masks or images less than {LIMITS.diversity} times as diverse as those of as many patients, or fewer "
     f"different masks or pairs than {LIMITS.diversity} times the number of pairs in the set, with the whole interval"
 )
 _JACKKNIFE_PARTS = 20
@@ -36,12 +36,12 @@ _FAR = 3.0
 
 
 def evaluate(context: EvaluationContext) -> SectionResult[Distribution]:
-    """Measures all pairs (masks as for the geometry, photographs some 10 ms each) and compares them with train.
+    """Measures all pairs (masks as for the geometry, images some 10 ms each) and compares them with train.
 
     In addition to the measuring it takes seconds for hundreds of pairs; time grows with the square of their number.
     """
     sets = [
-        (features.trees(context, pairs), features.photographs(context, pairs))
+        (features.trees(context, pairs), features.images(context, pairs))
         for pairs in (context.train, context.synthetic)
     ]
     metrics = compare(context, *sets)
@@ -55,9 +55,9 @@ def compare(
 
     Args:
         context: whose settings, random numbers and patients are used.
-        real, synthetic: `(pairs, 15)` and `(pairs, 28)` each, from `features.trees` and `features.photographs`.
+        real, synthetic: `(pairs, 15)` and `(pairs, 28)` each, from `features.trees` and `features.images`.
     """
-    rows = {MASKS: (real[0], synthetic[0]), PHOTOGRAPHS: (real[1], synthetic[1])}
+    rows = {MASKS: (real[0], synthetic[0]), IMAGES: (real[1], synthetic[1])}
     rows[PAIRS] = (np.hstack(real), np.hstack(synthetic))
     return Distribution(
         real_patients=len(set(context.train.patients)),
@@ -69,7 +69,7 @@ def compare(
 def answer(metrics: Distribution) -> Verdict:
     """The verdict that follows from the metrics."""
     named = {detector.name: detector for detector in metrics.detectors}
-    diverse = [named[name].vendi for name in (MASKS, PHOTOGRAPHS)]
+    diverse = [named[name].vendi for name in (MASKS, IMAGES)]
     fewest = min((named[name] for name in (MASKS, PAIRS)), key=lambda detector: detector.repeats.high)
     pairs = fewest.m
     repeats = between(fewest.repeats.low, fewest.repeats.high, LIMITS.diversity * pairs, "below")
@@ -79,7 +79,7 @@ def answer(metrics: Distribution) -> Verdict:
     needed = _needed(metrics.real_patients, diverse, repeats) if state is State.CANNOT_TELL else None
     evidence = [
         Evidence(name=f"Vendi score of the {name}, ratio to real", value=one.ratio, low=one.low, high=one.high)
-        for name, one in zip(("masks", "photographs"), diverse, strict=True)
+        for name, one in zip(("masks", "images"), diverse, strict=True)
     ]
     found = fewest.repeats
     evidence.append(Evidence(name="different images", value=found.images, low=found.low, high=found.high))
@@ -129,10 +129,10 @@ def _vendi(real: np.ndarray, synthetic: np.ndarray, patients: tuple[str, ...], r
     return compare_diversity(*in_real_spreads(real, synthetic), patients, rng)
 
 
-def _diverse(masks: Diversity, photographs: Diversity) -> str:
+def _diverse(masks: Diversity, images: Diversity) -> str:
     if math.isnan(masks.ratio):
         return "So few pairs cannot show how diverse they are."
-    both = f"Masks are {_ratio(masks)} and photographs {_ratio(photographs)}"
+    both = f"Masks are {_ratio(masks)} and images {_ratio(images)}"
     return f"{both} times as diverse as those of as many patients."
 
 

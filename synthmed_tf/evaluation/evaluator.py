@@ -226,11 +226,11 @@ def _labelled(request: EvaluationRequest, folder: Path) -> Source:
 
 def _refuse_shared(train: ArrayPairs, holdout: ArrayPairs) -> None:
     """The same photograph under two names would look like a leak."""
-    seen = {photograph.tobytes(): name for photograph, name in zip(train.all().photographs, train.names, strict=True)}
-    for photograph, name in zip(holdout.all().photographs, holdout.names, strict=True):
-        if photograph.tobytes() in seen:
+    seen = {image.tobytes(): name for image, name in zip(train.all().images, train.names, strict=True)}
+    for image, name in zip(holdout.all().images, holdout.names, strict=True):
+        if image.tobytes() in seen:
             raise SynthMedError(
-                f"{name} of the holdout is the photograph {seen[photograph.tobytes()]} of train; a holdout has "
+                f"{name} of the holdout is the image {seen[image.tobytes()]} of train; a holdout has "
                 "only patients whom the generator never saw: remove it there."
             )
 

@@ -1,7 +1,7 @@
-"""Handcrafted features of each pair, measured once for all sections: 15 of its vessel tree, 28 of its photograph.
+"""Handcrafted features of each pair, measured once for all sections: 15 of its vessel tree, 28 of its image.
 
-Those of the photograph need no trained network: colour, illumination, texture, sharpness. Nothing outside the field of
-view counts. Texture and sharpness are in pixels, so all photographs that are compared must be of one resolution, and
+Those of the image need no trained network: colour, illumination, texture, sharpness. Nothing outside the field of
+view counts. Texture and sharpness are in pixels, so all images that are compared must be of one resolution, and
 have gone through one codec.
 """
 
@@ -27,7 +27,7 @@ _SIGMAS = (1, 2, 4, 8, 16)
 _PATTERNS = 10
 _COLOURLESS = 0.1
 
-PHOTOGRAPH = (
+IMAGE = (
     *(f"{name}_mean" for name in _LAB),
     *(f"{name}_deviation" for name in _LAB),
     *(f"{_LAB[one]}_{_LAB[other]}_correlation" for one, other in _PAIRS),
@@ -38,7 +38,7 @@ PHOTOGRAPH = (
     *(f"pattern_{pattern}" for pattern in range(_PATTERNS)),
     "sharpness",
 )
-"""Names of the features of a photograph, in order."""
+"""Names of the features of an image, in order."""
 
 _KEY = {"version": 2, "diameter": vessel_tree.DIAMETER}
 
@@ -51,9 +51,9 @@ def trees(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
     return context.measured(pairs, "vessel trees", _KEY, _measure_trees)["features"]
 
 
-def photographs(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
-    """`(pairs, 28)`, float64: `appearance` of each photograph."""
-    return context.measured(pairs, "photographs", {"version": 2}, _measure_photographs)["features"]
+def images(context: EvaluationContext, pairs: Pairs) -> np.ndarray:
+    """`(pairs, 28)`, float64: `appearance` of each image."""
+    return context.measured(pairs, "images", {"version": 2}, _measure_images)["features"]
 
 
 def comparable(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -79,8 +79,8 @@ def comparable(real: np.ndarray, synthetic: np.ndarray) -> tuple[np.ndarray, np.
     return scaled[: len(real)], scaled[len(real) :]
 
 
-def appearance(photograph: np.ndarray, fov: np.ndarray) -> dict[str, float]:
-    """Describes a photograph inside its field of view.
+def appearance(image: np.ndarray, fov: np.ndarray) -> dict[str, float]:
+    """Describes an image inside its field of view.
 
     - Colour in CIELAB (D65; lightness in [0, 100]): means, deviations, and correlations of the channels, which are 0
       where one of two deviates by less than 0.1.
@@ -95,7 +95,7 @@ def appearance(photograph: np.ndarray, fov: np.ndarray) -> dict[str, float]:
       the same everywhere.
 
     Args:
-        photograph: `(height, width, 3)`, uint8, RGB.
+        image: `(height, width, 3)`, uint8, RGB.
         fov: `(height, width)`, bool: the field of view.
 
     Returns:
@@ -104,19 +104,19 @@ def appearance(photograph: np.ndarray, fov: np.ndarray) -> dict[str, float]:
     Raises:
         ValueError: another shape or dtype, or a field of view that holds no square of 3 x 3 pixels.
     """
-    _check(photograph, fov)
+    _check(image, fov)
     box = ndimage.find_objects(fov.astype(np.uint8))[0]
     fov = fov[box]
-    photograph = photograph[box] * fov[..., None]
-    green = photograph[..., 1].astype(np.float64)
+    image = image[box] * fov[..., None]
+    green = image[..., 1].astype(np.float64)
     values = (
-        *_colour(photograph[fov]),
+        *_colour(image[fov]),
         *_illumination(green, fov),
         *_texture(green, fov),
-        *_patterns(photograph[..., 1], fov),
+        *_patterns(image[..., 1], fov),
         _sharpness(green, fov),
     )
-    return {name: float(value) for name, value in zip(PHOTOGRAPH, values, strict=True)}
+    return {name: float(value) for name, value in zip(IMAGE, values, strict=True)}
 
 
 def _measure_trees(block: Block) -> dict[str, np.ndarray]:
@@ -125,17 +125,17 @@ def _measure_trees(block: Block) -> dict[str, np.ndarray]:
     return {"features": np.array([astuple(one) for one in found])}
 
 
-def _measure_photographs(block: Block) -> dict[str, np.ndarray]:
-    pairs = zip(block.photographs, block.fields, strict=True)
-    found = [appearance(photograph, field) for photograph, field in pairs]
+def _measure_images(block: Block) -> dict[str, np.ndarray]:
+    pairs = zip(block.images, block.fields, strict=True)
+    found = [appearance(image, field) for image, field in pairs]
     return {"features": np.array([list(one.values()) for one in found])}
 
 
-def _check(photograph: np.ndarray, fov: np.ndarray) -> None:
-    if photograph.dtype != np.uint8 or photograph.shape != (*fov.shape, 3) or fov.dtype != np.bool_ or fov.ndim != 2:
+def _check(image: np.ndarray, fov: np.ndarray) -> None:
+    if image.dtype != np.uint8 or image.shape != (*fov.shape, 3) or fov.dtype != np.bool_ or fov.ndim != 2:
         raise ValueError(
-            "Expected an RGB photograph of uint8 and a field of view of bool and its size. "
-            f"Received: {photograph.dtype} {photograph.shape} and {fov.dtype} {fov.shape}"
+            "Expected an RGB image of uint8 and a field of view of bool and its size. "
+            f"Received: {image.dtype} {image.shape} and {fov.dtype} {fov.shape}"
         )
     if not ndimage.binary_erosion(fov, np.ones((3, 3))).any():
         raise ValueError(f"Expected a field of view of 3 x 3 pixels or more. Received: {int(fov.sum())} pixels")

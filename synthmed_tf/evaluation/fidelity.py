@@ -112,7 +112,7 @@ def _found(model, block: Block, threshold: float) -> Arrays:
 def _summary(found: Arrays, pairs: Pairs) -> VesselsFound:
     low, middle = np.percentile(found["dice"], [5, 50])
     return VesselsFound(
-        photographs=len(pairs),
+        images=len(pairs),
         patients=len(set(pairs.patients)),
         dice=float(found["dice"].mean()),
         cl_dice=float(found["cl_dice"].mean()),

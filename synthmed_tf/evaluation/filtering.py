@@ -1,4 +1,4 @@
-"""`synthmed filter`: leaves out the pairs that a report shows to be copies, implausible trees, or photographs without
+"""`synthmed filter`: leaves out the pairs that a report shows to be copies, implausible trees, or images without
 their vessels.
 
     <set2>/images/ masks/ preview.png    of the pairs that are kept, under the names that they had
@@ -33,7 +33,7 @@ class FilterLimits(pydantic.BaseModel):
         copy_excess: a pair whose similarity to a real one exceeds the threshold of the copy search by so much or
             more is dropped: 0 drops what the report calls a copy, -0.1 keeps further away.
         atypicality: a tree that is further from the real ones than so many times the most atypical real one is dropped.
-        least_dice: a pair whose photograph, segmented, has a smaller Dice with its mask is dropped.
+        least_dice: a pair whose image, segmented, has a smaller Dice with its mask is dropped.
     """
 
     model_config = pydantic.ConfigDict(frozen=True, extra="forbid")
@@ -46,7 +46,7 @@ class FilterLimits(pydantic.BaseModel):
 _RULES = (
     ("copy", "copy_excess", lambda score, limits: score >= limits.copy_excess, "copy_excess"),
     ("implausible tree", "atypicality", lambda score, limits: score > limits.atypicality, "atypicality"),
-    ("photograph does not show its mask", "dice", lambda score, limits: score < limits.least_dice, "least_dice"),
+    ("image does not show its mask", "dice", lambda score, limits: score < limits.least_dice, "least_dice"),
 )
 """Reason, its score, whether it applies, and its limit; the first that applies is recorded."""
 

@@ -293,7 +293,7 @@ def nearness(
     """Compares the distances to train and to holdout.
 
     Args:
-        what: kind of image, `mask` or `photograph`.
+        what: kind of image, `mask` or `image`.
         to_real: `(n, m)`: distances of synthetic images to real ones. Of more than 2,000 some are chosen.
         holdout_to_train: `(holdout, train)`: distances among the real ones, in their order.
         member: `(m,)`, bool: which are train.

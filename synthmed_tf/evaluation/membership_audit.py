@@ -40,8 +40,8 @@ def audit(context: EvaluationContext, real: RealPairs, found: CopyAudit) -> Memb
     if context.holdout is None:
         return MembershipAudit(without_holdout(len(set(context.train.patients))))
     appearance = _Appearance(context, real)
-    distances = {"mask": _away(found.similarity), "photograph": appearance.to_real}
-    among = {"mask": _away(found.among_real), "photograph": appearance.among_real}
+    distances = {"mask": _away(found.similarity), "image": appearance.to_real}
+    among = {"mask": _away(found.among_real), "image": appearance.among_real}
     who, permutations = (real.member, real.patients), context.settings.permutations
     between = np.ix_(~real.member, real.member)
     near = [
@@ -137,7 +137,7 @@ def without_holdout(members: int) -> Verdict:
 
 
 class _Appearance:
-    """Distances between photographs by their features, and features of the real pairs for the control.
+    """Distances between images by their features, and features of the real pairs for the control.
 
     Attributes:
         to_real: `(n, m)`: of the synthetic images to the real ones, features in common units.
@@ -147,15 +147,15 @@ class _Appearance:
     """
 
     def __init__(self, context: EvaluationContext, real: RealPairs):
-        synthetic = features.photographs(context, context.synthetic)
-        ours = np.concatenate([features.photographs(context, pairs) for pairs in (context.train, context.holdout)])
+        synthetic = features.images(context, context.synthetic)
+        ours = np.concatenate([features.images(context, pairs) for pairs in (context.train, context.holdout)])
         scaled, theirs = robust_scores(ours, synthetic)
         self.to_real = nearest_neighbours.vector_distances(theirs, scaled)
         self.among_real = nearest_neighbours.vector_distances(scaled, scaled)
         self.to_other = None
         if context.other is not None:
             self.to_other = nearest_neighbours.vector_distances(
-                *robust_scores(ours, features.photographs(context, context.other))
+                *robust_scores(ours, features.images(context, context.other))
             )
         vessels = real.block.masks.sum(axis=(1, 2)) / real.block.fields.sum(axis=(1, 2))
         self.control_features = np.column_stack([ours, vessels])
@@ -183,7 +183,7 @@ def _references(
 
     return {
         "mask": _away(context.cache.arrays("similarity to the other camera", key, compute)["similarity"]),
-        "photograph": appearance.to_other,
+        "image": appearance.to_other,
     }
 
 

@@ -1,5 +1,5 @@
 """Membership scores from the generator's networks: its discriminators' logits for real pairs, and how well its Stage-II
-reconstructs the photograph of a real mask.
+reconstructs the image of a real mask.
 
 A run's discriminators are only in its checkpoints, as lists of variables; these are read without any training code.
 """
@@ -19,7 +19,7 @@ from synthmed_tf.exporting import artifact
 from synthmed_tf.models import factory, layers
 
 STYLES = 8
-"""Styles that are tried for each mask; the nearest photograph counts."""
+"""Styles that are tried for each mask; the nearest image counts."""
 
 _BATCH = 16
 _DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image_discriminator}
@@ -48,23 +48,23 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
     _restore(model, Path(run) / stage / "checkpoints")
     masks = np.where(block.masks, np.float32(1), np.float32(-1))[..., None]
     seen = _vessel_maps(config, block) if config.stage1.architecture == "coarse_to_fine" else masks
-    photographs = block.photographs.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    images = block.images.astype(np.float32) / np.float32(127.5) - np.float32(1)
     fields = np.where(block.fields, np.float32(1), np.float32(-1))[..., None]
     conditions = np.concatenate([masks, fields], axis=-1) if config.stage2.use_fov else masks
 
     @tf.function
-    def one(mask, condition, photograph):
-        output = model(mask) if stage == "stage1" else model(condition, photograph)
+    def one(mask, condition, image):
+        output = model(mask) if stage == "stage1" else model(condition, image)
         return tf.reduce_mean(output[0] if isinstance(output, tuple) else output)
 
     rows = range(len(masks))
-    return np.array([one(*(part[row : row + 1] for part in (seen, conditions, photographs))).numpy() for row in rows])
+    return np.array([one(*(part[row : row + 1] for part in (seen, conditions, images))).numpy() for row in rows])
 
 
 def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
-    """How well Stage-II reconstructs the photographs of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
+    """How well Stage-II reconstructs the images of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
 
-    One mask has many photographs; the nearest of `STYLES` counts.
+    One mask has many images; the nearest of `STYLES` counts.
 
     Args:
         folder: the artifact's, with a SavedModel.
@@ -85,7 +85,7 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
             index = np.arange(start, start + len(masks)) * STYLES + style
             generated = model.translate(masks, np.full(len(masks), seed), index)
             inside = block.fields[rows] & generated.any(axis=-1)
-            away = np.abs(generated.astype(np.float32) - block.photographs[rows]).mean(axis=-1)
+            away = np.abs(generated.astype(np.float32) - block.images[rows]).mean(axis=-1)
             mean = (away * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
             best[rows] = np.minimum(best[rows], mean)
     return -best

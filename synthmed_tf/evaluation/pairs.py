@@ -25,12 +25,12 @@ class Block:
     """Some pairs.
 
     Attributes:
-        photographs: `(n, size, size, 3)`, uint8, RGB; 0 outside the field of view.
+        images: `(n, size, size, 3)`, uint8, RGB; 0 outside the field of view.
         masks: `(n, size, size)`, bool: vessels, False outside the field of view.
         fields: `(n, size, size)`, bool: fields of view.
     """
 
-    photographs: np.ndarray
+    images: np.ndarray
     masks: np.ndarray
     fields: np.ndarray
 
@@ -79,19 +79,19 @@ class ArrayPairs(Pairs):
         """
         _check(block, names, names if patients is None else patients)
         masks = block.masks & block.fields
-        self._block = Block(block.photographs * block.fields[..., None], masks, block.fields)
+        self._block = Block(block.images * block.fields[..., None], masks, block.fields)
         self.names = tuple(names)
         self.patients = self.names if patients is None else tuple(patients)
         self.size = block.masks.shape[1]
         digest = hashlib.sha256(json.dumps([self.names, self.patients]).encode())
-        for array in (self._block.photographs, masks, block.fields):
+        for array in (self._block.images, masks, block.fields):
             digest.update(np.ascontiguousarray(array))
         self.fingerprint = digest.hexdigest()
 
     def read(self, rows):
         rows = np.asarray(rows, int)
         block = self._block
-        return Block(block.photographs[rows], block.masks[rows], block.fields[rows])
+        return Block(block.images[rows], block.masks[rows], block.fields[rows])
 
 
 class SyntheticSet(Pairs):
@@ -113,23 +113,23 @@ class SyntheticSet(Pairs):
         self.card = _set_card(self.folder)
         self.lines = _manifest(self.folder)
         self.names = self.patients = tuple(f"{line['index']:08d}" for line in self.lines)
-        self.size = len(self._photograph(0))
+        self.size = len(self._image(0))
         self.fingerprint = fingerprint(self.lines)
-        self.field = _common_field(np.stack([self._photograph(i) for i in range(min(len(self), _SHOWN_FOR_FIELD))]))
+        self.field = _common_field(np.stack([self._image(i) for i in range(min(len(self), _SHOWN_FOR_FIELD))]))
 
     def read(self, rows):
-        photographs = np.stack([self._photograph(row) for row in rows])
+        pixels = np.stack([self._image(row) for row in rows])
         masks = np.stack([self._mask(row) for row in rows])
         fields = np.broadcast_to(self.field, masks.shape)
-        return Block(photographs * fields[..., None], masks & fields, fields)
+        return Block(pixels * fields[..., None], masks & fields, fields)
 
-    def _photograph(self, row: int) -> np.ndarray:
-        return self._image("images", row)
+    def _image(self, row: int) -> np.ndarray:
+        return self._read("images", row)
 
     def _mask(self, row: int) -> np.ndarray:
-        return self._image("masks", row)[..., 0] >= VESSEL_THRESHOLD
+        return self._read("masks", row)[..., 0] >= VESSEL_THRESHOLD
 
-    def _image(self, folder: str, row: int) -> np.ndarray:
+    def _read(self, folder: str, row: int) -> np.ndarray:
         file = self.folder / folder / f"{self.names[row]}.png"
         image = images.read_image(file)
         size = getattr(self, "size", len(image))
@@ -147,7 +147,7 @@ def load_real(pairs: Sequence[Pair], size: int, progress: Callable[[int, int], N
     """
     samples = load_samples(pairs, size, progress=progress)
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= VESSEL_THRESHOLD for sample in samples]),
         np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
     )
@@ -156,12 +156,12 @@ def load_real(pairs: Sequence[Pair], size: int, progress: Callable[[int, int], N
 
 def _check(block: Block, names: Sequence[str], patients: Sequence[str]) -> None:
     shape, count = block.masks.shape, len(names)
-    fits = len(shape) == 3 and block.fields.shape == shape and block.photographs.shape == (*shape, 3)
-    typed = block.photographs.dtype == np.uint8 and block.masks.dtype == block.fields.dtype == np.bool_
+    fits = len(shape) == 3 and block.fields.shape == shape and block.images.shape == (*shape, 3)
+    typed = block.images.dtype == np.uint8 and block.masks.dtype == block.fields.dtype == np.bool_
     if not (fits and typed and count == len(patients) == shape[0] >= 1 and shape[1] == shape[2]):
-        received = ", ".join(f"{a.dtype} {a.shape}" for a in (block.photographs, block.masks, block.fields))
+        received = ", ".join(f"{a.dtype} {a.shape}" for a in (block.images, block.masks, block.fields))
         raise ValueError(
-            "Expected photographs (n, size, size, 3) of uint8, masks and fields (n, size, size) of bool, n names and n "
+            "Expected images (n, size, size, 3) of uint8, masks and fields (n, size, size) of bool, n names and n "
             f"patients. Received: {received}, {count} and {len(patients)}"
         )
 
@@ -196,8 +196,8 @@ def fingerprint(lines: Iterable[dict[str, Any]]) -> str:
     return digest.hexdigest()
 
 
-def _common_field(photographs: np.ndarray) -> np.ndarray:
-    """What is black in all photographs lies outside; where nothing is, the field is found as in a real photograph."""
-    brightest = photographs.max(axis=0)
+def _common_field(shown: np.ndarray) -> np.ndarray:
+    """What is black in all images lies outside; where nothing is, the field is found as in a real photograph."""
+    brightest = shown.max(axis=0)
     inside = brightest.max(axis=-1) > 0
     return inside if not inside.all() else derive_fov(brightest)

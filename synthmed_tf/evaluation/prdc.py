@@ -20,7 +20,7 @@ def prdc(
 
     Both sets are compared at equal size, since all four depend on it: a subsample takes as many rows of the larger set
     as the smaller one has. "Within" means nearer than, as in the authors' code; the neighbours of a row are others of
-    its set. Rows count as independent: two photographs of a patient are nearer than the null of the coverage allows.
+    its set. Rows count as independent: two images of a patient are nearer than the null of the coverage allows.
 
     Args:
         real: `(n, d)`, from `standardize`.

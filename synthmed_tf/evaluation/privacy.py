@@ -1,6 +1,6 @@
 """Does the set give a patient away: copies of real pairs, and membership of the training data.
 
-Vessel trees are biometric, so masks count as much as photographs. The result is audited risk, with the patients at
+Vessel trees are biometric, so masks count as much as images. The result is audited risk, with the patients at
 hand. Differentially private training is no alternative here: at 28 images it would drown the signal (epsilon 349 at a
 noise of 1, batches of 4 and 10,000 steps).
 """

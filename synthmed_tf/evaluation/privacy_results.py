@@ -88,7 +88,7 @@ class Nearness(Closeness):
     """Whether the set is nearer to train than to the holdout.
 
     Attributes:
-        what: what is compared, `mask` or `photograph`.
+        what: what is compared, `mask` or `image`.
         p_holm: p adjusted for all attacks and distances; NaN before that.
         z: C_T, far below 0 where the set copies; one image of each unseen patient counts.
     """

@@ -153,15 +153,15 @@ class Utility(Result):
 
 
 class VesselsFound(Result):
-    """How well the segmenter finds the vessels in one kind of photographs.
+    """How well the segmenter finds the vessels in one kind of images.
 
     Attributes:
-        photographs, patients: how many; each synthetic pair counts as a patient.
-        dice, cl_dice: means over photographs.
-        dice_p05, dice_p50: the 5th and 50th percentile of the photographs' Dice.
+        images, patients: how many; each synthetic pair counts as a patient.
+        dice, cl_dice: means over images.
+        dice_p05, dice_p50: the 5th and 50th percentile of the images' Dice.
     """
 
-    photographs: int
+    images: int
     patients: int
     dice: Number
     cl_dice: Number
@@ -170,7 +170,7 @@ class VesselsFound(Result):
 
 
 class Fidelity(Result):
-    """Whether the images show their masks: Dice and clDice of the vessels found with each photograph's own mask.
+    """Whether the images show their masks: Dice and clDice of the vessels found with each image's own mask.
 
     Attributes:
         steps, threshold: of the segmenter; the threshold is chosen on the real training patients.
@@ -374,7 +374,7 @@ class Detector(Result):
     """The metrics by one detector.
 
     Attributes:
-        name: `geometry` (15 features of the mask), `appearance` (28 of the photograph), or `handcrafted` (both).
+        name: `geometry` (15 features of the mask), `appearance` (28 of the image), or `handcrafted` (both).
         features: columns; more than features where some are missing.
         n, m: real and synthetic rows.
         kid, prdc, vendi, repeats, frechet: the metrics; the first two are None for fewer than three synthetic pairs,
@@ -417,7 +417,7 @@ class Divergence(Result):
             as the other half has.
         null_median: median over the splits, between the two halves.
         ratio: at_equal_size / null_median; about 1 is the best that can be expected, somewhat less where patients have
-            several photographs alike. Infinite where the halves are always equal, and NaN where all are.
+            several images alike. Infinite where the halves are always equal, and NaN where all are.
     """
 
     name: str
@@ -433,14 +433,14 @@ class Dispersion(Result):
 
     Attributes:
         label: what these metrics cannot see.
-        real_photographs, real_patients, synthetic_photographs: how many were compared.
+        real_photographs, real_patients, synthetic_images: how many were compared.
         divergences: three of them.
     """
 
     label: str
     real_photographs: int
     real_patients: int
-    synthetic_photographs: int
+    synthetic_images: int
     divergences: tuple[Divergence, ...]
 
 

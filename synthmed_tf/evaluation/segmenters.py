@@ -1,4 +1,4 @@
-"""Segmenters for the evaluation: U-Nets that are trained on pairs, and the vessels that they find in photographs."""
+"""Segmenters for the evaluation: U-Nets that are trained on pairs, and the vessels that they find in images."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def find(model: keras.Model, block: Block) -> np.ndarray:
     for start in range(0, len(block.masks), _FOUND_AT_ONCE):
         rows = slice(start, start + _FOUND_AT_ONCE)
         inside = block.fields[rows, ..., None]
-        seen = (block.photographs[rows] * inside).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+        seen = (block.images[rows] * inside).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
         found.append(probabilities(model, tf.constant(seen)).numpy()[..., 0] * inside[..., 0])
     return np.concatenate(found)
 
@@ -147,14 +147,14 @@ def training_array(pairs: Pairs, most: int) -> np.ndarray:
     for start in range(0, len(rows), 64):
         here = slice(start, start + 64)
         block = pairs.read(rows[here])
-        array[here, ..., pipeline.PHOTOGRAPH] = block.photographs
+        array[here, ..., pipeline.IMAGE] = block.images
         array[here, ..., pipeline.COVERAGE] = block.masks[..., None] * np.uint8(255)
         array[here, ..., pipeline.FOV] = block.fields[..., None] * np.uint8(255)
     return array
 
 
 def untrained(size: int, seed: int) -> Segmenter:
-    """A segmenter for photographs of a size, with the first weights of a seed."""
+    """A segmenter for images of a size, with the first weights of a seed."""
     keras.utils.set_random_seed(seed)
     model = Segmenter(_FILTERS)
     model(tf.zeros((1, size, size, 3)))
@@ -202,7 +202,7 @@ def _step(model: Segmenter, optimizer: keras.optimizers.Optimizer) -> Callable[[
     def step(batch):
         target, fov = tf.round(batch["coverage"]), batch["fov"]
         with tf.GradientTape() as tape:
-            logits = model(batch["photograph"], training=True)
+            logits = model(batch["image"], training=True)
             terms = masked_cross_entropy(target, logits, fov) + dice_loss(target, logits, fov)
             loss = tf.reduce_mean(terms)
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))

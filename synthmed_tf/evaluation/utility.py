@@ -151,7 +151,7 @@ def shuffled(pairs: Pairs) -> ArrayPairs:
         )
     masks = np.empty_like(block.masks)
     masks[order] = np.roll(block.masks[order], most, axis=0)
-    return ArrayPairs(Block(block.photographs, masks, block.fields), pairs.names, pairs.patients)
+    return ArrayPairs(Block(block.images, masks, block.fields), pairs.names, pairs.patients)
 
 
 class Stage2OnRealMasks(Pairs):
@@ -174,15 +174,15 @@ class Stage2OnRealMasks(Pairs):
         self.patients = context.train.patients * styles
         self.size = context.train.size
         self.fingerprint = f"stage2 {self._model.model_sha256} {context.train.fingerprint} {styles} {self._seed}"
-        some = self._photographs(range(min(len(self), _SHOWN_FOR_FIELD)))
+        some = self._images(range(min(len(self), _SHOWN_FOR_FIELD)))
         self._field = some.max(axis=(0, 3)) > 0
 
     def read(self, rows):
-        photographs = self._photographs(rows)
-        fields = np.broadcast_to(self._field, photographs.shape[:3])
-        return Block(photographs, self._masks[np.asarray(rows, int) % len(self._masks)] & fields, fields)
+        images = self._images(rows)
+        fields = np.broadcast_to(self._field, images.shape[:3])
+        return Block(images, self._masks[np.asarray(rows, int) % len(self._masks)] & fields, fields)
 
-    def _photographs(self, rows: Sequence[int]) -> np.ndarray:
+    def _images(self, rows: Sequence[int]) -> np.ndarray:
         rows = np.asarray(rows, np.int64)
         masks = self._masks[rows % len(self._masks), ..., None] * np.uint8(255)
         parts = [slice(start, start + _AT_ONCE) for start in range(0, len(rows), _AT_ONCE)]
@@ -270,7 +270,7 @@ def _verdict(context: EvaluationContext, compared: Sequence[ArmDifference], resu
     return Verdict(
         question="utility",
         state=between(answer.low, answer.high, -LIMITS.utility, "below"),
-        sentence=f"On photographs of {answer.units} unseen patients a segmenter trained on the set reaches a mean Dice "
+        sentence=f"On images of {answer.units} unseen patients a segmenter trained on the set reaches a mean Dice "
         f"of {dice[SYNTHETIC]:.3f}, one trained on real pairs {dice[REAL]:.3f}: a difference of {_said(answer)}.",
         limit=_LIMIT,
         needed=_needed(answer),

@@ -68,82 +68,82 @@ def export(
     _check_formats(formats)
     out = Path(out).resolve()
     _refuse_other_folder(out)
-    masks, refiner = load_masks(Path(run), latest)
-    photographs, renderer = load_photographs(Path(run), latest)
-    made = [part for part in (masks, refiner, photographs, renderer) if part is not None]
+    stage1, refiner = load_stage1(Path(run), latest)
+    stage2, renderer = load_stage2(Path(run), latest)
+    made = [part for part in (stage1, refiner, stage2, renderer) if part is not None]
     say(", ".join(f"{part.stage} of step {part.step}" for part in made))
-    chain = make_chain(masks, photographs, Path(run), refiner, renderer)
-    card = _describe(masks, photographs, name or out.name, license, [refiner, renderer])
+    chain = make_chain(stage1, stage2, Path(run), refiner, renderer)
+    card = _describe(stage1, stage2, name or out.name, license, [refiner, renderer])
     smaller = set(formats) & set(parity.MOST_LOSS)
-    measure = label_visibility.of_run(Path(run), np.asarray(masks.fov) >= 128) if smaller else None
+    measure = label_visibility.of_run(Path(run), np.asarray(stage1.fov) >= 128) if smaller else None
     with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
         return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
 
 
-def load_masks(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
+def load_stage1(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
     """Stage-I's snapshot and, where its architecture is `coarse_to_fine`, that of its fine network.
 
     Raises:
         SynthMedError: one is missing or damaged.
     """
-    masks = _load(run, "stage1", latest)
-    two = masks.config.stage1.architecture == "coarse_to_fine"
-    return masks, _load(run, "stage1_fine", latest) if two else None
+    stage1 = _load(run, "stage1", latest)
+    two = stage1.config.stage1.architecture == "coarse_to_fine"
+    return stage1, _load(run, "stage1_fine", latest) if two else None
 
 
-def load_photographs(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
+def load_stage2(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
     """Stage-II's snapshot and, where it has a fine network, that of this one.
 
     Raises:
         SynthMedError: one is missing or damaged.
     """
-    photographs = _load(run, "stage2", latest)
-    return photographs, _load(run, "stage2_fine", latest) if photographs.config.has_fine_renderer else None
+    stage2 = _load(run, "stage2", latest)
+    return stage2, _load(run, "stage2_fine", latest) if stage2.config.has_fine_renderer else None
 
 
 def _load(run: Path, stage: str, latest: bool) -> snapshot.Snapshot:
     return snapshot.load(run / stage / "snapshot" if latest else snapshot.chosen(run / stage))
 
 
-def make_mask_generator(masks: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None) -> keras.Model:
+def make_mask_generator(stage1: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None) -> keras.Model:
     """Stage-I with its averaged weights: from latents to coverage at full size, in [-1, 1].
 
     Args:
-        masks, refiner: as `load_masks` gives them.
+        stage1, refiner: as `load_stage1` gives them.
         run: names the snapshots in an error's sentence.
 
     Raises:
         SynthMedError: the weights do not fit, or the two networks are of different sizes.
     """
-    generator = factory.mask_generator(masks.config)
-    snapshot.restore(generator, masks, run / "stage1" / "snapshot")
+    generator = factory.mask_generator(stage1.config)
+    snapshot.restore(generator, stage1, run / "stage1" / "snapshot")
     if refiner is None:
         return generator
-    if refiner.thresholds is None or _sizes(masks) != _sizes(refiner):
-        raise _do_not_belong_together(run, masks, refiner)
+    if refiner.thresholds is None or _sizes(stage1) != _sizes(refiner):
+        raise _do_not_belong_together(run, stage1, refiner)
     fine = factory.mask_refiner(refiner.config)
     snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
-    return CoarseToFine(generator, fine, coarse_fov(masks.fov >= 128, masks.config.coarse_size), refiner.thresholds)
+    return CoarseToFine(generator, fine, coarse_fov(stage1.fov >= 128, stage1.config.coarse_size), refiner.thresholds)
 
 
 def make_image_generator(
-    photographs: snapshot.Snapshot, run: Path, renderer: snapshot.Snapshot | None = None
+    stage2: snapshot.Snapshot, run: Path, renderer: snapshot.Snapshot | None = None
 ) -> keras.Model:
-    """Stage-II with its averaged weights: from conditions and styles to photographs at full size.
+    """Stage-II with its averaged weights: from conditions and styles to images at full size.
 
     Args:
-        photographs, renderer: as `load_photographs` gives them.
+        stage2, renderer: as `load_stage2` gives them.
         run: names the snapshots in an error's sentence.
 
     Raises:
         SynthMedError: the weights do not fit, or the two networks are of different sizes.
     """
-    generator = factory.image_generator(photographs.config)
-    snapshot.restore(generator, photographs, run / "stage2" / "snapshot")
+    generator = factory.image_generator(stage2.config)
+    snapshot.restore(generator, stage2, run / "stage2" / "snapshot")
     if renderer is None:
         return generator
-    if _sizes(photographs) != _sizes(renderer):
-        raise _do_not_belong_together(run, photographs, renderer)
+    if _sizes(stage2) != _sizes(renderer):
+        raise _do_not_belong_together(run, stage2, renderer)
     fine = factory.fine_renderer(renderer.config)
     snapshot.restore(fine, renderer, run / "stage2_fine" / "snapshot")
     return Pyramid(generator, fine)
@@ -161,8 +161,8 @@ def _do_not_belong_together(run: Path, coarse: snapshot.Snapshot, fine: snapshot
 
 
 def make_chain(
-    masks: snapshot.Snapshot,
-    photographs: snapshot.Snapshot,
+    stage1: snapshot.Snapshot,
+    stage2: snapshot.Snapshot,
     run: Path,
     refiner: snapshot.Snapshot | None = None,
     renderer: snapshot.Snapshot | None = None,
@@ -172,18 +172,18 @@ def make_chain(
     Raises:
         SynthMedError: they are of other stages or of different sizes, or their weights do not fit.
     """
-    if (masks.stage, photographs.stage) != ("stage1", "stage2"):
+    if (stage1.stage, stage2.stage) != ("stage1", "stage2"):
         raise SynthMedError(
-            f"In {run} the snapshots are of {masks.stage} and {photographs.stage}, not of stage1 and stage2; "
+            f"In {run} the snapshots are of {stage1.stage} and {stage2.stage}, not of stage1 and stage2; "
             "put each into its own folder."
         )
-    if masks.config.size != photographs.config.size:
-        sizes = f"stage1 generates {masks.config.size} pixels and stage2 {photographs.config.size}"
+    if stage1.config.size != stage2.config.size:
+        sizes = f"stage1 generates {stage1.config.size} pixels and stage2 {stage2.config.size}"
         raise SynthMedError(f"In {run} {sizes}; train both at one size.")
-    mask_generator = make_mask_generator(masks, run, refiner)
-    image_generator = make_image_generator(photographs, run, renderer)
-    config = masks.config.model_copy(update={"stage2": photographs.config.stage2})
-    return Chain(config, mask_generator, image_generator, masks.threshold, masks.fov, photographs.styles)
+    mask_generator = make_mask_generator(stage1, run, refiner)
+    image_generator = make_image_generator(stage2, run, renderer)
+    config = stage1.config.model_copy(update={"stage2": stage2.config.stage2})
+    return Chain(config, mask_generator, image_generator, stage1.threshold, stage1.fov, stage2.styles)
 
 
 def _write(
@@ -222,38 +222,38 @@ def _opened(chain: Chain, card: dict[str, Any], folder: Path, form: str) -> arti
 
 
 def _describe(
-    masks: snapshot.Snapshot,
-    photographs: snapshot.Snapshot,
+    stage1: snapshot.Snapshot,
+    stage2: snapshot.Snapshot,
     name: str,
     license: str,
     fine: Sequence[snapshot.Snapshot | None] = (),
 ) -> dict[str, Any]:
-    parts = [part for part in (masks, photographs, *fine) if part is not None]
+    parts = [part for part in (stage1, stage2, *fine) if part is not None]
     return {
         "kind": artifact.KIND,
         "name": name,
         "schema": 1,
         "model_sha256": _identity(*parts),
-        "size": masks.config.size,
-        "latent_dim": masks.config.stage1.latent_dim,
-        "style_dim": photographs.config.stage2.style_dim,
-        "threshold": masks.threshold,
+        "size": stage1.config.size,
+        "latent_dim": stage1.config.stage1.latent_dim,
+        "style_dim": stage2.config.stage2.style_dim,
+        "threshold": stage1.threshold,
         "synthetic": True,
         "license": license,
         "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "data": {"stage1": masks.data, "stage2": photographs.data},
+        "data": {"stage1": stage1.data, "stage2": stage2.data},
         "steps": {part.stage: part.step for part in parts},
         "evaluation": "not evaluated",
-        "config": masks.config.model_dump(mode="json") | {"stage2": photographs.config.stage2.model_dump(mode="json")},
+        "config": stage1.config.model_dump(mode="json") | {"stage2": stage2.config.stage2.model_dump(mode="json")},
         "versions": {"synthmed_tf": __version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")},
     }
 
 
-def _identity(masks: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
+def _identity(stage1: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
     """SHA-256 over all that decides the images: configurations, weights, thresholds, styles and field of view."""
     digest = hashlib.sha256()
-    for part in (masks, *others):
+    for part in (stage1, *others):
         section = getattr(part.config, part.stage)
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
         if part.thresholds is not None:
@@ -262,7 +262,7 @@ def _identity(masks: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
         styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
         for array in [*part.weights, *styles]:
             digest.update(np.ascontiguousarray(array, np.float32).data)
-    digest.update(np.ascontiguousarray(masks.fov).data)
+    digest.update(np.ascontiguousarray(stage1.fov).data)
     return digest.hexdigest()
 
 

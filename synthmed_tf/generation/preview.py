@@ -1,4 +1,4 @@
-"""The preview of a set: its first pairs as one image, the photographs above their masks."""
+"""The preview of a set: its first pairs in one PNG, the images above their masks."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,9 +27,9 @@ def write(folder: Path, indices: Sequence[int]) -> None:
     Raises:
         SynthMedError: one of their files is damaged.
     """
-    photographs, masks = FOLDERS
+    of_images, of_masks = FOLDERS
     pairs = [
-        Pair(index, _read(folder / masks / file_name(index))[..., :1], _read(folder / photographs / file_name(index)))
+        Pair(index, _read(folder / of_masks / file_name(index))[..., :1], _read(folder / of_images / file_name(index)))
         for index in indices[:PAIRS]
     ]
     files.write_bytes(folder / FILE, encode(pairs))

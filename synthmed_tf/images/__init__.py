@@ -1,4 +1,4 @@
-"""Image files in and out: photographs, masks and label maps, PNG bytes and grids of images."""
+"""Image files in and out: images, masks and label maps, PNG bytes and grids of images."""
 
 from synthmed_tf.images.decoding import (
     EXTENSIONS,
@@ -10,7 +10,7 @@ from synthmed_tf.images.decoding import (
 )
 from synthmed_tf.images.labels import Label, parse_labels
 from synthmed_tf.images.opening import decode_bytes, decode_file
-from synthmed_tf.images.reading import mask_of, photograph_of, read_image, read_mask, split_alpha
+from synthmed_tf.images.reading import image_of, mask_of, read_image, read_mask, split_alpha
 from synthmed_tf.images.writing import decode_png, encode_png, grid, write_png
 
 __all__ = [
@@ -26,7 +26,7 @@ __all__ = [
     "grid",
     "mask_of",
     "parse_labels",
-    "photograph_of",
+    "image_of",
     "read_bytes",
     "read_image",
     "read_mask",

@@ -24,7 +24,7 @@ _TWO_VALUES = "save it as a PNG of two values"
 
 
 def read_image(path: str | os.PathLike[str]) -> np.ndarray:
-    """Reads a photograph.
+    """Reads an image.
 
     PNG, JPEG, TIFF, GIF, BMP, PPM/PGM/PBM (also gzipped), WebP, JPEG 2000 and DICOM (docs/data.md lists the kinds). The
     orientation is applied, alpha dropped, palettes looked up, grey repeated to three channels; of several pages or
@@ -44,7 +44,7 @@ def read_image(path: str | os.PathLike[str]) -> np.ndarray:
         >>> read_image("images/01.tif").shape  # doctest: +SKIP
         (584, 565, 3)
     """
-    return photograph_of(Path(path), decode_file(path))
+    return image_of(Path(path), decode_file(path))
 
 
 def read_mask(path: str | os.PathLike[str], labels: Sequence[Label] | None = (), dark: bool = False) -> np.ndarray:
@@ -75,7 +75,7 @@ def read_mask(path: str | os.PathLike[str], labels: Sequence[Label] | None = (),
     return mask_of(Path(path), decode_file(path), labels, dark)
 
 
-def photograph_of(path: Path, decoded: Decoded) -> np.ndarray:
+def image_of(path: Path, decoded: Decoded) -> np.ndarray:
     """As `read_image`, of a file that was decoded."""
     pixels = decoded.pixels
     if pixels.dtype not in (np.bool_, np.uint8, np.uint16):

@@ -1,4 +1,4 @@
-"""The chained generator, latent to mask to photograph, with the functions that are served beside it."""
+"""The chained generator, latent to mask to image, with the functions that are served beside it."""
 
 from types import SimpleNamespace
 
@@ -80,25 +80,25 @@ class Chain(tf.Module):
     def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         coverage = self._networks.mask(latent, training=False)
         vessel = (coverage > self.threshold) & self._inside
-        return {"mask": tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))} | self._photograph(
+        return {"mask": tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))} | self._image(
             vessel, style
         )
 
     def _translate(self, mask: tf.Tensor, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         vessel = (tf.cast(mask, tf.int32) >= 128) & self._inside
-        return self._photograph(vessel, self._style(seed, index))
+        return self._image(vessel, self._style(seed, index))
 
     def _style(self, seed: tf.Tensor, index: tf.Tensor) -> tf.Tensor | None:
         dim = self.config.stage2.style_dim
         return latents.sample(seed, index, dim, latents.STYLE) if dim else None
 
-    def _photograph(self, vessel: tf.Tensor, style: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    def _image(self, vessel: tf.Tensor, style: tf.Tensor | None) -> dict[str, tf.Tensor]:
         condition = tf.where(vessel, 1.0, -1.0)
         if self.config.stage2.use_fov:
             fov = tf.constant(np.where(self._inside, 1.0, -1.0)[None], tf.float32)
             condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
         if self._styles is not None:
             style = self._styles.style(style)
-        photograph = self._networks.image(condition, style, training=False)
-        levels = tf.round((photograph + 1.0) * 127.5)
+        image = self._networks.image(condition, style, training=False)
+        levels = tf.round((image + 1.0) * 127.5)
         return {"image": tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)}

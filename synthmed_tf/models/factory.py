@@ -48,9 +48,9 @@ def mask_refiner(config: Config) -> keras.Model:
 
 
 def image_generator(config: Config) -> keras.Model:
-    """Stage-II's generator: condition (and style) to photograph `(batch, size, size, 3)` in [-1, 1].
+    """Stage-II's generator: condition (and style) to image `(batch, size, size, 3)` in [-1, 1].
 
-    That of `pyramid` generates photographs `(batch, coarse_size, coarse_size, 3)`.
+    That of `pyramid` generates images `(batch, coarse_size, coarse_size, 3)`.
     """
     stage = config.stage2
     if stage.architecture == "pyramid":
@@ -70,25 +70,25 @@ def image_generator(config: Config) -> keras.Model:
 
 
 def fine_renderer(config: Config) -> keras.Model:
-    """Stage-II's fine network: coarse photograph, condition and style to the photograph at full size."""
+    """Stage-II's fine network: coarse image, condition and style to the image at full size."""
     model = pyramid.FineRenderer(config.size, config.stage2_fine.filters, config.stage2_fine.flow_steps)
     coarse = tf.zeros((1, config.coarse_size, config.coarse_size, 3))
     return _made(model, coarse, _image(config, 2), tf.zeros((1, config.stage2.style_dim)))
 
 
 def image_discriminator(config: Config) -> keras.Model:
-    """Stage-II's patch discriminator on (condition, photograph)."""
+    """Stage-II's patch discriminator on (condition, image)."""
     model = image_gan.PatchDiscriminator(config.stage2.discriminator_filters, config.stage2.norm)
     return _made(model, _image(config, 1 + config.stage2.use_fov), _image(config, 3))
 
 
 def style_encoder(config: Config) -> keras.Model:
-    """Stage-II's encoder: photograph to the moments of its style."""
+    """Stage-II's encoder: image to the moments of its style."""
     return _made(image_gan.StyleEncoder(config.stage2.style_dim), _image(config, 3))
 
 
 def segmenter(config: Config) -> keras.Model:
-    """The segmenter: photograph to vessel logits `(batch, size, size, 1)`; it takes other sizes too."""
+    """The segmenter: image to vessel logits `(batch, size, size, 1)`; it takes other sizes too."""
     stage = config.segmenter
     return _made(Segmenter(stage.filters, stage.levels, stage.norm), _image(config, 3))
 

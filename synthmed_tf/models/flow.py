@@ -1,4 +1,4 @@
-"""Flow matching: a network that turns noise into the detail of a photograph, step by step.
+"""Flow matching: a network that turns noise into the detail of an image, step by step.
 
 The network learns the mean velocity of the straight lines between noise and detail (Lipman et al. 2023, equation 23);
 following it from noise gives detail distributed as the real one is, with faint vessels as often as real ones are faint.

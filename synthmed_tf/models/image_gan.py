@@ -1,11 +1,11 @@
-"""Stage-II: from a vessel mask to a photograph (after pix2pix, Isola et al. 2017).
+"""Stage-II: from a vessel mask to an image (after pix2pix, Isola et al. 2017).
 
 One U-Net and one patch discriminator serve both presets. The paper's has batch normalization, dropout and transposed
 convolutions, and sees the mask alone. The recommended one has instance normalization and upsampling, sees the field of
-view as well, and takes a style, so that one mask gives many photographs.
+view as well, and takes a style, so that one mask gives many images.
 
 A condition is `(batch, size, size, channels)`, float32 in [-1, 1]: the two-valued mask and, where the field of view is
-used, that as second channel. A photograph is `(batch, size, size, 3)`, float32 in [-1, 1].
+used, that as second channel. An image is `(batch, size, size, 3)`, float32 in [-1, 1].
 """
 
 from typing import Literal
@@ -42,7 +42,7 @@ class ImageGenerator(keras.Model):
             upsampling: `transposed` (4x4, stride 2) or `nearest` (3x3, then repeated pixels).
             dropout: rate on the first three decoder levels while training.
             style_dim: length of the style; 0 for none.
-            use_fov: whether the condition's second channel is the field of view, outside of which the photograph is
+            use_fov: whether the condition's second channel is the field of view, outside of which the image is
                 black exactly.
         """
         super().__init__()
@@ -67,7 +67,7 @@ class ImageGenerator(keras.Model):
         training: bool = False,
         dropout_seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
-        """Generates photographs.
+        """Generates images.
 
         Args:
             condition: `(batch, size, size, 1 or 2)` in [-1, 1].
@@ -84,8 +84,8 @@ class ImageGenerator(keras.Model):
             seed = None if dropout_seed is None else dropout_seed + tf.constant([0, level], tf.int32)
             x = tf.concat([block(x, style, training=training, dropout_seed=seed), skips.pop()], axis=-1)
         logits = self.head(x) if self.upsampling == "transposed" else self.head(x, condition)
-        photograph = tf.tanh(tf.cast(logits, tf.float32))
-        return _black_outside(photograph, condition[..., 1:2]) if self.use_fov else photograph
+        image = tf.tanh(tf.cast(logits, tf.float32))
+        return _black_outside(image, condition[..., 1:2]) if self.use_fov else image
 
     def _encode(self, condition: tf.Tensor, training: bool) -> list[tf.Tensor]:
         """The activated features of each level, the bottleneck last."""
@@ -129,17 +129,17 @@ class RefiningHead(keras.layers.Layer):
         self.filters = filters
         self.before = keras.layers.Conv2D(filters // 2, 3, padding="same", kernel_initializer=layers.narrow_normal())
         self.refine = keras.layers.Conv2D(filters // 2, 3, padding="same", kernel_initializer=layers.narrow_normal())
-        self.to_photograph = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=layers.narrow_normal())
+        self.to_image = keras.layers.Conv2D(3, 3, padding="same", kernel_initializer=layers.narrow_normal())
 
     def call(self, features: tf.Tensor, condition: tf.Tensor) -> tf.Tensor:
         """From activated features at half resolution and the condition to logits `(batch, size, size, 3)`."""
         x = layers.upsample(tf.nn.leaky_relu(self.before(features), 0.2))
         x = self.refine(tf.concat([x, tf.cast(condition, x.dtype)], axis=-1))
-        return self.to_photograph(tf.nn.leaky_relu(x, 0.2))
+        return self.to_image(tf.nn.leaky_relu(x, 0.2))
 
 
 class PatchDiscriminator(keras.Model):
-    """pix2pix's 70x70 patch discriminator on (condition, photograph): three layers of stride 2, two of stride 1."""
+    """pix2pix's 70x70 patch discriminator on (condition, image): three layers of stride 2, two of stride 1."""
 
     def __init__(self, filters: int = 64, norm: layers.Normalization = "batch"):
         super().__init__()
@@ -149,17 +149,17 @@ class PatchDiscriminator(keras.Model):
         self.norms = [layers.normalization("none" if i == 0 else norm) for i in range(len(widths))]
         self.to_logits = _strided(1, 1)
 
-    def call(self, condition, photograph, training=False) -> tuple[tf.Tensor, list[tf.Tensor]]:
+    def call(self, condition, image, training=False) -> tuple[tf.Tensor, list[tf.Tensor]]:
         """Discriminates each patch.
 
         Args:
-            condition: `(batch, size, size, 1 or 2)`; photograph: `(batch, size, size, 3)`; both in [-1, 1].
+            condition: `(batch, size, size, 1 or 2)`; image: `(batch, size, size, 3)`; both in [-1, 1].
             training: whether batch statistics are used.
 
         Returns:
             Logits `(batch, size / 8, size / 8, 1)`, float32, and the features of the four hidden layers.
         """
-        x = tf.concat([tf.cast(condition, self.compute_dtype), tf.cast(photograph, self.compute_dtype)], axis=-1)
+        x = tf.concat([tf.cast(condition, self.compute_dtype), tf.cast(image, self.compute_dtype)], axis=-1)
         features = []
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2)
@@ -168,7 +168,7 @@ class PatchDiscriminator(keras.Model):
 
 
 class StyleEncoder(keras.Model):
-    """Reads a style off a photograph: the posterior of BicycleGAN (Zhu et al. 2017), from 32x32 pixels."""
+    """Reads a style off an image: the posterior of BicycleGAN (Zhu et al. 2017), from 32x32 pixels."""
 
     def __init__(self, style_dim: int, filters: int = 32):
         super().__init__()
@@ -177,20 +177,20 @@ class StyleEncoder(keras.Model):
         self.flatten = keras.layers.Flatten()
         self.to_moments = keras.layers.Dense(2 * style_dim, kernel_initializer=layers.narrow_normal())
 
-    def call(self, photograph: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Reads the style of photographs `(batch, size, size, 3)`: mean and log variance, `(batch, style_dim)` each."""
-        factor = photograph.shape[1] // 32
-        x = tf.nn.avg_pool2d(photograph, factor, factor, "VALID") if factor > 1 else photograph
+    def call(self, image: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Reads the style of images `(batch, size, size, 3)`: mean and log variance, `(batch, style_dim)` each."""
+        factor = image.shape[1] // 32
+        x = tf.nn.avg_pool2d(image, factor, factor, "VALID") if factor > 1 else image
         for convolution in self.convolutions:
             x = tf.nn.leaky_relu(convolution(x), 0.2)
         mean, log_variance = tf.split(tf.cast(self.to_moments(self.flatten(x)), tf.float32), 2, axis=-1)
         return mean, tf.clip_by_value(log_variance, -8.0, 4.0)
 
 
-def _black_outside(photograph: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
-    """Sets the photograph to -1 where the field of view is -1, exactly, and leaves it where that is 1."""
-    inside = (tf.cast(fov, photograph.dtype) + 1.0) / 2.0
-    return photograph * inside - (1.0 - inside)
+def _black_outside(image: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
+    """Sets the image to -1 where the field of view is -1, exactly, and leaves it where that is 1."""
+    inside = (tf.cast(fov, image.dtype) + 1.0) / 2.0
+    return image * inside - (1.0 - inside)
 
 
 def _strided(filters: int, stride: int = 2) -> keras.layers.Layer:

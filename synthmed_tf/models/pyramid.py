@@ -1,4 +1,4 @@
-"""Stage-II as a pyramid: style to a thumbnail of color and light, thumbnail and mask to a photograph of at most 128
+"""Stage-II as a pyramid: style to a thumbnail of color and light, thumbnail and mask to an image of at most 128
 pixels, and that and the mask to one at full size. Each step adds the detail of its own scale.
 
 A condition is `(batch, size, size, 2)`, float32 in {-1, 1}: mask and field of view. A style is `(batch, style_dim)`,
@@ -45,15 +45,15 @@ class ThumbnailPrior:
     regression: np.ndarray
 
 
-def fit_thumbnails(photographs: np.ndarray, coverage: np.ndarray, dim: int) -> ThumbnailPrior:
+def fit_thumbnails(images: np.ndarray, coverage: np.ndarray, dim: int) -> ThumbnailPrior:
     """Fits the prior: ridge regression on the coverage, then principal components of what that leaves.
 
     Args:
-        photographs: `(n, size, size, 3)`, float32 in [-1, 1], black outside the field of view.
+        images: `(n, size, size, 3)`, float32 in [-1, 1], black outside the field of view.
         coverage: `(n, size, size, 1)`, float32 in [0, 1].
         dim: how many components are kept; those that the data does not have are 0.
     """
-    thumbnails = _cells(photographs, THUMBNAIL).reshape(len(photographs), -1).astype(np.float64)
+    thumbnails = _cells(images, THUMBNAIL).reshape(len(images), -1).astype(np.float64)
     densities = _cells(coverage, _DENSITY).reshape(len(coverage), -1).astype(np.float64)
     mean, density = thumbnails.mean(axis=0), densities.mean(axis=0)
     centered, excess = thumbnails - mean, densities - density
@@ -75,10 +75,10 @@ def _cells(images: np.ndarray, side: int) -> np.ndarray:
 
 
 class CoarseRenderer(keras.Model):
-    """Photographs of at most 128 pixels from a style and a condition.
+    """Images of at most 128 pixels from a style and a condition.
 
     Attributes:
-        size: pixels a side of the photographs.
+        size: pixels a side of the images.
         network: of their detail.
     """
 
@@ -108,7 +108,7 @@ class CoarseRenderer(keras.Model):
             weight.assign(getattr(prior, name))
 
     def call(self, condition: tf.Tensor, style: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Generates photographs.
+        """Generates images.
 
         Args:
             condition: `(batch, full, full, 2)`; full is the size or a multiple of it.
@@ -129,15 +129,15 @@ class CoarseRenderer(keras.Model):
         return tf.reshape(tf.clip_by_value(flat, -1.0, 1.0), (-1, THUMBNAIL, THUMBNAIL, 3))
 
     def render(self, coverage: tf.Tensor, fov: tf.Tensor, thumbnail: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
-        """The photograph with a given thumbnail; coverage and field of view as `reduced` gives them."""
+        """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
         base = layers.enlarge(thumbnail, self.size // THUMBNAIL)
         noise = _noise(style, self.size, latents.COARSE_NOISE)
         condition = coarse_condition(coverage, fov, base)
-        return _photograph(base + follow(self.network, noise, condition, self.steps) / _GAIN["coarse"], fov)
+        return _image(base + follow(self.network, noise, condition, self.steps) / _GAIN["coarse"], fov)
 
 
 class FineRenderer(keras.Model):
-    """From a photograph of 128 pixels and a condition at full size to the photograph at full size.
+    """From an image of 128 pixels and a condition at full size to the image at full size.
 
     Attributes:
         size: pixels a side at full size.
@@ -150,25 +150,23 @@ class FineRenderer(keras.Model):
         self.size, self.steps = size, steps
         self.network = FlowNetwork(_CELLS["fine"], filters)
 
-    def call(self, photograph: tf.Tensor, condition: tf.Tensor, style: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, image: tf.Tensor, condition: tf.Tensor, style: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Adds detail.
 
         Args:
-            photograph: `(batch, coarse, coarse, 3)` in [-1, 1].
+            image: `(batch, coarse, coarse, 3)` in [-1, 1].
             condition: `(batch, size, size, 2)`.
             style: `(batch, style_dim)`.
 
         Returns:
             `(batch, size, size, 3)`, float32 in [-1, 1], -1 outside the field of view.
         """
-        base = layers.enlarge(photograph, self.size // photograph.shape[1])
+        base = layers.enlarge(image, self.size // image.shape[1])
         noise = _noise(style, self.size, latents.FINE_NOISE)
         detail = follow(self.network, noise, fine_condition(condition, base), self.steps) / _GAIN["fine"]
-        values = _averaging_to(photograph, base + detail, layers.enlarge)
-        values = _averaging_to(
-            photograph, values, lambda images, times: tf.repeat(tf.repeat(images, times, 1), times, 2)
-        )
-        return _photograph(values, (condition[..., 1:] + 1.0) / 2.0)
+        values = _averaging_to(image, base + detail, layers.enlarge)
+        values = _averaging_to(image, values, lambda images, times: tf.repeat(tf.repeat(images, times, 1), times, 2))
+        return _image(values, (condition[..., 1:] + 1.0) / 2.0)
 
 
 class Pyramid(keras.Model):
@@ -179,7 +177,7 @@ class Pyramid(keras.Model):
         self.coarse, self.fine = coarse, fine
 
     def call(self, condition: tf.Tensor, style: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Photographs `(batch, size, size, 3)`, float32 in [-1, 1], of conditions and styles."""
+        """Images `(batch, size, size, 3)`, float32 in [-1, 1], of conditions and styles."""
         return self.fine(self.coarse(condition, style), condition, style)
 
 
@@ -205,21 +203,21 @@ def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf
 
 
 def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
-    """What the fine network is given besides noise: the condition and the enlarged photograph."""
+    """What the fine network is given besides noise: the condition and the enlarged image."""
     return tf.concat([condition, base], axis=-1)
 
 
-def coarse_detail(photograph: tf.Tensor, fov: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """The enlarged thumbnail of a photograph `(batch, size, size, 3)`, and the detail that it leaves out."""
-    factor = photograph.shape[1] // THUMBNAIL
-    base = layers.enlarge(tf.nn.avg_pool2d(photograph, factor, factor, "VALID"), factor)
-    return base, (photograph - base) * fov * _GAIN["coarse"]
+def coarse_detail(image: tf.Tensor, fov: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The enlarged thumbnail of an image `(batch, size, size, 3)`, and the detail that it leaves out."""
+    factor = image.shape[1] // THUMBNAIL
+    base = layers.enlarge(tf.nn.avg_pool2d(image, factor, factor, "VALID"), factor)
+    return base, (image - base) * fov * _GAIN["coarse"]
 
 
-def fine_detail(photograph: tf.Tensor, fov: tf.Tensor, factor: int) -> tuple[tf.Tensor, tf.Tensor]:
-    """The same for a photograph at full size and its average over `factor` x `factor` pixels."""
-    base = layers.enlarge(tf.nn.avg_pool2d(photograph, factor, factor, "VALID"), factor)
-    return base, (photograph - base) * fov * _GAIN["fine"]
+def fine_detail(image: tf.Tensor, fov: tf.Tensor, factor: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same for an image at full size and its average over `factor` x `factor` pixels."""
+    base = layers.enlarge(tf.nn.avg_pool2d(image, factor, factor, "VALID"), factor)
+    return base, (image - base) * fov * _GAIN["fine"]
 
 
 def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
@@ -229,11 +227,11 @@ def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
     return tf.reshape(numbers, (-1, size, size, 3))
 
 
-def _averaging_to(photograph: tf.Tensor, values: tf.Tensor, enlarge: Callable) -> tf.Tensor:
+def _averaging_to(image: tf.Tensor, values: tf.Tensor, enlarge: Callable) -> tf.Tensor:
     """Values at full size, less what their average has too much: smoothly enlarged at first, then exactly."""
-    factor = values.shape[1] // photograph.shape[1]
-    return values - enlarge(tf.nn.avg_pool2d(values, factor, factor, "VALID") - photograph, factor)
+    factor = values.shape[1] // image.shape[1]
+    return values - enlarge(tf.nn.avg_pool2d(values, factor, factor, "VALID") - image, factor)
 
 
-def _photograph(values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
+def _image(values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
     return tf.clip_by_value(values, -1.0, 1.0) * fov - (1.0 - fov)

@@ -1,6 +1,6 @@
-"""The segmenter: from a photograph to its vessels (a U-Net after Ronneberger et al. 2015, without cropping).
+"""The segmenter: from an image to its vessels (a U-Net after Ronneberger et al. 2015, without cropping).
 
-A photograph is `(batch, height, width, 3)`, float32 in [-1, 1], black (-1) outside the field of view; height and width
+An image is `(batch, height, width, 3)`, float32 in [-1, 1], black (-1) outside the field of view; height and width
 are divisible by 2 to the number of levels, and need not be those that were trained on.
 """
 
@@ -37,16 +37,16 @@ class Segmenter(keras.Model):
 
     @property
     def reach(self) -> int:
-        """How far away a pixel of the photograph can change a logit, in pixels along an axis; rounded up.
+        """How far away a pixel of the image can change a logit, in pixels along an axis; rounded up.
 
         The convolutions reach 2 pixels a block: 2 (1 + ... + 2^levels) down and 2 (1 + ... + 2^(levels - 1)) up, which
         is 6 * 2^levels - 4; pooling adds 2^levels - 1 at most.
         """
         return 7 << self.levels
 
-    def call(self, photograph: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Finds vessels in photographs `(batch, h, w, 3)` in [-1, 1]: logits `(batch, h, w, 1)`, float32."""
-        x, skips = photograph, []
+    def call(self, image: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Finds vessels in images `(batch, h, w, 3)` in [-1, 1]: logits `(batch, h, w, 1)`, float32."""
+        x, skips = image, []
         for block in self.down:
             skips.append(block(x, training=training))
             x = tf.nn.max_pool2d(skips[-1], 2, 2, "VALID")
@@ -75,24 +75,24 @@ class DoubleConvolution(keras.layers.Layer):
         return features
 
 
-def probabilities(segmenter: keras.Model, photographs: tf.Tensor, flips: bool = False) -> tf.Tensor:
+def probabilities(segmenter: keras.Model, images: tf.Tensor, flips: bool = False) -> tf.Tensor:
     """How probable it is that each pixel is vessel.
 
     Args:
         segmenter: gives logits.
-        photographs: `(batch, h, w, 3)` in [-1, 1].
-        flips: whether the mean is taken over the photograph and its three mirror images (test-time augmentation).
+        images: `(batch, h, w, 3)` in [-1, 1].
+        flips: whether the mean is taken over the image and its three mirror images (test-time augmentation).
 
     Returns:
         `(batch, h, w, 1)` float32 in [0, 1].
     """
     axes = ([], [2], [1], [1, 2]) if flips else ([],)
-    mirrored = (tf.reverse(tf.sigmoid(segmenter(tf.reverse(photographs, a), training=False)), a) for a in axes)
+    mirrored = (tf.reverse(tf.sigmoid(segmenter(tf.reverse(images, a), training=False)), a) for a in axes)
     return tf.add_n(list(mirrored)) / len(axes)
 
 
-def tiled_probabilities(segmenter: Segmenter, photograph: np.ndarray, tile: int, flips: bool = False) -> np.ndarray:
-    """As `probabilities`, of one photograph of any size, in overlapping tiles where it is larger than one.
+def tiled_probabilities(segmenter: Segmenter, image: np.ndarray, tile: int, flips: bool = False) -> np.ndarray:
+    """As `probabilities`, of one image of any size, in overlapping tiles where it is larger than one.
 
     The outer quarter of a tile is not used where a neighbour covers it, and over the next sixteenth one tile fades into
     the other. With batch normalization the result does not depend on the tiles but for rounding, if a quarter of a
@@ -100,7 +100,7 @@ def tiled_probabilities(segmenter: Segmenter, photograph: np.ndarray, tile: int,
 
     Args:
         segmenter: with its weights.
-        photograph: `(height, width, 3)`, float32 in [-1, 1].
+        image: `(height, width, 3)`, float32 in [-1, 1].
         tile: side of the largest piece that is seen at once, in pixels; at least `least_tile`.
         flips: as for `probabilities`.
 
@@ -108,9 +108,9 @@ def tiled_probabilities(segmenter: Segmenter, photograph: np.ndarray, tile: int,
         `(height, width)` float32 in [0, 1].
     """
     unit = 1 << segmenter.levels
-    height, width = photograph.shape[:2]
+    height, width = image.shape[:2]
     padding = ((0, -height % unit), (0, -width % unit), (0, 0))
-    padded = np.pad(photograph, padding, constant_values=-1.0)
+    padded = np.pad(image, padding, constant_values=-1.0)
     total, weight = np.zeros(padded.shape[:2], np.float32), np.zeros(padded.shape[:2], np.float32)
     for top, row_weights in _spans(padded.shape[0], tile, unit):
         for left, column_weights in _spans(padded.shape[1], tile, unit):

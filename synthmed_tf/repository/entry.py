@@ -75,7 +75,7 @@ class Preview(_Model):
     """A pair to look at: `index` in the seed's endless set, and the paths of two PNG files."""
 
     index: Annotated[int, pydantic.Field(ge=0)]
-    photograph: str
+    image: str
     mask: str
 
 

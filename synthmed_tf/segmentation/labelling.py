@@ -111,7 +111,7 @@ def find_vessels(segmenter: Segmenter, pair: Pair, field_pixels: int, flips: boo
     """
     sample = load_sample(replace(pair, mask=None), field_pixels)
     inside = sample.fov >= 128
-    seen = np.where(inside, sample.photograph, 0).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
+    seen = np.where(inside, sample.image, 0).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     found = tiled_probabilities(segmenter, seen, tile, flips) * inside[..., 0]
     fov = derive_fov(image_files.read_image(pair.photograph)) if pair.fov is None else image_files.read_mask(pair.fov)
     return Vessels(uncrop(found, sample.crop) * fov, fov)
@@ -288,7 +288,7 @@ def _write_preview(out: Path, facts: list[Line]) -> None:
 
 def _cell(sample: Sample, confidence: float) -> np.ndarray:
     """`(side, 2 side, 3)`, uint8."""
-    marked = sample.photograph // 2 + np.array([0, 127, 127], np.uint8)
-    cell = Image.fromarray(np.hstack([sample.photograph, np.where(sample.mask >= 128, marked, sample.photograph)]))
+    marked = sample.image // 2 + np.array([0, 127, 127], np.uint8)
+    cell = Image.fromarray(np.hstack([sample.image, np.where(sample.mask >= 128, marked, sample.image)]))
     ImageDraw.Draw(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")
     return np.asarray(cell)

@@ -65,8 +65,8 @@ class Rest(Transport):
     def predict(self, seed: np.ndarray, index: np.ndarray) -> tuple[list[bytes], list[bytes]]:
         body = {"inputs": {"seed": seed.tolist(), "index": index.tolist()}}
         outputs = self._call("POST", ":predict", json=body)["outputs"]
-        masks, photographs = ([base64.b64decode(v["b64"]) for v in outputs[name]] for name in _OUTPUTS)
-        return masks, photographs
+        masks, images = ([base64.b64decode(v["b64"]) for v in outputs[name]] for name in _OUTPUTS)
+        return masks, images
 
     def close(self) -> None:
         self._session.close()
@@ -133,8 +133,8 @@ class Grpc(Transport):
         request.inputs["seed"].CopyFrom(tf.make_tensor_proto(seed))
         request.inputs["index"].CopyFrom(tf.make_tensor_proto(index))
         outputs = self._call(self._stub.Predict, request).outputs
-        masks, photographs = (list(outputs[name].string_val) for name in _OUTPUTS)
-        return masks, photographs
+        masks, images = (list(outputs[name].string_val) for name in _OUTPUTS)
+        return masks, images
 
     def close(self) -> None:
         self._channel.close()

@@ -74,7 +74,7 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
         pages: to write it with.
         runtime_bytes: of ONNX Runtime Web; 0 where it is not in the site.
     """
-    for path in (entry.thumbnail, *(path for pair in entry.previews for path in (pair.photograph, pair.mask))):
+    for path in (entry.thumbnail, *(path for pair in entry.previews for path in (pair.image, pair.mask))):
         content.verified(entry, path)
     generates = in_browser(entry, bool(runtime_bytes))
     evaluation = entry.evaluation

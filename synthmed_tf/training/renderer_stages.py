@@ -10,7 +10,7 @@ import tensorflow as tf
 from synthmed_tf.config.schema import Config, Stage2Config, Stage2FineConfig
 from synthmed_tf.data import augmentation
 from synthmed_tf.data.map_pipeline import map_batches
-from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.models import factory, latents, layers, pyramid
 from synthmed_tf.models.flow import on_the_way
@@ -24,12 +24,12 @@ _TIME_SHIFT = -0.2
 
 
 class CoarseRendererStage:
-    """The photograph of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
+    """The image of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
 
     Attributes:
         network, network_ema: `pyramid.CoarseRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        size: pixels a side of its photographs.
+        size: pixels a side of its images.
     """
 
     name = "stage2"
@@ -58,8 +58,8 @@ class CoarseRendererStage:
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
-        photograph, coverage, fov = _split(batch, self.seed, self.config.colour)
-        base, detail = pyramid.coarse_detail(photograph, fov)
+        image, coverage, fov = _split(batch, self.seed, self.config.colour)
+        base, detail = pyramid.coarse_detail(image, fov)
         seen = tf.concat([detail, fov, pyramid.coarse_condition(coverage, fov, base)], axis=-1)
         crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
         return _flow_terms(self.network.network, crops, self.config.crops, self.seed, batch)
@@ -73,10 +73,10 @@ class CoarseRendererStage:
     def _fitted_prior(self) -> pyramid.ThumbnailPrior:
         parts = []
         for batch in self._stream(16).take(_THUMBNAILS // 16):
-            photograph, coverage, _ = _split(batch, self.seed, self.config.colour)
-            parts.append((photograph.numpy(), coverage.numpy()))
-        photographs, coverage = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return pyramid.fit_thumbnails(photographs, coverage, self.config.style_dim - pyramid.NOISE_KEYS)
+            image, coverage, _ = _split(batch, self.seed, self.config.colour)
+            parts.append((image.numpy(), coverage.numpy()))
+        images, coverage = (np.concatenate(part) for part in zip(*parts, strict=True))
+        return pyramid.fit_thumbnails(images, coverage, self.config.style_dim - pyramid.NOISE_KEYS)
 
 
 class FineRendererStage:
@@ -85,7 +85,7 @@ class FineRendererStage:
     Attributes:
         network, network_ema: `pyramid.FineRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        coarse: the coarse renderer, whose photographs the images between steps are made of; None for real ones.
+        coarse: the coarse renderer, whose images the images between steps are made of; None for real ones.
     """
 
     name = "stage2_fine"
@@ -111,8 +111,8 @@ class FineRendererStage:
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
-        photograph, coverage, fov = _split(batch, self.seed, self._colour)
-        base, detail = pyramid.fine_detail(photograph, fov, self.factor)
+        image, coverage, fov = _split(batch, self.seed, self._colour)
+        base, detail = pyramid.fine_detail(image, fov, self.factor)
         condition = tf.concat([tf.where(coverage >= 0.5, 1.0, -1.0), 2.0 * fov - 1.0], axis=-1)
         seen = tf.concat([detail, fov, pyramid.fine_condition(condition, base)], axis=-1)
         return _flow_terms(self.network.network, seen, 1, self.seed, batch)
@@ -126,20 +126,18 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
     """Coverage in two values and black outside the field of view, as what generates is given them."""
     inside = pairs[..., FOV] >= 128
     vessels = np.where((pairs[..., COVERAGE] >= 128) & inside, 255, 0)
-    return np.concatenate([pairs[..., PHOTOGRAPH] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(
-        np.uint8
-    )
+    return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Photographs in [-1, 1], with their colors changed, coverage in [0, 1] and field of view in {0, 1}."""
+    """Images in [-1, 1], with their colors changed, coverage in [0, 1] and field of view in {0, 1}."""
     maps = batch["maps"]
     fov = tf.round(maps[..., FOV])
-    photograph = 2.0 * maps[..., PHOTOGRAPH] * fov - 1.0
+    image = 2.0 * maps[..., IMAGE] * fov - 1.0
     if strength:
         numbers = random_numbers(seed, batch, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR, "uniform")
-        photograph = augmentation.colour(photograph, (numbers + 1.0) / 2.0, strength)
-    return photograph, maps[..., COVERAGE] * fov, fov
+        image = augmentation.colour(image, (numbers + 1.0) / 2.0, strength)
+    return image, maps[..., COVERAGE] * fov, fov
 
 
 def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:

@@ -5,7 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
-from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.models import latents, style_prior
 from synthmed_tf.models.coarse_to_fine import vessel_probability
 from synthmed_tf.models.style_prior import StylePrior
@@ -61,16 +61,16 @@ def fit_styles(stage: ImageStage, config: Config, pairs: np.ndarray) -> StylePri
     read = []
     for start in range(0, len(chosen), _BATCH):
         part = chosen[start : start + _BATCH]
-        photographs = part[..., PHOTOGRAPH] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
-        read.append([moments.numpy().astype(np.float32) for moments in stage.encoder(photographs)])
+        images = part[..., IMAGE] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+        read.append([moments.numpy().astype(np.float32) for moments in stage.encoder(images)])
     means, log_variances = (np.concatenate(moments) for moments in zip(*read, strict=True))
     return style_prior.fit(means, log_variances)
 
 
-def generate_photographs(
+def generate_images(
     stage: ImageStage, config: Config, pairs: np.ndarray, first_style: int, prior: StylePrior | None
 ) -> np.ndarray:
-    """Photographs of the masks of real pairs by the averaged generator.
+    """Images of the masks of real pairs by the averaged generator.
 
     Args:
         pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them.
@@ -92,15 +92,15 @@ def generate_photographs(
     return np.round((np.concatenate(generated) + 1.0) * 127.5).astype(np.uint8)
 
 
-def render_photographs(
+def render_images(
     stage: CoarseRendererStage | FineRendererStage, config: Config, pairs: np.ndarray, first_style: int
 ) -> np.ndarray:
-    """Photographs of the masks of real pairs by the averaged renderer: `(n, side, side, 3)` uint8 of its own size.
+    """Images of the masks of real pairs by the averaged renderer: `(n, side, side, 3)` uint8 of its own size.
 
-    The fine one starts from photographs of the coarse one or, without one, from real ones that are averaged down.
+    The fine one starts from images of the coarse one or, without one, from real ones that are averaged down.
 
     Args:
-        pairs, first_style: as for `generate_photographs`.
+        pairs, first_style: as for `generate_images`.
     """
     generated = []
     for start in range(0, len(pairs), _BATCH):
@@ -108,16 +108,16 @@ def render_photographs(
         given = condition(*(tf.constant(part[..., channel] / 255.0, tf.float32) for channel in (COVERAGE, FOV)))
         style = _styles(config, first_style + start, len(part))
         if isinstance(stage, CoarseRendererStage):
-            photographs = stage.network_ema(given, style)
+            images = stage.network_ema(given, style)
         else:
             below = _averaged(part, stage.factor) if stage.coarse is None else stage.coarse(given, style)
-            photographs = stage.network_ema(below, given, style)
-        generated.append(photographs.numpy())
+            images = stage.network_ema(below, given, style)
+        generated.append(images.numpy())
     return np.round((np.concatenate(generated) + 1.0) * 127.5).astype(np.uint8)
 
 
 def _averaged(pairs: np.ndarray, factor: int) -> tf.Tensor:
-    shown = pairs[..., PHOTOGRAPH] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+    shown = pairs[..., IMAGE] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
     return tf.nn.avg_pool2d(tf.constant(shown, tf.float32), factor, factor, "VALID")
 
 
@@ -126,8 +126,8 @@ def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:
     found = []
     for start in range(0, len(pairs), _BATCH):
         part = pairs[start : start + _BATCH]
-        photographs = part[..., PHOTOGRAPH] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
-        found.append(tf.sigmoid(stage.network_ema(photographs)).numpy())
+        images = part[..., IMAGE] * (part[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+        found.append(tf.sigmoid(stage.network_ema(images)).numpy())
     return np.concatenate(found)
 
 

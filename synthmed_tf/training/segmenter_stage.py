@@ -9,7 +9,7 @@ from synthmed_tf.training.stages import Batch, Terms
 
 
 class SegmenterStage:
-    """Vessels from photographs, learnt from labelled pairs.
+    """Vessels from images, learnt from labelled pairs.
 
     Attributes:
         input_augment: how pairs are augmented, in place of `data.augment`.
@@ -31,7 +31,7 @@ class SegmenterStage:
     def terms(self, batch: Batch) -> Terms:
         """The losses inside the field of view, one value an example, already weighted; in a replica's context."""
         target, fov = tf.round(batch["coverage"]), batch["fov"]
-        logits = self.network(batch["photograph"], training=True)
+        logits = self.network(batch["image"], training=True)
         terms = {"cross_entropy": segmentation_losses.masked_cross_entropy(target, logits, fov)}
         if self.config.dice_weight:
             terms["dice"] = self.config.dice_weight * segmentation_losses.dice_loss(target, logits, fov)

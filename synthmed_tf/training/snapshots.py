@@ -8,7 +8,7 @@ import tensorflow as tf
 from synthmed_tf import images
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.dataset import Dataset
-from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH
+from synthmed_tf.data.pipeline import COVERAGE, IMAGE
 from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL, reduce_maps
 from synthmed_tf.models.coarse_to_fine import coarse_fov
 from synthmed_tf.models.mask_refiner import Thresholds
@@ -21,10 +21,10 @@ from synthmed_tf.training.sampling import (
     find_vessels,
     fit_styles,
     generate_coverage,
+    generate_images,
     generate_maps,
-    generate_photographs,
     mask_latents,
-    render_photographs,
+    render_images,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.snapshot import Snapshot
@@ -104,7 +104,7 @@ def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
 
     Stage-I: 16 coverage maps, or 16 ridge maps and the calibre of the first; its fine network: training masks, what it
     makes of their maps, and generated ones. Stage-II: masks, the real photographs, and two generated ones (of two
-    styles). The segmenter: photographs, their masks, and what it finds. Both with pairs of the validation patients
+    styles). The segmenter: images, their masks, and what it finds. Both with pairs of the validation patients
     where there are some.
     """
     raise TypeError(f"There is no image of this stage. Received: {stage}")
@@ -137,9 +137,9 @@ def _(stage: RefinerStage, config: Config, dataset: Dataset) -> np.ndarray:
 @sample_grid.register
 def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
     pairs = _shown_pairs(dataset)
-    rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., PHOTOGRAPH]]
+    rows = [_as_colour(np.where(pairs[..., COVERAGE] >= 128, 255, 0)), pairs[..., IMAGE]]
     prior = fit_styles(stage, config, dataset.pairs)
-    rows += [generate_photographs(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
+    rows += [generate_images(stage, config, pairs, repeat * _SHOWN, prior) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 
@@ -148,8 +148,8 @@ def _(stage: ImageStage, config: Config, dataset: Dataset) -> np.ndarray:
 def _(stage: CoarseRendererStage | FineRendererStage, config: Config, dataset: Dataset) -> np.ndarray:
     pairs = _shown_pairs(dataset)[:_RENDERED]
     reduced = reduce_maps(pairs, config.size // stage.size)
-    rows = [_as_colour(np.where(reduced[..., COVERAGE] >= 128, 255, 0)), reduced[..., PHOTOGRAPH]]
-    rows += [render_photographs(stage, config, pairs, repeat * _RENDERED) for repeat in range(2)]
+    rows = [_as_colour(np.where(reduced[..., COVERAGE] >= 128, 255, 0)), reduced[..., IMAGE]]
+    rows += [render_images(stage, config, pairs, repeat * _RENDERED) for repeat in range(2)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 
@@ -157,7 +157,7 @@ def _(stage: CoarseRendererStage | FineRendererStage, config: Config, dataset: D
 def _(stage: SegmenterStage, config: Config, dataset: Dataset) -> np.ndarray:
     pairs = _shown_pairs(dataset)
     found = np.round(find_vessels(stage, pairs) * 255.0)
-    rows = [pairs[..., PHOTOGRAPH], _as_colour(pairs[..., COVERAGE]), _as_colour(found)]
+    rows = [pairs[..., IMAGE], _as_colour(pairs[..., COVERAGE]), _as_colour(found)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
 
 

@@ -1,6 +1,6 @@
 """What differs between the two stages: their networks, what they generate in a step, and the terms of their losses.
 
-A batch is a dict: `photograph` `(batch, size, size, 3)` float32 in [-1, 1]; `coverage`, the share of each pixel that
+A batch is a dict: `image` `(batch, size, size, 3)` float32 in [-1, 1]; `coverage`, the share of each pixel that
 vessels cover, and `fov`, `(batch, size, size, 1)` float32 in [0, 1] both; `index` `(batch,)` int64, the running number
 of each image, from which all random numbers of a step come.
 
@@ -139,10 +139,10 @@ class MaskStage:
 
 
 class ImageStage:
-    """Stage-II: photographs from masks.
+    """Stage-II: images from masks.
 
-    With a style, half of the examples take it from the photograph itself (through the encoder) and are compared with
-    that photograph; the other half generate it and are evaluated by the discriminator, and by whether the encoder reads
+    With a style, half of the examples take it from the image itself (through the encoder) and are compared with
+    that image; the other half generate it and are evaluated by the discriminator, and by whether the encoder reads
     the same style back (BicycleGAN, Zhu et al. 2017).
     """
 
@@ -168,20 +168,20 @@ class ImageStage:
         generated: dict[str, tf.Tensor] = {}
         style = None
         if self.encoder is not None:
-            mean, log_variance = self.encoder(batch["photograph"])
+            mean, log_variance = self.encoder(batch["image"])
             jitter = random_numbers(self.seed, batch, self.config.style_dim, latents.POSTERIOR + offset)
             prior = random_numbers(self.seed, batch, self.config.style_dim, latents.TRAIN_STYLE + offset)
             posterior = mean + jitter * tf.exp(log_variance / 2.0)
             style = tf.where(_is_paired(batch)[:, None], posterior, prior)
             generated = {"style_mean": mean, "style_log_variance": log_variance, "style": style}
-        photograph = self.generator(self._condition(batch), style, training=True, dropout_seed=dropout_seed)
-        return generated | {"photograph": photograph}
+        image = self.generator(self._condition(batch), style, training=True, dropout_seed=dropout_seed)
+        return generated | {"image": image}
 
     def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
-        return self.discriminator(self._condition(batch), batch["photograph"], training=True)
+        return self.discriminator(self._condition(batch), batch["image"], training=True)
 
     def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
-        return self.discriminator(self._condition(batch), generated["photograph"], training=True)
+        return self.discriminator(self._condition(batch), generated["image"], training=True)
 
     def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
         return {"adversarial": losses.discriminator_loss(real[0], fake[0])}
@@ -192,20 +192,20 @@ class ImageStage:
         config = self.config
         terms = {"adversarial": config.adversarial_weight * losses.generator_loss(fake[0])}
         paired, unpaired = self._shares(batch)
-        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["photograph"], generated["photograph"])
+        terms["l1"] = config.l1_weight * paired * losses.l1_loss(batch["image"], generated["image"])
         if self.compares_features:
             terms["features"] = config.feature_weight * paired * losses.feature_matching_loss(real[1], fake[1])
         if self.encoder is not None:
             divergence = losses.kl_to_standard_normal(generated["style_mean"], generated["style_log_variance"])
             terms["kl"] = config.kl_weight * divergence
-            read_back, _ = self.encoder(generated["photograph"])
+            read_back, _ = self.encoder(generated["image"])
             terms["style"] = config.style_weight * unpaired * losses.l1_loss(generated["style"], read_back)
         return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         condition = self._condition(batch)
         with layers.computed_in_float32(self.discriminator):
-            return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["photograph"])
+            return losses.r1_penalty(lambda x: self.discriminator(condition, x, training=True)[0], batch["image"])
 
     def _condition(self, batch: Batch) -> tf.Tensor:
         return condition(batch["coverage"], batch["fov"] if self.config.use_fov else None)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.data.dataset import Dataset
-from synthmed_tf.data.pipeline import COVERAGE, FOV, PHOTOGRAPH
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import RIDGE, reduce_maps, stack_maps
 from synthmed_tf.metrics import sliced_wasserstein
 from synthmed_tf.training import alarms
@@ -25,9 +25,9 @@ from synthmed_tf.training.sampling import (
     find_vessels,
     fit_styles,
     generate_coverage,
+    generate_images,
     generate_maps,
-    generate_photographs,
-    render_photographs,
+    render_images,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
@@ -35,7 +35,7 @@ from synthmed_tf.training.stages import ImageStage, MaskStage, Stage
 VALIDATION = "validation"
 
 _MASKS = 64
-_PHOTOGRAPHS = 16
+_IMAGES = 16
 _RENDERED = 4
 _RIDGE_LEVEL = 0.5
 
@@ -106,14 +106,14 @@ class Validator:
         return coverage > max(float(np.quantile(within, 1.0 - self.dataset.vessel_share)), 0.0)
 
     @_figures.register
-    def _of_photographs(self, stage: ImageStage) -> dict[str, float]:
+    def _of_images(self, stage: ImageStage) -> dict[str, float]:
         if self.dataset.validation is None:
             return {}
-        pairs = self.dataset.validation[:_PHOTOGRAPHS]
+        pairs = self.dataset.validation[:_IMAGES]
         prior = fit_styles(stage, self.config, self.dataset.pairs)
-        generated = [generate_photographs(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
+        generated = [generate_images(stage, self.config, pairs, first, prior) for first in (0, len(pairs))]
         fov = pairs[..., FOV] >= 128
-        return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., PHOTOGRAPH] * fov, np.concatenate(generated))}
+        return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., IMAGE] * fov, np.concatenate(generated))}
 
     @_figures.register(CoarseRendererStage)
     @_figures.register(FineRendererStage)
@@ -121,8 +121,8 @@ class Validator:
         if self.dataset.validation is None:
             return {}
         pairs = self.dataset.validation[:_RENDERED]
-        generated = [render_photographs(stage, self.config, pairs, first) for first in (0, len(pairs))]
-        real = reduce_maps(pairs[..., PHOTOGRAPH] * (pairs[..., FOV] >= 128), self.config.size // stage.size)
+        generated = [render_images(stage, self.config, pairs, first) for first in (0, len(pairs))]
+        real = reduce_maps(pairs[..., IMAGE] * (pairs[..., FOV] >= 128), self.config.size // stage.size)
         return {VALIDATION: sliced_wasserstein.patch_distance(real, np.concatenate(generated))}
 
     @_figures.register

@@ -99,11 +99,11 @@ def test_generates_stay_within_their_ranges():
     assert 0.4 < np.mean(matrices[:, 0, 0] < 0) < 0.6
 
 
-def test_colour_changes_each_photograph_and_leaves_black_black():
-    photographs = tf.concat([tf.zeros((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3))], axis=1)
+def test_colour_changes_each_image_and_leaves_black_black():
+    images = tf.concat([tf.zeros((2, 4, 4, 3)), -tf.ones((2, 4, 4, 3))], axis=1)
     unit = tf.constant([[0.5] * 5, [1.0, 0.5, 0.0, 0.75, 0.5]])
-    coloured = augmentation.colour(photographs, unit, 0.2).numpy()
-    np.testing.assert_allclose(coloured[0], photographs[0], atol=1e-6)
+    coloured = augmentation.colour(images, unit, 0.2).numpy()
+    np.testing.assert_allclose(coloured[0], images[0], atol=1e-6)
     np.testing.assert_array_equal(coloured[:, 4:], -1.0)
     # one half of full light, gains 1.1, 1 and 0.9, all times 1.1
     np.testing.assert_allclose(coloured[1, 0, 0], 2 * 0.5 * 1.1 * np.array([1.1, 1.0, 0.9]) - 1, rtol=1e-5)

@@ -46,7 +46,7 @@ def contrast(photograph, where, excluded, fov):
 def test_sample_has_the_promised_arrays():
     sample = generate_phantom(64, 3, 12)
     assert (sample.name, sample.patient, sample.crop) == ("phantom_00012", "0012", Crop(0, 0, 64, 64, 64))
-    assert [(a.shape, a.dtype) for a in (sample.photograph, sample.mask, sample.fov)] == [
+    assert [(a.shape, a.dtype) for a in (sample.image, sample.mask, sample.fov)] == [
         ((64, 64, 3), np.uint8),
         ((64, 64, 1), np.uint8),
         ((64, 64, 1), np.uint8),
@@ -63,7 +63,7 @@ def test_same_arguments_give_the_same_bytes_in_any_number_of_threads():
     alone, together = generate_phantoms(64, 4, 2), generate_phantoms(64, 4, 2, workers=3)
     for a, b in zip(alone, together, strict=True):
         assert a.name == b.name
-        assert a.photograph.tobytes() == b.photograph.tobytes()
+        assert a.image.tobytes() == b.image.tobytes()
         assert a.mask.tobytes() == b.mask.tobytes()
 
 
@@ -158,9 +158,9 @@ def test_mask_is_one_connected_tree_through_the_disc(phantoms):
 def test_outside_the_field_all_is_zero(size):
     sample = generate_phantom(size, 1, 1)
     outside = sample.fov[..., 0] == 0
-    assert not sample.photograph[outside].any()
+    assert not sample.image[outside].any()
     assert not sample.mask[outside].any()
-    assert (sample.photograph[~outside].max(-1) > 0).mean() > 0.999
+    assert (sample.image[~outside].max(-1) > 0).mean() > 0.999
 
 
 def test_geometry_agrees_across_sizes(phantoms):
@@ -205,7 +205,7 @@ def test_vessel_thinner_than_a_pixel_is_one_pixel_wide():
 def test_vessels_are_darker_than_what_lies_about_them(phantoms):
     for sample in phantoms:
         vessels, fov = vessel_pixels(sample), sample.fov[..., 0] > 0
-        assert 0.5 < contrast(sample.photograph, vessels, vessels, fov) < 0.85
+        assert 0.5 < contrast(sample.image, vessels, vessels, fov) < 0.85
 
 
 def test_arteries_are_brighter_than_veins(phantoms):
@@ -213,8 +213,8 @@ def test_arteries_are_brighter_than_veins(phantoms):
         sample, vessels = phantoms[index], generate_eye(5, index)[1]
         inside = {kind: rasterise([v for v in vessels if v.kind == kind], 256)[0] >= 0.5 for kind in ("artery", "vein")}
         fov, every = sample.fov[..., 0] > 0, vessel_pixels(sample)
-        artery = contrast(sample.photograph, inside["artery"] & ~inside["vein"] & fov, every, fov)
-        vein = contrast(sample.photograph, inside["vein"] & ~inside["artery"] & fov, every, fov)
+        artery = contrast(sample.image, inside["artery"] & ~inside["vein"] & fov, every, fov)
+        vein = contrast(sample.image, inside["vein"] & ~inside["artery"] & fov, every, fov)
         assert artery > vein + 0.05
 
 
@@ -240,6 +240,6 @@ def test_written_folder_holds_the_generated_pixels(tmp_path):
         part: np.asarray(Image.open(tmp_path / "set" / part / "phantom_00002.png"))
         for part in ("images", "masks", "fov")
     }
-    np.testing.assert_array_equal(read["images"], sample.photograph)
+    np.testing.assert_array_equal(read["images"], sample.image)
     np.testing.assert_array_equal(read["masks"], np.where(vessel_pixels(sample), 255, 0))
     np.testing.assert_array_equal(read["fov"], sample.fov[..., 0])

@@ -13,7 +13,7 @@ EVERYTHING = augmentation.Ranges(True, True, 20.0, 0.15, 0.1, 0.05)
 
 
 def _pairs(count=5, size=16):
-    """Pair i is recognised by its photograph's constant value, 10 i."""
+    """Pair i is recognised by its image's constant value, 10 i."""
     pairs = np.full((count, size, size, 5), 255, np.uint8)
     for i in range(count):
         pairs[i, ..., :3] = 10 * i
@@ -25,7 +25,7 @@ def _take(dataset, count):
 
 
 def _rows(batches):
-    return [int(round((x[0, 0, 0] + 1) * 12.75)) for batch in batches for x in batch["photograph"]]
+    return [int(round((x[0, 0, 0] + 1) * 12.75)) for batch in batches for x in batch["image"]]
 
 
 def test_each_epoch_is_a_permutation_and_epochs_differ():
@@ -68,22 +68,22 @@ def test_replicas_and_workers_share_the_global_batch():
             np.testing.assert_allclose(np.concatenate(quarters), expected, atol=2e-6)
 
 
-def test_photograph_coverage_and_field_of_view_move_together():
+def test_image_coverage_and_field_of_view_move_together():
     pairs = np.zeros((1, 32, 32, 5), np.uint8)
     pairs[..., 4] = 255
     pairs[0, 8:14, 5:20, :] = 255
     for batch in _take(pipeline.batches(pairs, 2, seed=0, ranges=EVERYTHING), 5):
         inside = batch["fov"]
-        np.testing.assert_allclose((batch["photograph"][..., :1] + 1) / 2 * inside, batch["coverage"], atol=1e-5)
+        np.testing.assert_allclose((batch["image"][..., :1] + 1) / 2 * inside, batch["coverage"], atol=1e-5)
         assert set(np.unique(inside)) <= {0.0, 1.0}
-        assert np.all(batch["photograph"][np.broadcast_to(inside == 0, batch["photograph"].shape)] == -1.0)
+        assert np.all(batch["image"][np.broadcast_to(inside == 0, batch["image"].shape)] == -1.0)
 
 
 def test_ranges_of_values():
     pairs = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 5)).astype(np.uint8)
     pairs[..., 4] = 255
     (batch,) = _take(pipeline.batches(pairs, 3, seed=0, ranges=NOTHING), 1)
-    rows = sorted(map(bytes, np.round((batch["photograph"] + 1) * 127.5).astype(np.uint8)))
+    rows = sorted(map(bytes, np.round((batch["image"] + 1) * 127.5).astype(np.uint8)))
     assert rows == sorted(bytes(np.ascontiguousarray(pair[..., :3])) for pair in pairs)
     assert batch["coverage"].max() <= 1.0 and batch["index"].tolist() == [0, 1, 2]
 

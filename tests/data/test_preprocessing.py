@@ -190,11 +190,11 @@ def test_sample_by_value(tmp_path):
     mask[3, :] = True
     sample = load_sample(write_pair(tmp_path, photograph, mask, fov), 2)
     assert (sample.name, sample.patient, sample.crop) == ("a", "p", Crop(2, 4, 4, 8, 12))
-    np.testing.assert_array_equal(sample.photograph[..., 0], [[10, 18], [42, 50]])
-    np.testing.assert_array_equal(sample.photograph[..., 2], [[110, 118], [142, 150]])
+    np.testing.assert_array_equal(sample.image[..., 0], [[10, 18], [42, 50]])
+    np.testing.assert_array_equal(sample.image[..., 2], [[110, 118], [142, 150]])
     np.testing.assert_array_equal(sample.fov[..., 0], np.full((2, 2), 255))
     np.testing.assert_array_equal(sample.mask[..., 0] >= VESSEL_THRESHOLD, [[True, True], [False, False]])
-    assert sample.photograph.dtype == sample.mask.dtype == sample.fov.dtype == np.uint8
+    assert sample.image.dtype == sample.mask.dtype == sample.fov.dtype == np.uint8
     assert sample.mask.shape == sample.fov.shape == (2, 2, 1)
 
 
@@ -204,7 +204,7 @@ def test_square_beyond_the_border_is_filled_with_black(tmp_path):
     assert sample.mask is None and sample.crop == Crop(-2, 0, 8, 4, 8)
     expected = np.zeros((8, 8))
     expected[2:6] = 100
-    np.testing.assert_array_equal(sample.photograph[..., 1], expected)
+    np.testing.assert_array_equal(sample.image[..., 1], expected)
     np.testing.assert_array_equal(sample.fov[..., 0], expected / 100 * 255)
 
 
@@ -221,7 +221,7 @@ def test_mask_is_kept_within_the_field(tmp_path):
 def test_enlarging_is_smooth_and_centred(tmp_path):
     photograph = np.tile(np.arange(40, 240, 20, dtype=np.uint8)[:, None, None], (1, 10, 3))
     sample = load_sample(write_pair(tmp_path, photograph), 40)
-    profile = sample.photograph[:, 20, 0].astype(int)
+    profile = sample.image[:, 20, 0].astype(int)
     np.testing.assert_allclose(profile[8:32], 40 + 20 * ((np.arange(8, 32) + 0.5) / 4 - 0.5), atol=1)
 
 
@@ -265,7 +265,7 @@ def test_samples_come_in_order_and_progress_counts(tmp_path):
     calls = []
     samples = load_samples(pairs, 4, workers=3, progress=lambda *counts: calls.append(counts))
     assert [sample.name for sample in samples] == [f"n{i}" for i in range(6)]
-    assert [int(sample.photograph[0, 0, 0]) for sample in samples] == [140, 55, 110, 57, 80, 59]
+    assert [int(sample.image[0, 0, 0]) for sample in samples] == [140, 55, 110, 57, 80, 59]
     assert calls == [(i, 6) for i in range(1, 7)]
     assert load_samples([], 4) == []
 

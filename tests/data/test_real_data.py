@@ -53,4 +53,4 @@ def test_real_hrf_with_and_without_mask(real_data):
     area = (labelled.fov > 0).sum() * (labelled.crop.side / 128) ** 2 / (2336 * 3504)
     assert area == pytest.approx(0.849, abs=0.01)
     original = np.asarray(Image.open(pairs["01_h"].photograph).resize((219, 146), Image.Resampling.BOX))
-    assert labelled.photograph[64, 64].astype(int) == pytest.approx(original[73, 110].astype(int), abs=12)
+    assert labelled.image[64, 64].astype(int) == pytest.approx(original[73, 110].astype(int), abs=12)

@@ -182,8 +182,8 @@ def test_without_a_holdout_it_is_said_what_is_needed():
 def tiny_block():
     rng = np.random.default_rng(0)
     fields = np.repeat(tiny.FOV[None, ..., 0] == 255, 3, axis=0)
-    photographs = rng.integers(0, 256, (3, tiny.SIZE, tiny.SIZE, 3), np.uint8) * fields[..., None]
-    return Block(photographs, (rng.random(fields.shape) < 0.1) & fields, fields)
+    images = rng.integers(0, 256, (3, tiny.SIZE, tiny.SIZE, 3), np.uint8) * fields[..., None]
+    return Block(images, (rng.random(fields.shape) < 0.1) & fields, fields)
 
 
 @pytest.mark.parametrize("preset", ["paper", "recommended"])
@@ -194,10 +194,10 @@ def test_the_discriminators_of_a_run_give_the_logits_of_training(preset, tiny_bl
     masks = np.where(block.masks, 1.0, -1.0).astype(np.float32)[..., None]
     fields = np.where(block.fields, 1.0, -1.0).astype(np.float32)[..., None]
     condition = np.concatenate([masks, fields], axis=-1) if config.stage2.use_fov else masks
-    photographs = block.photographs.astype(np.float32) / 127.5 - 1
+    images = block.images.astype(np.float32) / 127.5 - 1
     for stage, make, inputs in (
         ("stage1", factory.mask_discriminator, (masks,)),
-        ("stage2", factory.image_discriminator, (condition, photographs)),
+        ("stage2", factory.image_discriminator, (condition, images)),
     ):
         model = make(config)
         Checkpoints({"discriminator": layers.plain_variables(model)}, tmp_path / stage, tmp_path / stage, print).save(7)

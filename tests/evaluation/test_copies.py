@@ -10,7 +10,7 @@ from skimage.transform import rotate
 from synthmed_tf.data.alignment import detail
 from synthmed_tf.data.phantom import generate_phantom
 from synthmed_tf.evaluation import alignment, copies, copy_candidates
-from synthmed_tf.evaluation.alignment import flattened, photograph_similarity
+from synthmed_tf.evaluation.alignment import flattened, image_similarity
 from synthmed_tf.evaluation.transforms import Transform, fit
 
 SIDE, COPIED = 256, 2
@@ -276,39 +276,39 @@ def test_a_window_with_next_to_nothing_agrees_with_nothing():
 
 
 @pytest.fixture(scope="module")
-def photographs():
-    """Two photographs of 192 pixels in black squares of 256, and their field of view."""
+def images():
+    """Two images of 192 pixels in black squares of 256, and their field of view."""
     edge = ((32, 32), (32, 32), (0, 0))
     samples = [generate_phantom(192, 3, index) for index in (0, 1)]
-    return *(np.pad(sample.photograph, edge) for sample in samples), np.pad(samples[0].fov, edge)[..., 0] > 0
+    return *(np.pad(sample.image, edge) for sample in samples), np.pad(samples[0].fov, edge)[..., 0] > 0
 
 
-def test_a_shifted_photograph_under_other_light_is_the_same(photographs):
-    one, _, field = photographs
+def test_a_shifted_image_under_other_light_is_the_same(images):
+    one, _, field = images
     darker = np.rint(one * np.linspace(0.6, 0.9, 256)[:, None, None]).astype(np.uint8)
     moved, moved_field = (np.roll(array, (9, -14), (0, 1)) for array in (darker, field))
-    match = photograph_similarity(
+    match = image_similarity(
         flattened(moved, moved_field), flattened(one, field), Transform(right=-14 / 256, down=9 / 256)
     )
     assert match.whole > 0.95 and np.nanmin(match.tiles) > 0.9
-    same = photograph_similarity(flattened(one, field), flattened(one, field), Transform())
+    same = image_similarity(flattened(one, field), flattened(one, field), Transform())
     assert same.whole == pytest.approx(1) and np.nanmin(same.tiles) == pytest.approx(1)
 
 
-def test_a_copied_tile_is_found_among_others(photographs):
-    one, other, field = photographs
+def test_a_copied_tile_is_found_among_others(images):
+    one, other, field = images
     mixed = other.copy()
     mixed[85:171, 85:171] = one[85:171, 85:171]
-    match = photograph_similarity(flattened(mixed, field), flattened(one, field), Transform())
+    match = image_similarity(flattened(mixed, field), flattened(one, field), Transform())
     assert match.tiles[1, 1] > 0.9
     assert np.nanmax(np.delete(match.tiles.ravel(), 4)) < 0.5
     drawn, real = (detail(image[..., 1].astype(np.float32), field)[field] for image in (mixed, one))
     assert match.whole == pytest.approx(np.corrcoef(drawn, real)[0, 1], abs=1e-5)
 
 
-def test_tiles_outside_the_field_have_no_similarity(photographs):
-    one, other, field = photographs
+def test_tiles_outside_the_field_have_no_similarity(images):
+    one, other, field = images
     middle = np.zeros_like(field)
     middle[85:171, 85:171] = True
-    match = photograph_similarity(flattened(one, middle), flattened(other, field), Transform())
+    match = image_similarity(flattened(one, middle), flattened(other, field), Transform())
     assert np.isfinite(match.tiles[1, 1]) and np.isnan(np.delete(match.tiles.ravel(), 4)).all()

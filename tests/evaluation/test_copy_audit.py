@@ -16,7 +16,7 @@ from synthmed_tf.evaluation.transforms import Transform
 pytestmark = pytest.mark.once
 
 SIDE, COPIED, COUNT = 96, 2, 18
-MASK, WHOLE_PHOTOGRAPH = slice(0, 3), SEARCHES.index("photograph whole")
+MASK, WHOLE_IMAGE = slice(0, 3), SEARCHES.index("image whole")
 
 
 @pytest.fixture(scope="module")
@@ -45,19 +45,19 @@ def _above(block, gallery, limits):
     return found, found["score"] - limits
 
 
-def _one(photograph, mask, field):
-    return Block(photograph[None], mask[None], field[None])
+def _one(image, mask, field):
+    return Block(image[None], mask[None], field[None])
 
 
 def _moved(real, transform):
-    photograph = np.stack([transform.warp(real.photographs[COPIED, ..., c] / 255.0) for c in range(3)], axis=-1)
-    warped = np.rint(255 * photograph).astype(np.uint8)
+    image = np.stack([transform.warp(real.images[COPIED, ..., c] / 255.0) for c in range(3)], axis=-1)
+    warped = np.rint(255 * image).astype(np.uint8)
     return _one(warped, transform.warp(real.masks[COPIED]), transform.warp(real.fields[COPIED]))
 
 
 def _jpeg(block):
     file = io.BytesIO()
-    Image.fromarray(block.photographs[0]).save(file, "JPEG", quality=40)
+    Image.fromarray(block.images[0]).save(file, "JPEG", quality=40)
     return _one(np.asarray(Image.open(file)), block.masks[0], block.fields[0])
 
 
@@ -79,21 +79,21 @@ def _jpeg(block):
 )
 def test_a_copy_is_found_with_its_original_however_it_was_moved(transform, real, gallery, limits):
     found, above = _above(_moved(real, transform), gallery, limits)
-    assert (above[0, MASK] > 0).all() and above[0, WHOLE_PHOTOGRAPH] > 0
-    assert (found["real"][0, MASK] == COPIED).all() and found["real"][0, WHOLE_PHOTOGRAPH] == COPIED
+    assert (above[0, MASK] > 0).all() and above[0, WHOLE_IMAGE] > 0
+    assert (found["real"][0, MASK] == COPIED).all() and found["real"][0, WHOLE_IMAGE] == COPIED
     assert copy_audit.transform_of(found["transform"][0, 0]).flips == transform.flips
 
 
-def test_a_copy_is_found_by_its_mask_whatever_photograph_it_has(real, gallery, limits, other):
-    """As when Stage-II generates a photograph from a training mask."""
+def test_a_copy_is_found_by_its_mask_whatever_image_it_has(real, gallery, limits, other):
+    """As when Stage-II generates an image from a training mask."""
     field = real.fields[COPIED]
-    found, above = _above(_one(other.photographs[0], real.masks[COPIED], field), gallery, limits)
-    assert (above[0, MASK] > 0).all() and above[0, WHOLE_PHOTOGRAPH] < 0
+    found, above = _above(_one(other.images[0], real.masks[COPIED], field), gallery, limits)
+    assert (above[0, MASK] > 0).all() and above[0, WHOLE_IMAGE] < 0
 
 
 def test_a_compressed_and_recoloured_copy_is_found(real, gallery, limits):
     moved = _jpeg(_moved(real, Transform((True, False), 10, 1.0, 0.04, 0.03)))
-    recoloured = Block(moved.photographs[..., ::-1] // 2 + 30, moved.masks, moved.fields)
+    recoloured = Block(moved.images[..., ::-1] // 2 + 30, moved.masks, moved.fields)
     found, above = _above(recoloured, gallery, limits)
     assert (above[0, MASK] > 0).all() and found["real"][0, 0] == COPIED
 
@@ -101,18 +101,18 @@ def test_a_compressed_and_recoloured_copy_is_found(real, gallery, limits):
 def test_half_a_tree_is_found_by_its_window(real, gallery, limits, other):
     spliced = other.masks[0].copy()
     spliced[: SIDE // 2] = Transform(rotation=4).warp(real.masks[COPIED])[: SIDE // 2]
-    found, above = _above(_one(other.photographs[0], spliced, other.fields[0]), gallery, limits)
+    found, above = _above(_one(other.images[0], spliced, other.fields[0]), gallery, limits)
     half = SEARCHES.index("mask half")
     assert above[0, half] > 0 and found["real"][0, half] == COPIED
     assert copy_audit.place_name(found["place"][0, half]) == "top"
 
 
-def test_a_copied_photograph_under_another_mask_is_found_by_what_is_seen_in_it(real, gallery, limits, other):
-    block = _one(real.photographs[COPIED], other.masks[0], other.fields[0])
+def test_a_copied_image_under_another_mask_is_found_by_what_is_seen_in_it(real, gallery, limits, other):
+    block = _one(real.images[COPIED], other.masks[0], other.fields[0])
     found = copy_audit.search_copies(block, real.masks[COPIED][None], gallery)
     whole = SEARCHES.index("segmented whole")
     assert found["score"][0, whole] > 0.9 and found["real"][0, whole] == COPIED
-    assert found["score"][0, WHOLE_PHOTOGRAPH] > 0.99 and found["real"][0, WHOLE_PHOTOGRAPH] == COPIED
+    assert found["score"][0, WHOLE_IMAGE] > 0.99 and found["real"][0, WHOLE_IMAGE] == COPIED
     assert found["score"][0, 0] < limits[0]
 
 

@@ -16,7 +16,7 @@ def rng():
 
 
 def _histograms(*bins):
-    """One photograph for each entry, all of its pixels in that bin, in each channel."""
+    """One image for each entry, all of its pixels in that bin, in each channel."""
     return np.stack([np.tile(np.eye(dispersion.BINS)[one], (3, 1)) for one in bins])
 
 
@@ -26,8 +26,8 @@ def _dispersion(*arguments, **options):
 
 
 def test_histogram_counts_inside_the_field_of_view_alone():
-    photograph = np.array([[[0, 3, 255], [4, 7, 255], [252, 8, 255], [9, 9, 9]]], np.uint8)
-    found = dispersion.histogram(photograph, np.array([[True, True, True, False]]))
+    image = np.array([[[0, 3, 255], [4, 7, 255], [252, 8, 255], [9, 9, 9]]], np.uint8)
+    found = dispersion.histogram(image, np.array([[True, True, True, False]]))
     expected = np.zeros((3, 64))
     expected[0, [0, 1, 63]] = 1 / 3
     expected[1, [0, 1, 2]] = 1 / 3
@@ -54,7 +54,7 @@ def test_divergences_of_distributions_without_a_common_bin():
     assert [*found.values()] == pytest.approx([apart, apart, shared], rel=1e-12)
 
 
-def test_photographs_count_equally_and_channels_are_averaged(rng):
+def test_images_count_equally_and_channels_are_averaged(rng):
     real, synthetic = _histograms(0, 0, 1, 1), _histograms(0, 1, 1, 1)
     synthetic[:, 1:] = real[:, 1:]  # red alone differs: half and half against 1/4 and 3/4
     shares = [(1 - 1e-3) * np.array(part) + 1e-3 / 64 for part in ((1 / 2, 1 / 2), (1 / 4, 3 / 4))]
@@ -82,27 +82,27 @@ def test_the_ratio_compares_at_equal_size(rng):
         real, synthetic = (rng.dirichlet(np.ones(64), (n, 3)) for n in (40, 400))
         metrics.append(_dispersion(real, synthetic, rng, splits=50)["jensen_shannon"])
     assert np.mean([one.ratio for one in metrics]) == pytest.approx(1, abs=0.04)
-    # of the whole sets, 1/40 + 1/400 of a photograph's variance, of the halves 1/20 + 1/20
+    # of the whole sets, 1/40 + 1/400 of an image's variance, of the halves 1/20 + 1/20
     assert np.mean([one.value / one.null_median for one in metrics]) == pytest.approx(0.275, abs=0.03)
     assert metrics[0].ratio == pytest.approx(metrics[0].at_equal_size / metrics[0].null_median, rel=1e-12)
 
 
-def test_few_synthetic_photographs_are_compared_with_as_few_real_ones(rng):
+def test_few_synthetic_images_are_compared_with_as_few_real_ones(rng):
     real, synthetic = (rng.dirichlet(np.ones(64), (n, 3)) for n in (200, 4))
     assert _dispersion(real, synthetic, rng)["real_to_synthetic"].ratio == pytest.approx(1, abs=0.25)
 
 
-def test_a_real_set_of_equal_photographs_has_no_null(rng):
+def test_a_real_set_of_equal_images_has_no_null(rng):
     real = _histograms(5, 5, 5)
     assert _dispersion(real, _histograms(6), rng, splits=5)["jensen_shannon"].ratio == math.inf
     assert math.isnan(_dispersion(real, real, rng, splits=5)["jensen_shannon"].ratio)
 
 
 def test_it_is_blind_to_structure(rng):
-    photograph = rng.integers(0, 256, (8, 8, 3), np.uint8)
+    image = rng.integers(0, 256, (8, 8, 3), np.uint8)
     inside = np.ones((8, 8), bool)
-    shuffled = rng.permutation(photograph.reshape(64, 3)).reshape(8, 8, 3)
-    np.testing.assert_array_equal(dispersion.histogram(photograph, inside), dispersion.histogram(shuffled, inside))
+    shuffled = rng.permutation(image.reshape(64, 3)).reshape(8, 8, 3)
+    np.testing.assert_array_equal(dispersion.histogram(image, inside), dispersion.histogram(shuffled, inside))
 
 
 def test_other_arrays_are_refused(rng):

@@ -12,7 +12,7 @@ from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
 from synthmed_tf.evaluation.verdict import State
 
-TREES, PHOTOGRAPHS = len(features.TREE), len(features.PHOTOGRAPH)
+TREES, IMAGES = len(features.TREE), len(features.IMAGE)
 
 
 @pytest.fixture
@@ -20,9 +20,9 @@ def rng():
     return np.random.default_rng(0)
 
 
-def _pairs(photographs, prefix, patients=None):
-    masks = np.zeros(photographs.shape[:3], bool)
-    block = Block(photographs, masks, np.ones_like(masks))
+def _pairs(images, prefix, patients=None):
+    masks = np.zeros(images.shape[:3], bool)
+    block = Block(images, masks, np.ones_like(masks))
     return ArrayPairs(block, [f"{prefix}{i}" for i in range(len(masks))], patients)
 
 
@@ -33,7 +33,7 @@ def _context(tmp_path, n, m, patients=None):
 
 
 def _figures(rng, count):
-    return rng.normal(size=(count, TREES)), rng.normal(size=(count, PHOTOGRAPHS))
+    return rng.normal(size=(count, TREES)), rng.normal(size=(count, IMAGES))
 
 
 def _compared(tmp_path, real, synthetic, patients=None):
@@ -82,9 +82,9 @@ def test_few_patients_show_nothing_and_it_says_how_many_would(tmp_path, rng):
     assert verdict.needed.startswith("More real patients: here are 6; about ")
 
 
-def test_masks_that_repeat_fail_under_other_photographs(tmp_path, rng):
-    trees, photographs = _figures(rng, 200)
-    verdict = distribution.answer(_compared(tmp_path, _figures(rng, 30), (trees[np.arange(200) % 20], photographs)))
+def test_masks_that_repeat_fail_under_other_images(tmp_path, rng):
+    trees, images = _figures(rng, 200)
+    verdict = distribution.answer(_compared(tmp_path, _figures(rng, 30), (trees[np.arange(200) % 20], images)))
     assert verdict.state is State.FAIL
     assert "100% of the 200 masks repeat another, as if chosen from 22 different ones" in verdict.sentence
 

@@ -26,7 +26,7 @@ class Eyes:
 
     pairs: ArrayPairs
     trees: np.ndarray
-    photographs: np.ndarray
+    images: np.ndarray
 
     def context(self, real, synthetic):
         """Phantoms by their numbers, some more than once, as the real and the synthetic set."""
@@ -38,7 +38,7 @@ class Eyes:
         return geometry.answer(metrics)
 
     def diversity(self, real, synthetic):
-        measured = [(self.trees[rows], self.photographs[rows]) for rows in (real, synthetic)]
+        measured = [(self.trees[rows], self.images[rows]) for rows in (real, synthetic)]
         return distribution.answer(distribution.compare(self.context(real, synthetic), *measured))
 
     @property
@@ -49,7 +49,7 @@ class Eyes:
 def _draw(count, masks=None):
     samples = phantom.generate_phantoms(SIZE, count, SEED)
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]) if masks is None else masks,
         np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
     )
@@ -58,7 +58,7 @@ def _draw(count, masks=None):
 
 def _measured(pairs, folder):
     context = EvaluationContext(pairs, pairs, None, Cache(folder))
-    return Eyes(pairs, features.trees(context, pairs), features.photographs(context, pairs))
+    return Eyes(pairs, features.trees(context, pairs), features.images(context, pairs))
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +70,7 @@ def eyes(tmp_path_factory):
 def _against(eyes, tmp_path, masks):
     """The geometry of the first 18 phantoms as real ones, and of others with these masks as synthetic ones."""
     block = eyes.pairs.read(OTHERS)
-    changed = ArrayPairs(Block(block.photographs, masks, block.fields), [str(i) for i in OTHERS])
+    changed = ArrayPairs(Block(block.images, masks, block.fields), [str(i) for i in OTHERS])
     trees = features.trees(EvaluationContext(changed, changed, None, Cache(tmp_path)), changed)
     return geometry.answer(geometry.compare(eyes.context(REAL, OTHERS), eyes.trees[REAL], trees, None))
 
@@ -116,7 +116,7 @@ def test_ten_images_fifty_times_fail_against_eight_patients(eyes):
 
 def test_a_set_that_is_like_its_mean_fails_by_its_variety(eyes):
     others = np.arange(18, 36)
-    measured = [(eyes.trees[rows], eyes.photographs[rows]) for rows in (REAL, others)]
+    measured = [(eyes.trees[rows], eyes.images[rows]) for rows in (REAL, others)]
     measured[1] = tuple(rows.mean(axis=0) + 0.3 * (rows - rows.mean(axis=0)) for rows in measured[1])
     verdict = distribution.answer(distribution.compare(eyes.context(REAL, others), *measured))
     assert verdict.state is State.FAIL

@@ -56,7 +56,7 @@ def evaluated(train, holdout, tmp_path_factory):
 def _augmented(block):
     """Mirrored, turned by 10 degrees, shifted, recoloured and compressed."""
     moved = Transform((True, False), 10, 1.0, 0.05, -0.04)
-    light = np.stack([moved.warp(block.photographs[0, ..., c] / 255.0) for c in (2, 0, 1)], axis=-1)
+    light = np.stack([moved.warp(block.images[0, ..., c] / 255.0) for c in (2, 0, 1)], axis=-1)
     file = io.BytesIO()
     Image.fromarray(np.rint(200 * light).astype(np.uint8)).save(file, "JPEG", quality=50)
     return Block(
@@ -65,22 +65,22 @@ def _augmented(block):
 
 
 def _spliced(block, into):
-    masks, photographs = into.masks.copy(), into.photographs.copy()
+    masks, images = into.masks.copy(), into.images.copy()
     half = np.s_[:, : SIDE // 2]
-    masks[half], photographs[half] = block.masks[half], block.photographs[half]
-    return Block(photographs, masks, into.fields)
+    masks[half], images[half] = block.masks[half], block.images[half]
+    return Block(images, masks, into.fields)
 
 
 def _rendered_again(block):
-    """Photographs of these masks by a Stage-II."""
+    """Images of these masks by a Stage-II."""
     config = tiny.make_config("recommended", f"size={SIDE}")
     generators = (factory.mask_generator(config), factory.image_generator(config))
     for generator in generators:
         generator.set_weights(tiny.random_weights(generator, 0))
     chain = Chain(config, *generators, 0.0, 255 * block.fields[0, ..., None].astype(np.uint8))
     index = np.arange(len(block.masks), dtype=np.int64)
-    photographs = chain.translate(255 * block.masks[..., None].astype(np.uint8), 0 * index, index)["image"].numpy()
-    return Block(photographs * block.fields[..., None], block.masks, block.fields)
+    images = chain.translate(255 * block.masks[..., None].astype(np.uint8), 0 * index, index)["image"].numpy()
+    return Block(images * block.fields[..., None], block.masks, block.fields)
 
 
 def test_copies_of_every_sort_fail_with_the_names_of_their_originals(evaluated, train):
@@ -117,7 +117,7 @@ def test_the_training_set_itself_fails_twice(evaluated, train):
 
 
 def test_a_holdout_of_another_camera_without_a_leak_is_invalid_and_no_failure(evaluated, holdout):
-    dull = ndimage.gaussian_filter(holdout.photographs, (0, 1.0, 1.0, 0))[..., [1, 0, 2]] // 2
+    dull = ndimage.gaussian_filter(holdout.images, (0, 1.0, 1.0, 0))[..., [1, 0, 2]] // 2
     section = evaluated(evaluating.generated(SIDE, range(12), seed=9), Block(dull, holdout.masks, holdout.fields))
     copies, membership = section.verdicts
     assert copies.state is not State.FAIL
@@ -158,7 +158,7 @@ def pool():
     scores = copy_audit.search_copies(block, None, gallery)["score"]
     posed = copy_candidates.posed(block.masks, copy_candidates.poses(copy_audit.FLIPS))
     similarity = copy_candidates.similarity(block.masks, posed)[0][0]
-    features = np.array([list(appearance(*row).values()) for row in zip(block.photographs, block.fields, strict=True)])
+    features = np.array([list(appearance(*row).values()) for row in zip(block.images, block.fields, strict=True)])
     return scores, np.clip(1 - similarity, 0, None).astype(float), features
 
 
@@ -170,10 +170,10 @@ def _honest(pool, rng):
     member, patients = np.arange(len(ours)) < TRAIN, np.arange(len(ours)).astype(str)
     near, scores = [], {}
     scaled = robust_scores(features[ours], features[others])
-    photographs = (vector_distances(scaled[1], scaled[0]), vector_distances(scaled[0], scaled[0]))
+    images = (vector_distances(scaled[1], scaled[0]), vector_distances(scaled[0], scaled[0]))
     for what, (to_real, among) in {
         "mask": (away[np.ix_(others, ours)], away[np.ix_(ours, ours)]),
-        "photograph": photographs,
+        "image": images,
     }.items():
         between = among[np.ix_(~member, member)]
         near.append(membership.nearness(what, to_real, between, member, patients, rng, 199))

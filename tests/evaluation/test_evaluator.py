@@ -75,12 +75,12 @@ def test_a_holdout_that_is_another_folder_of_the_same_patients_is_refused(genera
     assert "both in train and in the holdout" in _refusal(_job(generated, eyes, tmp_path, holdout=eyes))
 
 
-def test_a_photograph_of_train_under_another_name_is_found_in_the_holdout(generated, eyes, tmp_path):
+def test_an_image_of_train_under_another_name_is_found_in_the_holdout(generated, eyes, tmp_path):
     other, name = tmp_path / "other", _names(eyes)[2]
     for folder in ("images", "masks", "fov"):
         (other / folder).mkdir(parents=True)
         shutil.copyfile(eyes / folder / f"{name}.png", other / folder / "stranger.png")
-    assert f"stranger of the holdout is the photograph {name} of train" in _refusal(
+    assert f"stranger of the holdout is the image {name} of train" in _refusal(
         _job(generated, eyes, tmp_path, holdout=other)
     )
 

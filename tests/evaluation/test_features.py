@@ -1,10 +1,10 @@
-"""The features of photographs whose colours, slopes and waves are known."""
+"""The features of images whose colours, slopes and waves are known."""
 
 import numpy as np
 import pytest
 from scipy import ndimage
 
-from synthmed_tf.evaluation.features import PHOTOGRAPH as FEATURES
+from synthmed_tf.evaluation.features import IMAGE as FEATURES
 from synthmed_tf.evaluation.features import appearance
 
 SIDE = 256
@@ -43,13 +43,13 @@ def test_the_colour_of_one_colour():
 
 
 def test_the_colour_of_two_colours():
-    photograph = np.where((COLUMNS < 128)[..., None], [255, 0, 0], [0, 255, 0]).astype(np.uint8)
+    image = np.where((COLUMNS < 128)[..., None], [255, 0, 0], [0, 255, 0]).astype(np.uint8)
     red, green = np.array([53.24, 80.09, 67.20]), np.array([87.73, -86.18, 83.18])
-    found = [*appearance(photograph, ALL).values()][:9]
+    found = [*appearance(image, ALL).values()][:9]
     assert found == pytest.approx([*(red + green) / 2, *np.abs(red - green) / 2, -1, 1, -1], abs=0.02)
 
 
-def test_a_grey_photograph_has_no_correlations_of_colour():
+def test_a_grey_image_has_no_correlations_of_colour():
     assert _some(appearance(_grey(COLUMNS), ALL), "lightness_")[2:] == [0, 0]
 
 
@@ -137,16 +137,16 @@ def test_a_flat_field_has_neither_texture_nor_sharpness():
 
 
 def test_what_lies_outside_counts_for_nothing(noise):
-    photograph = _grey(128 + 20 * noise + COLUMNS / 8)
-    other = np.where(DISC[..., None], photograph, 255 - photograph // 3)
-    assert appearance(other, DISC) == appearance(photograph, DISC)
-    wider = [np.pad(array, [(9, 4), (0, 7), (0, 0)][: array.ndim], constant_values=0) for array in (photograph, DISC)]
-    assert appearance(*wider) == appearance(photograph, DISC)
+    image = _grey(128 + 20 * noise + COLUMNS / 8)
+    other = np.where(DISC[..., None], image, 255 - image // 3)
+    assert appearance(other, DISC) == appearance(image, DISC)
+    wider = [np.pad(array, [(9, 4), (0, 7), (0, 0)][: array.ndim], constant_values=0) for array in (image, DISC)]
+    assert appearance(*wider) == appearance(image, DISC)
 
 
 def test_other_arrays_are_refused():
-    photograph = _grey(np.zeros((SIDE, SIDE)))
+    image = _grey(np.zeros((SIDE, SIDE)))
     with pytest.raises(ValueError, match=r"Received: uint8 \(256, 256\) and bool \(256, 256\)"):
-        appearance(photograph[..., 0], ALL)
+        appearance(image[..., 0], ALL)
     with pytest.raises(ValueError, match="3 x 3 pixels or more. Received: 512 pixels"):
-        appearance(photograph, ALL & (ROWS < 2))
+        appearance(image, ALL & (ROWS < 2))

@@ -16,7 +16,7 @@ def _eyes(first, count, size=32, each=1):
     """Procedural eyes; so many in a row belong to one patient."""
     samples = generate_phantoms(size, first + count, seed=2)[first:]
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
     )
@@ -55,7 +55,7 @@ def test_the_interval_counts_patients_not_eyes(eyes, tmp_path):
     expected = stats.ttest_ind(SYNTHETIC - 0.1, PATIENTS, equal_var=False).confidence_interval(0.95)
     assert metrics.difference.mean == pytest.approx(-0.1)
     assert (metrics.difference.low, metrics.difference.high) == pytest.approx(tuple(expected))
-    assert (metrics.unseen.photographs, metrics.unseen.patients, metrics.synthetic.patients) == (8, 4, 20)
+    assert (metrics.unseen.images, metrics.unseen.patients, metrics.synthetic.patients) == (8, 4, 20)
     assert (metrics.synthetic.dice, metrics.synthetic.dice_p50, metrics.synthetic.cl_dice) == pytest.approx(
         (0.6, 0.6, 0.3)
     )

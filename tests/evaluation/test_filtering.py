@@ -60,14 +60,14 @@ def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(gen
         "kept": 2,
         "copy": 2,
         "implausible tree": 1,
-        "photograph does not show its mask": 1,
+        "image does not show its mask": 1,
     }
     dropped = {line["index"]: line["dropped"] for line in _manifest(tmp_path / "set") if "dropped" in line}
     assert dropped == {
         1: {"reason": "copy", "score": 0.0, "limit": 0.0},
         2: {"reason": "implausible tree", "score": 1.6, "limit": 1.5},
         3: {"reason": "copy", "score": 0.1, "limit": 0.0},
-        5: {"reason": "photograph does not show its mask", "score": 0.49, "limit": 0.5},
+        5: {"reason": "image does not show its mask", "score": 0.49, "limit": 0.5},
     }
     assert _manifest(tmp_path / "set")[0]["scores"] == {"copy_excess": -0.3, "atypicality": 0.5, "dice": 0.8}
 

@@ -19,8 +19,8 @@ COUNT = len(features.TREE)
 
 def _pairs(masks, prefix, patients=None):
     fields = np.ones_like(masks)
-    photographs = np.full((*masks.shape, 3), 90, np.uint8)
-    return ArrayPairs(Block(photographs, masks, fields), [f"{prefix}{i}" for i in range(len(masks))], patients)
+    images = np.full((*masks.shape, 3), 90, np.uint8)
+    return ArrayPairs(Block(images, masks, fields), [f"{prefix}{i}" for i in range(len(masks))], patients)
 
 
 def _bars(widths, side=64):

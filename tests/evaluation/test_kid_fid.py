@@ -102,7 +102,7 @@ def test_kid_keeps_its_level_after_standardize(rng):
     assert np.mean([p() <= 0.05 for _ in range(800)]) == pytest.approx(0.05, abs=0.025)
 
 
-def test_kid_keeps_its_level_where_patients_have_two_photographs_and_the_synthetic_set_is_large(rng):
+def test_kid_keeps_its_level_where_patients_have_two_images_and_the_synthetic_set_is_large(rng):
     patients = np.arange(20) // 2
 
     def found():

@@ -200,11 +200,11 @@ def real_images(context, sections) -> set[str]:
     found = set()
     for pairs in (context.train, context.holdout):
         block = pairs.all()
-        found |= {parts.data_uri(image) for image in (*block.photographs, *block.masks)}
+        found |= {parts.data_uri(image) for image in (*block.images, *block.masks)}
     for near in sections.privacy.nearest:
-        mask, photograph = parts.aligned(context, near)
+        mask, image = parts.aligned(context, near)
         synthetic = context.synthetic.read([near.row]).masks[0]
-        found |= {parts.data_uri(image) for image in (mask, photograph, parts.overlay(synthetic, mask))}
+        found |= {parts.data_uri(image) for image in (mask, image, parts.overlay(synthetic, mask))}
     return found
 
 
@@ -216,7 +216,7 @@ def test_no_real_image_is_left_where_none_may_be(context, sections, whole):
     assert len(real & shown) == 1 + 1 + 10
     assert not real & left
     block = context.synthetic.all()
-    synthetic = {parts.data_uri(image) for image in (*block.photographs, *block.masks)}
+    synthetic = {parts.data_uri(image) for image in (*block.images, *block.masks)}
     assert left and left <= synthetic
     assert "Real photographs and masks are left out of this page" in Parsed(without).text
 
@@ -224,7 +224,7 @@ def test_no_real_image_is_left_where_none_may_be(context, sections, whole):
 def test_a_copy_is_a_real_image_too(context, sections):
     without = rendered(context, sections, real_images=False)
     copy = context.synthetic.read([5])
-    assert parts.data_uri(copy.photographs[0]) not in without
+    assert parts.data_uri(copy.images[0]) not in without
     assert parts.data_uri(copy.masks[0]) not in without
     assert "the pair is left out: it copies a real one" in Parsed(without).text
 

@@ -37,10 +37,10 @@ def _refusal(folder):
 
 def _block(count=3, size=4):
     rng = np.random.default_rng(0)
-    photographs = rng.integers(1, 256, (count, size, size, 3), np.uint8)
+    pixels = rng.integers(1, 256, (count, size, size, 3), np.uint8)
     fields = np.ones((count, size, size), bool)
     fields[:, 0] = False
-    return Block(photographs, rng.random((count, size, size)) < 0.5, fields)
+    return Block(pixels, rng.random((count, size, size)) < 0.5, fields)
 
 
 def test_a_set_on_the_disk_has_the_images_of_its_files(generated):
@@ -48,11 +48,11 @@ def test_a_set_on_the_disk_has_the_images_of_its_files(generated):
     assert (len(pairs), pairs.size, pairs.names[0]) == (9, 32, "00000003")
     block = pairs.read([8, 0])
     for row, name in enumerate(("00000011.png", "00000003.png")):
-        np.testing.assert_array_equal(block.photographs[row], images.read_image(generated / "images" / name))
+        np.testing.assert_array_equal(block.images[row], images.read_image(generated / "images" / name))
         np.testing.assert_array_equal(block.masks[row], images.read_mask(generated / "masks" / name))
 
 
-def test_the_field_of_view_of_a_set_is_where_its_photographs_are_not_black(generated):
+def test_the_field_of_view_of_a_set_is_where_its_images_are_not_black(generated):
     from helpers import tiny
 
     np.testing.assert_array_equal(SyntheticSet(generated).field, tiny.FOV[..., 0] == 255)
@@ -96,14 +96,14 @@ def test_an_image_of_another_size_is_named(folder):
 def test_pairs_in_memory_are_black_outside_their_fields():
     block = _block()
     pairs = ArrayPairs(block, ["a", "b", "c"], ["p", "p", "q"])
-    assert not pairs.all().photographs[:, 0].any() and not pairs.all().masks[:, 0].any()
-    np.testing.assert_array_equal(pairs.read([2]).photographs[0, 1:], block.photographs[2, 1:])
+    assert not pairs.all().images[:, 0].any() and not pairs.all().masks[:, 0].any()
+    np.testing.assert_array_equal(pairs.read([2]).images[0, 1:], block.images[2, 1:])
     assert pairs.patients == ("p", "p", "q")
 
 
 def test_pairs_of_other_shapes_or_not_of_bytes_are_refused():
     block = _block()
-    floats = Block(np.full(block.photographs.shape, np.nan), block.masks, block.fields)
+    floats = Block(np.full(block.images.shape, np.nan), block.masks, block.fields)
     with pytest.raises(ValueError, match="Received: float64"):
         ArrayPairs(floats, ["a", "b", "c"])
     with pytest.raises(ValueError, match="2 and 2"):
@@ -118,9 +118,9 @@ def test_what_is_measured_is_in_the_order_of_the_pairs_and_is_kept(tmp_path):
 
     def measure(part):
         calls.append(len(part.masks))
-        return {"red": part.photographs[..., 0].sum(axis=(1, 2))}
+        return {"red": part.images[..., 0].sum(axis=(1, 2))}
 
-    expected = pairs.all().photographs[..., 0].sum(axis=(1, 2))
+    expected = pairs.all().images[..., 0].sum(axis=(1, 2))
     for _ in range(2):
         np.testing.assert_array_equal(context.measured(pairs, "red", {"version": 1}, measure)["red"], expected)
     assert sum(calls) == 300

@@ -29,7 +29,7 @@ def folder(tmp_path_factory):
 def context(real, folder):
     """Ten pairs in train, four in the holdout, and five new ones with a mirrored copy of the fifth in train."""
     copy = evaluating.picked(real, [COPIED])
-    copy = type(copy)(copy.photographs[:, :, ::-1], copy.masks[:, :, ::-1], copy.fields[:, :, ::-1])
+    copy = type(copy)(copy.images[:, :, ::-1], copy.masks[:, :, ::-1], copy.fields[:, :, ::-1])
     synthetic = evaluating.joined(evaluating.generated(SIDE, range(5), seed=9), copy)
     return evaluating.make_context(
         folder, synthetic, evaluating.picked(real, range(10)), evaluating.picked(real, range(10, 14)), SETTINGS
@@ -126,5 +126,5 @@ def test_another_camera_calibrates(real, folder, section, context):
     assert "calibrated attacks" not in {one.name for one in found.left_out}
     assert [a.name for a in found.attacks if "calibrated" in a.name] == [
         "nearest mask, calibrated",
-        "nearest photograph, calibrated",
+        "nearest image, calibrated",
     ]

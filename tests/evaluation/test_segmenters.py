@@ -20,7 +20,7 @@ SIZE = 64
 def _pairs(first, count):
     samples = generate_phantoms(SIZE, first + count, seed=1)[first:]
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
     )
@@ -46,7 +46,7 @@ def test_the_training_array_is_as_the_pipeline_has_it_and_no_larger_than_what_is
     array = segmenters.training_array(train, 3)
     block = train.read([0, 2, 4])
     assert (array.shape, array.dtype) == ((3, SIZE, SIZE, 5), np.uint8)
-    np.testing.assert_array_equal(array[..., :3], block.photographs)
+    np.testing.assert_array_equal(array[..., :3], block.images)
     np.testing.assert_array_equal(array[..., 3] == 255, block.masks)
     np.testing.assert_array_equal(array[..., 4] == 255, block.fields)
     samples = generate_phantoms(SIZE, 6, seed=1)
@@ -65,7 +65,7 @@ def test_nothing_is_found_outside_the_field_and_the_batch_does_not_matter(train)
     found = segmenters.find(model, block)
     assert (found.shape, found.dtype) == ((21, SIZE, SIZE), np.float32)
     assert not found[~block.fields].any()
-    seen = tf.constant(block.photographs[:1] / np.float32(127.5) - np.float32(1.0))
+    seen = tf.constant(block.images[:1] / np.float32(127.5) - np.float32(1.0))
     expected = tf.sigmoid(model(seen, training=False)).numpy()[0, ..., 0] * block.fields[0]
     for row in (0, 18):
         np.testing.assert_allclose(found[row], expected, atol=1e-6)
@@ -73,7 +73,7 @@ def test_nothing_is_found_outside_the_field_and_the_batch_does_not_matter(train)
 
 def test_what_lies_outside_the_field_is_not_seen(train):
     model, block = segmenters.untrained(SIZE, 0), train.read([0])
-    lit = np.where(block.fields[..., None], block.photographs, np.uint8(200))
+    lit = np.where(block.fields[..., None], block.images, np.uint8(200))
     again = segmenters.find(model, Block(lit, block.masks, block.fields))
     np.testing.assert_array_equal(segmenters.find(model, block), again)
 
@@ -135,7 +135,7 @@ def test_a_mixed_batch_has_as_many_pairs_of_each_set(train):
     dark[..., :3], bright[..., :3] = 0, 255
     for batch in segmenters.batches([dark, bright], 0, augmented=False).take(3):
         inside = batch["fov"].numpy()[..., 0] > 0
-        seen = [photograph[mask].mean() for photograph, mask in zip(batch["photograph"].numpy(), inside, strict=True)]
+        seen = [image[mask].mean() for image, mask in zip(batch["image"].numpy(), inside, strict=True)]
         assert seen == [-1] * 4 + [1] * 4
 
 

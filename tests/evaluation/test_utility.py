@@ -21,7 +21,7 @@ def _eyes(first, count, size=SIZE, each=1):
     """Procedural eyes; so many in a row belong to one patient."""
     samples = generate_phantoms(size, first + count, seed=2)[first:]
     block = Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] >= 128 for sample in samples]),
     )
@@ -129,7 +129,7 @@ def test_each_arm_is_there_or_has_a_reason(context, eyes, tmp_path):
 def test_a_shuffled_mask_is_that_of_another_patient():
     pairs = _eyes(0, 7, 32, each=3)
     block, moved = pairs.all(), utility.shuffled(pairs).all()
-    np.testing.assert_array_equal(moved.photographs, block.photographs)
+    np.testing.assert_array_equal(moved.images, block.images)
     whose = [int(np.argmax([np.array_equal(mask, other) for other in block.masks])) for mask in moved.masks]
     assert sorted(whose) == list(range(7))
     assert all(pairs.patients[i] != pairs.patients[j] for i, j in enumerate(whose))
@@ -149,9 +149,9 @@ def test_generated_pairs_are_stage_two_on_real_masks(tiny_artifact, eyes, tmp_pa
     block = generated.read([7, 2])
     opened = open_artifact(tiny_artifact, "savedmodel")
     expected = opened.translate(masks[[1, 2], ..., None] * np.uint8(255), np.zeros(2, int), np.array([7, 2]))
-    np.testing.assert_array_equal(block.photographs, expected)
+    np.testing.assert_array_equal(block.images, expected)
     np.testing.assert_array_equal(block.masks, masks[[1, 2]] & block.fields)
-    np.testing.assert_array_equal(block.fields[0], generated.read(range(12)).photographs.max(axis=(0, 3)) > 0)
+    np.testing.assert_array_equal(block.fields[0], generated.read(range(12)).images.max(axis=(0, 3)) > 0)
 
 
 @pytest.fixture(scope="module")

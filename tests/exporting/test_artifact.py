@@ -44,9 +44,9 @@ def generated(tiny_artifact):
     return artifact.open_artifact(tiny_artifact).pixels(SEED, INDEX)
 
 
-def _same(masks, photographs, generated):
+def _same(masks, images, generated):
     np.testing.assert_array_equal(masks, generated[0])
-    np.testing.assert_allclose(photographs.astype(int), generated[1], atol=1)
+    np.testing.assert_allclose(images.astype(int), generated[1], atol=1)
 
 
 def test_the_runtimes_generate_one_image_in_any_batch(tiny_artifact, tiny_chain, generated):
@@ -56,9 +56,9 @@ def test_the_runtimes_generate_one_image_in_any_batch(tiny_artifact, tiny_chain,
         opened = artifact.open_artifact(tiny_artifact, runtime)
         assert opened.runtime == runtime
         for rows in ([0], [3, 2, 1, 0], [1, 1]):
-            masks, photographs = opened.pixels(SEED[rows], INDEX[rows])
-            assert masks.dtype == photographs.dtype == np.uint8
-            _same(masks, photographs, [shown[rows] for shown in generated])
+            masks, images = opened.pixels(SEED[rows], INDEX[rows])
+            assert masks.dtype == images.dtype == np.uint8
+            _same(masks, images, [shown[rows] for shown in generated])
 
 
 def test_signatures_have_the_names_types_and_shapes_that_clients_rely_on(tiny_artifact):

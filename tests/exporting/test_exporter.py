@@ -69,7 +69,7 @@ def test_the_parity_report_has_figures_within_its_limits(tiny_artifact):
 
 
 def test_the_identity_changes_with_all_that_decides_the_images(tiny_run):
-    masks, photographs = (snapshot.load(tiny_run / stage / "snapshot") for stage in ("stage1", "stage2"))
+    masks, images = (snapshot.load(tiny_run / stage / "snapshot") for stage in ("stage1", "stage2"))
 
     def changed(made, **facts):
         return snapshot.Snapshot(**(vars(made) | facts))
@@ -78,29 +78,29 @@ def test_the_identity_changes_with_all_that_decides_the_images(tiny_run):
     identities = [
         exporter._identity(*pair)
         for pair in (
-            (masks, photographs),
-            (changed(masks, threshold=masks.threshold + 1e-6), photographs),
-            (changed(masks, weights=weights), photographs),
-            (changed(masks, fov=255 - masks.fov), photographs),
-            (masks, changed(photographs, weights=photographs.weights[::-1])),
+            (masks, images),
+            (changed(masks, threshold=masks.threshold + 1e-6), images),
+            (changed(masks, weights=weights), images),
+            (changed(masks, fov=255 - masks.fov), images),
+            (masks, changed(images, weights=images.weights[::-1])),
         )
     ]
     assert len(set(identities)) == 5
-    assert exporter._identity(changed(masks, step=8, data={}), photographs) == identities[0]
+    assert exporter._identity(changed(masks, step=8, data={}), images) == identities[0]
 
 
-@pytest.mark.parametrize("fault", ["mask", "photograph", "batch"])
+@pytest.mark.parametrize("fault", ["mask", "image", "batch"])
 def test_parity_refuses_a_runtime_that_generates_something_else(tiny_artifact, tiny_chain, fault):
     class Other(artifact.SavedModelArtifact):
         """Differs in a mask pixel of each batch, of each batch of 3, or by 2 grey levels in one place."""
 
         def pixels(self, seed, index):
-            masks, photographs = (images.copy() for images in super().pixels(seed, index))
+            masks, images = (images.copy() for images in super().pixels(seed, index))
             if fault == "mask" or (fault == "batch" and len(seed) == 3):
                 masks[0, 16, 16] = 255 - masks[0, 16, 16]
-            if fault == "photograph" and seed[0] == -3:
-                photographs[0, 16, 16, 0] ^= 2
-            return masks, photographs
+            if fault == "image" and seed[0] == -3:
+                images[0, 16, 16, 0] ^= 2
+            return masks, images
 
     with pytest.raises(SynthMedError) as caught:
         parity.compare(tiny_chain, [Other(tiny_artifact / artifact.SAVEDMODEL, artifact.read_card(tiny_artifact))])
@@ -229,21 +229,21 @@ def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(tmp_pat
     coverage = chain(latents.sample(np.full(5, 3), index, 6, latents.LATENT)).numpy()
     np.testing.assert_array_equal(masks == 255, (coverage > 0) & (snapshot.load(run / "stage1/snapshot").fov >= 128))
     opened = artifact.open_artifact(tmp_path / "model", "savedmodel")
-    photographs = opened.translate(masks, np.full(5, 3), index).astype(int)
-    np.testing.assert_allclose(photographs, opened.pixels(np.full(5, 3), index)[1], atol=1)
-    assert np.abs(photographs[0] - photographs[1]).mean() > 1
+    images = opened.translate(masks, np.full(5, 3), index).astype(int)
+    np.testing.assert_allclose(images, opened.pixels(np.full(5, 3), index)[1], atol=1)
+    assert np.abs(images[0] - images[1]).mean() > 1
 
 
 def _parts(run):
-    masks, refiner = exporter.load_masks(run)
+    masks, refiner = exporter.load_stage1(run)
     return masks, run, refiner
 
 
 def test_the_identity_changes_with_the_fine_network(tmp_path):
     masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
-    photographs = snapshot.load(run / "stage2" / "snapshot")
+    images = snapshot.load(run / "stage2" / "snapshot")
     other = dataclasses.replace(refiner, thresholds=refiner.thresholds._replace(high=0.7))
-    assert len({exporter._identity(masks, photographs, *fine) for fine in ((), (refiner,), (other,))}) == 3
+    assert len({exporter._identity(masks, images, *fine) for fine in ((), (refiner,), (other,))}) == 3
 
 
 def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
@@ -257,9 +257,9 @@ def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
 
 def test_a_fine_renderer_that_is_missing_or_of_another_size_is_refused(tmp_path):
     run = make_coarse_run(tmp_path / "run")
-    photographs, renderer = exporter.load_photographs(run)
+    images, renderer = exporter.load_stage2(run)
     other = dataclasses.replace(renderer, config=make_config("coarse_to_fine", "size=128", "stage1.coarse_size=32"))
     with pytest.raises(SynthMedError, match="snapshots of stage2 and stage2_fine do not belong together"):
-        exporter.make_image_generator(photographs, run, other)
+        exporter.make_image_generator(images, run, other)
     shutil.rmtree(run / "stage2_fine")
     assert "stage2_fine" in _refusal(run, tmp_path / "model")

@@ -21,9 +21,9 @@ def test_the_onnx_file(tiny_artifact, generated):
     opened = artifact.open_artifact(tiny_artifact, "openvino")
     assert (opened.runtime, opened.precision) == ("openvino", "float32")
     for rows in (slice(None), slice(3, 4)):
-        masks, photographs = opened.pixels(SEED[rows], INDEX[rows])
+        masks, images = opened.pixels(SEED[rows], INDEX[rows])
         np.testing.assert_array_equal(masks, generated[0][rows])
-        np.testing.assert_allclose(photographs.astype(int), generated[1][rows], atol=1)
+        np.testing.assert_allclose(images.astype(int), generated[1][rows], atol=1)
 
 
 def test_the_savedmodel(tiny_artifact, generated):

@@ -40,12 +40,12 @@ def exact(model):
 
 
 @pytest.mark.parametrize("runtime", PRECISION)
-def test_masks_stay_and_photographs_lose_what_the_card_says(model, exact, runtime):
+def test_masks_stay_and_images_lose_what_the_card_says(model, exact, runtime):
     opened = artifact.open_artifact(model, runtime)
     assert (opened.runtime, opened.precision) == (runtime, PRECISION[runtime])
-    masks, photographs = opened.pixels(SEED, INDEX)
+    masks, images = opened.pixels(SEED, INDEX)
     np.testing.assert_array_equal(masks, exact[0])
-    apart = np.abs(photographs.astype(int) - exact[1])
+    apart = np.abs(images.astype(int) - exact[1])
     figures = json.loads((model / "parity.json").read_text())[runtime]
     assert figures == artifact.read_card(model)["parity"][runtime]
     assert figures["mask_share"] == 0 and 0 < apart.max() <= figures["grey_levels"] + 1
@@ -138,12 +138,12 @@ def test_contrast_is_what_was_generated():
     masks = np.zeros((2, 64, 64, 1), np.uint8)
     masks[:, :, 32:33] = 255
     light = np.linspace(100, 160, 64)[:, None] * np.ones(64)
-    photographs = np.repeat(np.where(masks >= 128, -51, 0) + light[..., None], 3, axis=-1).round().astype(np.uint8)
+    images = np.repeat(np.where(masks >= 128, -51, 0) + light[..., None], 3, axis=-1).round().astype(np.uint8)
     inside = np.ones((64, 64, 1), bool)
     # Of 9 columns around a vessel pixel one is 0.2 darker; that column's own share is taken off, and so is its
     # shadow on the 8 columns beside it.
     expected = 0.2 * 8 / 9 + 0.2 * 8 / 9 / 63
-    assert label_visibility.contrast(masks, photographs, inside) == pytest.approx(expected, abs=0.005)
+    assert label_visibility.contrast(masks, images, inside) == pytest.approx(expected, abs=0.005)
 
 
 def test_a_set_says_its_precision_and_takes_no_other(model, tmp_path):

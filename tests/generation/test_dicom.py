@@ -26,7 +26,7 @@ GIVEN = (
 FACTS = dicom_objects.parse_facts(dict(text.split("=") for text in GIVEN))
 SOURCE = dicom_objects.Source("0123456789abcdef" * 4, -7, 42)
 # What a validator of 2022 does not know (Synthetic Data), and where it takes the Source Image Sequence for that of
-# General Reference (C.12.4, an item or more) and not of the photograph's own module (C.8.17.2, which may be empty).
+# General Reference (C.12.4, an item or more) and not of the image's own module (C.8.17.2, which may be empty).
 KNOWN = {
     "Error - </(0008,001c)> - Attribute with an even group number is not a recognized standard attribute",
     "Error - </SourceImageSequence(0008,2112)> - Bad Sequence number of Items = <0> (1-n Required by Module "
@@ -53,7 +53,7 @@ def files() -> tuple[bytes, bytes]:
 
 
 @pytest.fixture(scope="module")
-def photograph(files):
+def image(files):
     return _read(files[0])
 
 
@@ -62,9 +62,9 @@ def segmentation(files):
     return _read(files[1])
 
 
-def test_pixels_are_those_generated(photograph, segmentation):
+def test_pixels_are_those_generated(image, segmentation):
     mask, pixels = _pair()
-    np.testing.assert_array_equal(photograph.pixel_array, pixels)
+    np.testing.assert_array_equal(image.pixel_array, pixels)
     np.testing.assert_array_equal(segmentation.pixel_array, mask[..., 0] // 255)
 
 
@@ -74,7 +74,7 @@ def test_an_empty_mask_is_a_frame_of_zeros():
     np.testing.assert_array_equal(_read(content).pixel_array, np.zeros(mask.shape[:2], np.uint8))
 
 
-@pytest.mark.parametrize("name", ["photograph", "segmentation"])
+@pytest.mark.parametrize("name", ["image", "segmentation"])
 def test_both_say_that_they_are_synthetic_and_by_what(name, request):
     data = request.getfixturevalue(name)
     assert data[0x0008001C].value == "YES"
@@ -88,29 +88,29 @@ def test_both_say_that_they_are_synthetic_and_by_what(name, request):
     assert (data.PatientBirthDate, data.PatientSex, data.StudyDate) == ("", "", "")
 
 
-def test_photograph_says_what_the_caller_said(photograph):
-    assert photograph.SOPClassUID.name == "Ophthalmic Photography 8 Bit Image Storage"
-    assert (photograph.ImageLaterality, photograph.BurnedInAnnotation) == ("L", "NO")
-    assert photograph.AcquisitionDeviceTypeCodeSequence[0].CodeMeaning == "Fundus Camera"
-    assert photograph.PixelSpacing == [0.25, 0.25]
-    assert list(photograph.ImageType) == ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
+def test_image_says_what_the_caller_said(image):
+    assert image.SOPClassUID.name == "Ophthalmic Photography 8 Bit Image Storage"
+    assert (image.ImageLaterality, image.BurnedInAnnotation) == ("L", "NO")
+    assert image.AcquisitionDeviceTypeCodeSequence[0].CodeMeaning == "Fundus Camera"
+    assert image.PixelSpacing == [0.25, 0.25]
+    assert list(image.ImageType) == ["DERIVED", "PRIMARY", "SYNTHETIC", "COLOR"]
 
 
-def test_segmentation_refers_to_the_photograph(photograph, segmentation):
+def test_segmentation_refers_to_the_image(image, segmentation):
     assert segmentation.SOPClassUID.name == "Segmentation Storage"
-    assert segmentation.StudyInstanceUID == photograph.StudyInstanceUID
-    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == photograph.SeriesInstanceUID
+    assert segmentation.StudyInstanceUID == image.StudyInstanceUID
+    assert segmentation.ReferencedSeriesSequence[0].SeriesInstanceUID == image.SeriesInstanceUID
     group = segmentation.PerFrameFunctionalGroupsSequence[0].DerivationImageSequence[0].SourceImageSequence[0]
     listed = segmentation.ReferencedSeriesSequence[0].ReferencedInstanceSequence[0]
     for reference in (group, listed):
-        assert reference.ReferencedSOPClassUID == photograph.SOPClassUID
-        assert reference.ReferencedSOPInstanceUID == photograph.SOPInstanceUID
+        assert reference.ReferencedSOPClassUID == image.SOPClassUID
+        assert reference.ReferencedSOPInstanceUID == image.SOPInstanceUID
     (segment,) = segmentation.SegmentSequence
     assert segment.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Blood Vessel"
     assert "FrameOfReferenceUID" not in segmentation
 
 
-@pytest.mark.parametrize("name", ["photograph", "segmentation"])
+@pytest.mark.parametrize("name", ["image", "segmentation"])
 def test_no_time_but_the_callers_is_in_a_file(name, request):
     data = request.getfixturevalue(name)
     times = {element.keyword: element.value for element in data.iterall() if element.VR in ("DA", "TM", "DT")}
@@ -124,7 +124,7 @@ def test_equal_pairs_and_facts_give_equal_files(files):
     assert dicom_objects.encode(SOURCE, *_pair(), FACTS) == files
 
 
-def test_another_pair_fact_or_pixel_gives_other_uids(photograph):
+def test_another_pair_fact_or_pixel_gives_other_uids(image):
     mask, pixels = _pair()
     brighter = pixels.copy()
     brighter[0, 0, 0] ^= 1
@@ -135,11 +135,11 @@ def test_another_pair_fact_or_pixel_gives_other_uids(photograph):
         dicom_objects.encode(SOURCE, 255 - mask, pixels, FACTS),
     ]
     uids = [_read(content).SOPInstanceUID for pair in others for content in pair]
-    assert len({photograph.SOPInstanceUID, *uids}) == 9
+    assert len({image.SOPInstanceUID, *uids}) == 9
     assert all(uid.is_valid and uid.startswith("2.25.") for uid in uids)
 
 
-@pytest.mark.parametrize("name", ["photograph", "segmentation"])
+@pytest.mark.parametrize("name", ["image", "segmentation"])
 def test_what_the_standard_demands_is_there(name, request):
     """By highdicom's tables of the standard: types 1 and 2 of the mandatory modules, at the root."""
     standard = pytest.importorskip(
@@ -193,8 +193,8 @@ def test_a_set_is_the_same_in_whatever_order_it_is_generated(tiny_artifact, tmp_
         for root in (tmp_path / "a", tmp_path / "b")
     )
     assert a == b
-    masks, photographs = opened.pixels(np.full(4, 5), np.arange(10, 14))
-    for folder, generated in zip(FOLDERS, (photographs[2], masks[2, ..., 0] // 255), strict=True):
+    masks, images = opened.pixels(np.full(4, 5), np.arange(10, 14))
+    for folder, generated in zip(FOLDERS, (images[2], masks[2, ..., 0] // 255), strict=True):
         np.testing.assert_array_equal(pydicom.dcmread(tmp_path / "a" / folder / "00000012.dcm").pixel_array, generated)
         assert len(list((tmp_path / "a" / folder).iterdir())) == 5
     line = next(line for line in shards.read_record(plan, 1, tmp_path / "a") if "file" in line)

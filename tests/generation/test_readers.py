@@ -153,14 +153,14 @@ def test_nnunet_finds_its_raw_data(sets, generated):
 def test_pydicom_reads_every_pair(sets, generated):
     pydicom = pytest.importorskip("pydicom", reason="the extra [dicom] is not installed")
     folder = sets / "dicom"
-    photographs = {read.SOPInstanceUID: read for read in map(pydicom.dcmread, (folder / "images").glob("*.dcm"))}
-    assert len(photographs) == COUNT
+    known = {read.SOPInstanceUID: read for read in map(pydicom.dcmread, (folder / "images").glob("*.dcm"))}
+    assert len(known) == COUNT
     for row, path in enumerate(sorted((folder / "segmentations").glob("*.dcm"))):
         segmentation = pydicom.dcmread(path)
         [series] = segmentation.ReferencedSeriesSequence
-        photograph = photographs[series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID]
-        assert photograph.filename == str(folder / "images" / path.name)
-        _check(generated, row, segmentation.pixel_array * 255, photograph.pixel_array)
+        image = known[series.ReferencedInstanceSequence[0].ReferencedSOPInstanceUID]
+        assert image.filename == str(folder / "images" / path.name)
+        _check(generated, row, segmentation.pixel_array * 255, image.pixel_array)
     assert row == COUNT - 1
 
 

@@ -16,9 +16,9 @@ class Drawer:
     def pixels(self, seed, index):
         self.generated += len(index)
         masks = np.zeros((len(index), 2, 2, 1), np.uint8)
-        photographs = np.zeros((len(index), 2, 2, 3), np.uint8)
-        photographs[:, 0, 0, 0], photographs[:, 0, 0, 1] = index, seed
-        return masks, photographs
+        images = np.zeros((len(index), 2, 2, 3), np.uint8)
+        images[:, 0, 0, 0], images[:, 0, 0, 1] = index, seed
+        return masks, images
 
 
 def _corner(pair):

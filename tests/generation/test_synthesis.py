@@ -46,12 +46,12 @@ def test_a_set_has_the_files_of_the_design_and_no_others(whole):
 
 
 def test_the_files_are_the_images_of_seed_and_index(opened, whole):
-    masks, photographs = opened.pixels(np.full(11, 4), np.arange(11))
+    masks, pixels = opened.pixels(np.full(11, 4), np.arange(11))
     for index in range(11):
         name = f"{index:08d}.png"
         np.testing.assert_array_equal(images.decode_png((whole / "masks" / name).read_bytes()), masks[index])
-        photograph = images.decode_png((whole / "images" / name).read_bytes())
-        np.testing.assert_allclose(photograph.astype(int), photographs[index], atol=1)
+        image = images.decode_png((whole / "images" / name).read_bytes())
+        np.testing.assert_allclose(image.astype(int), pixels[index], atol=1)
 
 
 def test_the_manifest_has_a_true_line_for_each_pair(opened, whole):

@@ -71,4 +71,4 @@ def _sides():
 
 
 def _rows(block, rows):
-    return type(block)(block.photographs[rows], block.masks[rows], block.fields[rows])
+    return type(block)(block.images[rows], block.masks[rows], block.fields[rows])

@@ -13,7 +13,7 @@ def generated(size: int, indices, seed: int = 3) -> Block:
     """Phantom pairs."""
     samples = [generate_phantom(size, seed, index) for index in indices]
     return Block(
-        np.stack([sample.photograph for sample in samples]),
+        np.stack([sample.image for sample in samples]),
         np.stack([sample.mask[..., 0] >= 128 for sample in samples]),
         np.stack([sample.fov[..., 0] > 0 for sample in samples]),
     )
@@ -21,12 +21,12 @@ def generated(size: int, indices, seed: int = 3) -> Block:
 
 def picked(block: Block, rows) -> Block:
     """Some pairs of a block."""
-    return Block(block.photographs[rows], block.masks[rows], block.fields[rows])
+    return Block(block.images[rows], block.masks[rows], block.fields[rows])
 
 
 def joined(*blocks: Block) -> Block:
     """Pairs of several blocks."""
-    return Block(*(np.concatenate([getattr(b, part) for b in blocks]) for part in ("photographs", "masks", "fields")))
+    return Block(*(np.concatenate([getattr(b, part) for b in blocks]) for part in ("images", "masks", "fields")))
 
 
 def pairs(block: Block, name: str) -> ArrayPairs:

@@ -49,7 +49,7 @@ def generated_set(folder: Path, count: int = COUNT, size: int = SIZE, seed: int 
 
 
 def pair(index: int, size: int = SIZE, seed: int = SEED) -> tuple[np.ndarray, np.ndarray]:
-    """The mask `(size, size, 1)` and the photograph `(size, size, 3)` of a pair, uint8."""
+    """The mask `(size, size, 1)` and the image `(size, size, 3)` of a pair, uint8."""
     random = np.random.default_rng([seed, index])
     mask = np.where(random.random((size, size, 1)) < 0.2, 255, 0).astype(np.uint8)
     return mask, random.integers(0, 256, (size, size, 3), np.uint8)

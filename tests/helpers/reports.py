@@ -94,7 +94,7 @@ def _utility() -> UtilityResult:
 
 def _fidelity() -> FidelityResult:
     found = {"dice": np.linspace(0.4, 0.95, SYNTHETIC), "cl_dice": np.linspace(0.4, 0.95, SYNTHETIC)}
-    side = results.VesselsFound(photographs=12, patients=12, dice=0.6817, cl_dice=0.7, dice_p05=0.41, dice_p50=0.69)
+    side = results.VesselsFound(images=12, patients=12, dice=0.6817, cl_dice=0.7, dice_p05=0.41, dice_p50=0.69)
     nan = dict.fromkeys(("p", "least_p"), math.nan)
     difference = results.Difference(units=3, mean=-0.0312, low=-0.0815, high=0.0191, sd=0.02, **nan)
     metrics = results.Fidelity(steps=200, threshold=0.4, synthetic=side, unseen=side, train=side, difference=difference)
@@ -174,7 +174,7 @@ def _dispersion() -> DispersionResult:
         for name in ("real_to_synthetic", "synthetic_to_real", "jensen_shannon")
     ]
     metrics = results.Dispersion(
-        label=dispersion.LABEL, real_photographs=4, real_patients=4, synthetic_photographs=12, divergences=rows
+        label=dispersion.LABEL, real_photographs=4, real_patients=4, synthetic_images=12, divergences=rows
     )
     flat = np.full((3, 64), 1 / 64)
     return DispersionResult(metrics, real=flat, synthetic=flat)

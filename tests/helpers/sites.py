@@ -14,7 +14,7 @@ from synthmed_tf.generation import synthesis
 from synthmed_tf.repository.publish import building, new_repository, publishing
 
 TITLE = "Sets of the tests"
-REASON = "Pair 3 copies a photograph. <b>Found</b> by a reader."
+REASON = "Pair 3 copies an image. <b>Found</b> by a reader."
 SCRIPT = "<script>document.title = 'owned'</script>"
 HOSTILE = {
     "title": f"{SCRIPT} \u202egnp.exe & \u0645\u0631\u062d\u0628\u0627",

@@ -6,7 +6,7 @@ from scipy import ndimage, stats
 from scipy.special import gammaln
 
 from synthmed_tf.data.phantom import generate_phantoms
-from synthmed_tf.data.pipeline import COVERAGE, PHOTOGRAPH, stack_samples
+from synthmed_tf.data.pipeline import COVERAGE, IMAGE, stack_samples
 from synthmed_tf.metrics import sliced_wasserstein
 
 
@@ -16,8 +16,8 @@ def phantoms():
 
 
 @pytest.fixture(scope="module")
-def photographs(phantoms):
-    return phantoms[:8, ..., PHOTOGRAPH], phantoms[8:, ..., PHOTOGRAPH]
+def images(phantoms):
+    return phantoms[:8, ..., IMAGE], phantoms[8:, ..., IMAGE]
 
 
 @pytest.fixture(scope="module")
@@ -31,9 +31,9 @@ def _mean_sum(width: int) -> float:
     return np.exp(np.log(width) / 2 + gammaln(width / 2) - gammaln((width + 1) / 2)) / np.sqrt(np.pi)
 
 
-def test_equal_sets_are_at_distance_zero(photographs):
-    assert sliced_wasserstein.level_distances(photographs[0], photographs[0]) == {64: 0.0, 32: 0.0, 16: 0.0, 8: 0.0}
-    assert sliced_wasserstein.patch_distance(photographs[0], photographs[0]) == pytest.approx(0, abs=1e-15)
+def test_equal_sets_are_at_distance_zero(images):
+    assert sliced_wasserstein.level_distances(images[0], images[0]) == {64: 0.0, 32: 0.0, 16: 0.0, 8: 0.0}
+    assert sliced_wasserstein.patch_distance(images[0], images[0]) == pytest.approx(0, abs=1e-15)
 
 
 def test_repeating_a_whole_set_changes_nothing_where_all_patches_are_compared():
@@ -95,20 +95,20 @@ def test_the_one_dimensional_distance_is_nearly_that_of_scipy_where_no_number_di
     np.testing.assert_allclose(sliced_wasserstein.wasserstein(one, other), [expected], rtol=0.01)
 
 
-def test_the_distance_is_the_geometric_mean_over_the_levels(photographs):
-    a, b, c, d = sliced_wasserstein.level_distances(*photographs, seed=5).values()
+def test_the_distance_is_the_geometric_mean_over_the_levels(images):
+    a, b, c, d = sliced_wasserstein.level_distances(*images, seed=5).values()
     expected = ((a + 0.01) * (b + 0.01) * (c + 0.01) * (d + 0.01)) ** 0.25 - 0.01
-    assert sliced_wasserstein.patch_distance(*photographs, seed=5) == pytest.approx(expected)
+    assert sliced_wasserstein.patch_distance(*images, seed=5) == pytest.approx(expected)
 
 
-def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_images(photographs):
-    real, generated = photographs
+def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_images(images):
+    real, generated = images
     as_numbers = sliced_wasserstein.patch_distance(real / 127.5 - 1, generated / 127.5 - 1, seed=3)
     assert as_numbers == pytest.approx(sliced_wasserstein.patch_distance(real, generated, seed=3), rel=1e-5)
 
 
-def test_a_seed_gives_one_figure_and_another_seed_a_near_one(photographs):
-    first, again, other = (sliced_wasserstein.patch_distance(*photographs, seed=seed) for seed in (0, 0, 1))
+def test_a_seed_gives_one_figure_and_another_seed_a_near_one(images):
+    first, again, other = (sliced_wasserstein.patch_distance(*images, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
     assert other == pytest.approx(first, rel=0.2)
 
@@ -166,22 +166,22 @@ def test_more_broken_trees_are_further(masks):
     assert sliced_wasserstein.mask_distance(real, twice) > sliced_wasserstein.mask_distance(real, once)
 
 
-def test_blurred_photographs_are_the_further_the_more_they_are_blurred(photographs):
-    real, others = photographs
+def test_blurred_images_are_the_further_the_more_they_are_blurred(images):
+    real, others = images
     blurred = [ndimage.gaussian_filter(others, (0, sigma, sigma, 0)) for sigma in (0, 0.7, 1.5)]
     figures = [sliced_wasserstein.patch_distance(real, images) for images in blurred]
     assert figures == sorted(figures) and figures[2] > 1.5 * figures[0]
 
 
 @pytest.mark.parametrize("spoil", [lambda x: x + np.random.default_rng(0).normal(0, 8, x.shape), lambda x: x * 0.7])
-def test_noise_and_wrong_light_make_photographs_further(spoil, photographs):
-    real, others = photographs
+def test_noise_and_wrong_light_make_images_further(spoil, images):
+    real, others = images
     spoiled = spoil(others.astype(float)).clip(0, 255).astype(np.uint8)
     assert sliced_wasserstein.patch_distance(real, spoiled) > 1.3 * sliced_wasserstein.patch_distance(real, others)
 
 
-def test_one_photograph_again_and_again_is_further(photographs):
-    real, others = photographs
+def test_one_image_again_and_again_is_further(images):
+    real, others = images
     assert sliced_wasserstein.patch_distance(real, _repeated(others)) > 1.3 * sliced_wasserstein.patch_distance(
         real, others
     )

@@ -24,20 +24,20 @@ def generated(tiny_chain):
     return pair["mask"].numpy(), pair["image"].numpy()
 
 
-def test_pixels_are_two_valued_masks_and_photographs(generated):
-    masks, photographs = generated
-    assert masks.shape == (5, 32, 32, 1) and photographs.shape == (5, 32, 32, 3)
-    assert masks.dtype == photographs.dtype == np.uint8
+def test_pixels_are_two_valued_masks_and_images(generated):
+    masks, images = generated
+    assert masks.shape == (5, 32, 32, 1) and images.shape == (5, 32, 32, 3)
+    assert masks.dtype == images.dtype == np.uint8
     assert np.unique(masks).tolist() == [0, 255]
     assert 0.02 < np.mean(masks == 255) < 0.5
-    assert photographs[:, ~OUTSIDE].std() > 5
+    assert images[:, ~OUTSIDE].std() > 5
 
 
 def test_outside_the_field_of_view_everything_is_0_exactly(generated):
-    masks, photographs = generated
+    masks, images = generated
     assert OUTSIDE.sum() == 1024 - np.count_nonzero(FOV)
-    assert not masks[:, OUTSIDE].any() and not photographs[:, OUTSIDE].any()
-    assert photographs[:, ~OUTSIDE].any(axis=-1).all()
+    assert not masks[:, OUTSIDE].any() and not images[:, OUTSIDE].any()
+    assert images[:, ~OUTSIDE].any(axis=-1).all()
 
 
 def test_other_seeds_and_indices_are_other_images(generated):
@@ -77,20 +77,18 @@ def test_from_latent_of_the_generated_latents_is_pixels(tiny_chain, generated):
 def test_two_styles_on_one_mask_differ(tiny_chain):
     latent = tf.repeat(tf.random.stateless_normal((1, 6), (1, 2)), 2, axis=0)
     pair = tiny_chain.from_latent(latent, tf.constant([[1.0, 0, 0], [-1.0, 0, 0]]))
-    masks, photographs = pair["mask"].numpy(), pair["image"].numpy().astype(int)
+    masks, images = pair["mask"].numpy(), pair["image"].numpy().astype(int)
     np.testing.assert_array_equal(masks[0], masks[1])
-    assert np.abs(photographs[0] - photographs[1])[~OUTSIDE].mean() > 3
+    assert np.abs(images[0] - images[1])[~OUTSIDE].mean() > 3
 
 
-def test_translate_of_a_generated_mask_is_its_photograph(tiny_chain, generated):
-    photographs = tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy()
-    np.testing.assert_allclose(photographs.astype(int), generated[1], atol=1)
+def test_translate_of_a_generated_mask_is_its_image(tiny_chain, generated):
+    images = tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy()
+    np.testing.assert_allclose(images.astype(int), generated[1], atol=1)
 
 
 def test_translate_cuts_grey_masks_in_the_middle_and_at_the_field_of_view(tiny_chain, generated):
     vessels = generated[0] == 255
     grey = np.where(vessels | (FOV == 0), 128, 127).astype(np.uint8)
-    photographs = tiny_chain.translate(*_tensors(grey, SEED, INDEX))["image"].numpy()
-    np.testing.assert_array_equal(
-        photographs, tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy()
-    )
+    images = tiny_chain.translate(*_tensors(grey, SEED, INDEX))["image"].numpy()
+    np.testing.assert_array_equal(images, tiny_chain.translate(*_tensors(generated[0], SEED, INDEX))["image"].numpy())

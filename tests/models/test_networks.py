@@ -32,9 +32,9 @@ def test_networks_map_what_they_say_at_every_size(preset, size):
     assert factory.mask_discriminator(config)(coverage).shape == (2, 1)
     condition = tf.ones((2, size, size, 1 + config.stage2.use_fov))
     style = tf.random.normal((2, config.stage2.style_dim)) if config.stage2.style_dim else None
-    photograph = factory.image_generator(config)(condition, style)
-    assert photograph.shape == (2, size, size, 3) and photograph.dtype == tf.float32
-    logits, features = factory.image_discriminator(config)(condition, photograph)
+    image = factory.image_generator(config)(condition, style)
+    assert image.shape == (2, size, size, 3) and image.dtype == tf.float32
+    logits, features = factory.image_discriminator(config)(condition, image)
     assert logits.shape == (2, size // 8, size // 8, 1)
     assert [f.shape[1] for f in features] == [size // 2, size // 4, size // 8, size // 8]
 
@@ -55,17 +55,17 @@ def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
 def test_names_in_the_graph_do_not_depend_on_what_was_made_before(preset):
     """TensorFlow sums gradients in the order of these names, so the last bits would depend on it too."""
     config = _config(preset, 32)
-    condition, photograph = tf.ones((1, 32, 32, 1 + config.stage2.use_fov)), tf.zeros((1, 32, 32, 3))
+    condition, image = tf.ones((1, 32, 32, 1 + config.stage2.use_fov)), tf.zeros((1, 32, 32, 3))
     style = tf.zeros((1, config.stage2.style_dim)) if config.stage2.style_dim else None
     inputs = {
         factory.mask_generator: (tf.zeros((1, config.stage1.latent_dim)),),
         factory.mask_discriminator: (condition[..., :1],),
         factory.image_generator: (condition, style),
-        factory.image_discriminator: (condition, photograph),
-        factory.segmenter: (photograph,),
+        factory.image_discriminator: (condition, image),
+        factory.segmenter: (image,),
     }
     if style is not None:
-        inputs[factory.style_encoder] = (photograph,)
+        inputs[factory.style_encoder] = (image,)
     for make, tensors in inputs.items():
         names = []
         for _ in range(2):
@@ -112,14 +112,14 @@ def test_the_depth_follows_the_size(size, levels):
     assert len(image_gan.ImageGenerator(size, filters=4).down) == levels
 
 
-def test_outside_the_field_of_view_the_photograph_is_black_exactly():
+def test_outside_the_field_of_view_the_image_is_black_exactly():
     config = _config("recommended", 32)
     fov = np.full((1, 32, 32, 1), -1.0, np.float32)
     fov[:, 8:24, 8:24] = 1.0
     condition = tf.concat([tf.ones_like(fov), fov], axis=-1)
-    photograph = factory.image_generator(config)(condition, tf.zeros((1, config.stage2.style_dim))).numpy()
-    outside = np.broadcast_to(fov < 0, photograph.shape)
-    assert np.all(photograph[outside] == -1.0) and np.all(np.abs(photograph[~outside]) < 1.0)
+    image = factory.image_generator(config)(condition, tf.zeros((1, config.stage2.style_dim))).numpy()
+    outside = np.broadcast_to(fov < 0, image.shape)
+    assert np.all(image[outside] == -1.0) and np.all(np.abs(image[~outside]) < 1.0)
 
 
 def test_dropout_is_decided_by_its_seed():

@@ -94,9 +94,9 @@ def test_the_prior_finds_mean_density_and_components():
     shape, density = rng.normal(size=768) / 20, rng.uniform(0, 0.3, (n, 64))
     strength, effect = rng.normal(0, 0.5, n), rng.normal(size=768) / 10
     flat = 0.1 + strength[:, None] * shape + (density[:, 5] - density[:, 5].mean())[:, None] * 3.0 * effect
-    photographs = flat.reshape(n, 16, 16, 3).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
+    images = flat.reshape(n, 16, 16, 3).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
     coverage = density.reshape(n, 8, 8, 1).repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
-    prior = pyramid.fit_thumbnails(photographs, coverage, 5)
+    prior = pyramid.fit_thumbnails(images, coverage, 5)
     np.testing.assert_allclose(prior.mean, flat.mean(axis=0), atol=1e-4)
     np.testing.assert_allclose(prior.density, density.mean(axis=0), atol=1e-5)
     # One direction is left after the regression: the first component, as long as its deviation; the rest is small.
@@ -116,7 +116,7 @@ def test_a_style_moves_the_thumbnail_by_its_components(coarse):
     np.testing.assert_allclose(moved.ravel(), 2.0 * coarse.prior["components"].numpy()[2], atol=1e-6)
 
 
-def test_photographs_are_black_outside_and_depend_on_their_style_alone(coarse, condition):
+def test_images_are_black_outside_and_depend_on_their_style_alone(coarse, condition):
     styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
     styles[2, :DIM] = styles[1, :DIM]
     together = coarse(condition, styles).numpy()
@@ -129,15 +129,15 @@ def test_photographs_are_black_outside_and_depend_on_their_style_alone(coarse, c
     assert np.abs(together[1] - together[2])[~outside[1]].mean() > 1e-3
 
 
-def test_the_average_of_the_fine_photograph_is_the_coarse_one(coarse, fine, condition):
+def test_the_average_of_the_fine_image_is_the_coarse_one(coarse, fine, condition):
     styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
     below = coarse(condition, styles).numpy()
-    photographs = fine(below, condition, styles).numpy()
-    np.testing.assert_array_equal(Pyramid(coarse, fine)(condition, styles).numpy(), photographs)
-    assert np.all(photographs[condition[..., 1] < 0] == -1)
-    assert np.abs(photographs - layers.enlarge(below, 2).numpy())[:, 16:48, 16:48].mean() > 1e-3
-    averages = photographs.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4))
-    cells = photographs.reshape(3, 32, 2, 32, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(3, 32, 32, -1)
+    images = fine(below, condition, styles).numpy()
+    np.testing.assert_array_equal(Pyramid(coarse, fine)(condition, styles).numpy(), images)
+    assert np.all(images[condition[..., 1] < 0] == -1)
+    assert np.abs(images - layers.enlarge(below, 2).numpy())[:, 16:48, 16:48].mean() > 1e-3
+    averages = images.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4))
+    cells = images.reshape(3, 32, 2, 32, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(3, 32, 32, -1)
     within = (np.abs(cells) < 1).all(axis=-1)
     assert within.mean() > 0.3
     np.testing.assert_allclose(averages[within], below[within], atol=1e-5)

@@ -25,7 +25,7 @@ def _segmenter(levels, norm="batch", filters=4):
     return model
 
 
-def _photograph(height, width):
+def _image(height, width):
     return np.random.default_rng(0).uniform(-1, 1, (height, width, 3)).astype(np.float32)
 
 
@@ -34,7 +34,7 @@ def _batch(examples=4, size=32):
     fov = np.zeros((examples, size, size, 1), np.float32)
     fov[:, 4:28, 4:28] = 1.0
     return {
-        "photograph": tf.constant(rng.uniform(-1, 1, (examples, size, size, 3)), tf.float32),
+        "image": tf.constant(rng.uniform(-1, 1, (examples, size, size, 3)), tf.float32),
         "coverage": tf.constant(rng.random((examples, size, size, 1)) ** 3, tf.float32),
         "fov": tf.constant(fov),
         "index": tf.range(examples, dtype=tf.int64),
@@ -42,7 +42,7 @@ def _batch(examples=4, size=32):
 
 
 @pytest.mark.parametrize("norm", ["batch", "instance"])
-def test_logits_have_the_photographs_size(norm):
+def test_logits_have_the_images_size(norm):
     model = factory.segmenter(_config(f"segmenter.norm={norm}"))
     for height, width in ((32, 32), (36, 20)):
         logits = model(tf.zeros((2, height, width, 3)))
@@ -68,37 +68,37 @@ def test_an_untrained_network_begins_near_the_share_of_vessels():
 def test_a_logit_depends_on_the_pixels_within_reach_alone(levels):
     model = _segmenter(levels)
     size = 2 * model.reach + (4 << levels)
-    photograph = tf.constant(_photograph(size, size)[None])
+    image = tf.constant(_image(size, size)[None])
     middle = size // 2
     with tf.GradientTape() as tape:
-        tape.watch(photograph)
-        logit = model(photograph)[0, middle, middle, 0]
-    rows = np.flatnonzero(np.abs(tape.gradient(logit, photograph)[0]).sum(axis=(1, 2)))
+        tape.watch(image)
+        logit = model(image)[0, middle, middle, 0]
+    rows = np.flatnonzero(np.abs(tape.gradient(logit, image)[0]).sum(axis=(1, 2)))
     farthest = max(middle - rows[0], rows[-1] - middle)
     assert model.reach == 7 * 2**levels
     assert model.reach / 2 < farthest <= model.reach
 
 
-def test_tiles_give_what_the_whole_photograph_gives():
-    model, photograph = _segmenter(levels=1), _photograph(150, 203)
-    whole = tiled_probabilities(model, photograph, tile=256)
+def test_tiles_give_what_the_whole_image_gives():
+    model, image = _segmenter(levels=1), _image(150, 203)
+    whole = tiled_probabilities(model, image, tile=256)
     assert whole.shape == (150, 203) and whole.std() > 0.05
-    padded = np.pad(photograph, ((0, 0), (0, 1), (0, 0)), constant_values=-1)[None]
+    padded = np.pad(image, ((0, 0), (0, 1), (0, 0)), constant_values=-1)[None]
     np.testing.assert_allclose(whole, probabilities(model, padded)[0, :, :203, 0], atol=1e-6)
     for tile in (56, 57, 80):
-        np.testing.assert_allclose(tiled_probabilities(model, photograph, tile), whole, atol=1e-5)
+        np.testing.assert_allclose(tiled_probabilities(model, image, tile), whole, atol=1e-5)
 
 
 def test_tiles_give_the_same_with_flips():
-    model, photograph = _segmenter(levels=1), _photograph(100, 64)
-    whole = tiled_probabilities(model, photograph, 128, flips=True)
-    np.testing.assert_allclose(tiled_probabilities(model, photograph, 56, flips=True), whole, atol=1e-5)
+    model, image = _segmenter(levels=1), _image(100, 64)
+    whole = tiled_probabilities(model, image, 128, flips=True)
+    np.testing.assert_allclose(tiled_probabilities(model, image, 56, flips=True), whole, atol=1e-5)
 
 
 @pytest.mark.parametrize("levels", [1, 3, 5])
 def test_the_smallest_tile_covers_every_pixel(levels):
-    def constant(photographs, training):
-        return tf.fill((*photographs.shape[:3], 1), 0.5)
+    def constant(images, training):
+        return tf.fill((*images.shape[:3], 1), 0.5)
 
     model = Segmenter(2, levels)
     model.call = constant
@@ -107,26 +107,24 @@ def test_the_smallest_tile_covers_every_pixel(levels):
 
 
 def test_flips_are_the_mean_of_four_mirrored_runs():
-    model, photographs = _segmenter(levels=2), _photograph(16, 24)[None]
+    model, images = _segmenter(levels=2), _image(16, 24)[None]
     runs = [
-        probabilities(model, photographs[:, ::down, ::right])[:, ::down, ::right]
-        for down in (1, -1)
-        for right in (1, -1)
+        probabilities(model, images[:, ::down, ::right])[:, ::down, ::right] for down in (1, -1) for right in (1, -1)
     ]
     assert np.abs(runs[0] - runs[3]).max() > 0.05
-    np.testing.assert_allclose(probabilities(model, photographs, flips=True), np.mean(runs, axis=0), atol=1e-6)
+    np.testing.assert_allclose(probabilities(model, images, flips=True), np.mean(runs, axis=0), atol=1e-6)
 
 
-def test_a_mirrored_photograph_gives_the_mirrored_result_with_flips():
-    model, photographs = _segmenter(levels=2), _photograph(16, 24)[None]
-    one, other = (probabilities(model, p, flips=True) for p in (photographs, photographs[:, :, ::-1]))
+def test_a_mirrored_image_gives_the_mirrored_result_with_flips():
+    model, images = _segmenter(levels=2), _image(16, 24)[None]
+    one, other = (probabilities(model, p, flips=True) for p in (images, images[:, :, ::-1]))
     np.testing.assert_allclose(other[:, :, ::-1], one, atol=1e-6)
 
 
 def test_the_stages_terms_are_the_losses_inside_the_field_of_view():
     stage, batch = SegmenterStage(_config("segmenter.dice_weight=0.5")), _batch()
     terms = stage.terms(batch)
-    logits = stage.network(batch["photograph"], training=True)
+    logits = stage.network(batch["image"], training=True)
     target = tf.cast(batch["coverage"] > 0.5, tf.float32)
     np.testing.assert_allclose(
         terms["cross_entropy"], segmentation_losses.masked_cross_entropy(target, logits, batch["fov"]), rtol=1e-5
@@ -178,7 +176,7 @@ def test_training_finds_a_line_that_is_there():
     line = np.zeros((4, 32, 32, 1), np.float32)
     for i in range(4):
         line[i, 6 + 5 * i, 4:28] = 1.0
-    batch |= {"photograph": tf.constant(np.repeat(line, 3, axis=-1) - 1.0), "coverage": tf.constant(line)}
+    batch |= {"image": tf.constant(np.repeat(line, 3, axis=-1) - 1.0), "coverage": tf.constant(line)}
     optimizer.build(stage.network.trainable_variables)
 
     @tf.function
@@ -190,7 +188,7 @@ def test_training_finds_a_line_that_is_there():
 
     for _ in range(60):
         step()
-    found = stage.network(batch["photograph"], training=False)
+    found = stage.network(batch["image"], training=False)
     inside = batch["fov"].numpy() > 0
     np.testing.assert_array_equal(found.numpy()[inside] > 0, line[inside] > 0.5)
 

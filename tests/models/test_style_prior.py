@@ -7,13 +7,13 @@ import pytest
 import tensorflow as tf
 from helpers.tiny import make_config
 
-from synthmed_tf.data.pipeline import FOV, PHOTOGRAPH
+from synthmed_tf.data.pipeline import FOV, IMAGE
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.exporter import _identity, make_chain
 from synthmed_tf.models import latents, style_prior
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.training import snapshot
-from synthmed_tf.training.sampling import fit_styles, generate_photographs
+from synthmed_tf.training.sampling import fit_styles, generate_images
 from synthmed_tf.training.stages import ImageStage
 
 
@@ -35,8 +35,8 @@ def pairs():
 @pytest.fixture
 def with_styles(tiny_run, prior):
     """Both snapshots of the tiny run, Stage-II's with styles."""
-    masks, photographs = (snapshot.load(tiny_run / name / "snapshot") for name in ("stage1", "stage2"))
-    return masks, snapshot.Snapshot(**(vars(photographs) | {"styles": prior}))
+    masks, images = (snapshot.load(tiny_run / name / "snapshot") for name in ("stage1", "stage2"))
+    return masks, snapshot.Snapshot(**(vars(images) | {"styles": prior}))
 
 
 def test_the_covariance_is_that_of_the_means_plus_the_mean_variance():
@@ -61,10 +61,10 @@ def test_styles_of_normal_numbers(prior):
         np.testing.assert_allclose(prior.style(kind(np.float32([[0, 0, 0], [1, 2, 3]]))), [[1, -2, 0], [3, 0, 3]])
 
 
-def test_what_is_fitted_is_what_the_encoder_reads_from_the_photographs(stage, pairs):
+def test_what_is_fitted_is_what_the_encoder_reads_from_the_images(stage, pairs):
     config = make_config("recommended")
     fitted = fit_styles(stage, config, pairs)
-    seen = pairs[..., PHOTOGRAPH] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
+    seen = pairs[..., IMAGE] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
     means, log_variances = (moments.numpy() for moments in stage.encoder(seen))
     expected = np.cov(means, rowvar=False) + np.diag(np.exp(log_variances).mean(axis=0))
     np.testing.assert_allclose(fitted.mean, means.mean(axis=0), atol=1e-5)
@@ -77,9 +77,9 @@ def test_nothing_is_fitted_where_there_is_no_style_or_it_is_not_asked_for(stage,
     assert fit_styles(ImageStage(paper), paper, pairs) is None
 
 
-def test_generated_photographs_have_the_fitted_styles(stage, pairs, prior):
+def test_generated_images_have_the_fitted_styles(stage, pairs, prior):
     config = make_config("recommended")
-    generated = generate_photographs(stage, config, pairs[:2], 5, prior)
+    generated = generate_images(stage, config, pairs[:2], 5, prior)
     zeros, index = tf.zeros(2, tf.int64), tf.constant([5, 6], tf.int64)
     style = latents.sample(zeros, index, 3, latents.STYLE).numpy() @ prior.factor.T + prior.mean
     condition = np.where(pairs[:2, ..., 3:] >= 128, np.float32(1), np.float32(-1))

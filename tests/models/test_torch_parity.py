@@ -71,7 +71,7 @@ def _numbers(stage, batch):
 
 
 def _images(batch):
-    made = {name: torch.from_numpy(batch[name].numpy().transpose(0, 3, 1, 2)) for name in ("photograph", "coverage")}
+    made = {name: torch.from_numpy(batch[name].numpy().transpose(0, 3, 1, 2)) for name in ("image", "coverage")}
     made["fov"] = torch.from_numpy(batch["fov"].numpy().transpose(0, 3, 1, 2))
     return made | {"paired": torch.from_numpy((batch["index"].numpy() % 2 == 0).astype(np.float32))}
 

@@ -45,7 +45,7 @@ def evaluated(generated, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def filtered(generated, evaluated, tmp_path_factory):
-    """The set without the pairs 0 to 4, whose photographs do not show their masks, and 9 to 11."""
+    """The set without the pairs 0 to 4, whose images do not show their masks, and 9 to 11."""
     scores = [json.loads(line) for line in (evaluated / "pairs.jsonl").read_text().splitlines()]
     report = shutil.copytree(evaluated, tmp_path_factory.mktemp("reports") / "report")
     lines = [json.dumps({"index": score["index"], "dice": float(score["index"] in (5, 7, 8))}) for score in scores]
@@ -176,7 +176,7 @@ def test_a_filtered_set_keeps_its_indices(filtered, tmp_path, monkeypatch, count
     assert info["splits"][0]["shardLengths"] == (["3"] if count is None else ["1", "2"])
     assert [preview.index for preview in entry.previews] == [5, 7, 8]
     assert (
-        "9 \\(photograph does not show its mask\\)".replace("\\(", "(").replace("\\)", ")")
+        "9 \\(image does not show its mask\\)".replace("\\(", "(").replace("\\)", ")")
         in (folder / "README.md").read_text()
     )
 
@@ -225,7 +225,7 @@ def test_previews_are_spread_evenly_and_are_the_sets_files(opened, tmp_path):
     assert len(indices) == 24 and indices[:3] == [100, 102, 104] and indices[-1] == 147
     for preview in entry.previews[:2]:
         original = (tmp_path / "set" / "images" / f"{preview.index:08d}.png").read_bytes()
-        assert (tmp_path / "version" / preview.photograph).read_bytes() == original
+        assert (tmp_path / "version" / preview.image).read_bytes() == original
 
 
 def test_the_thumbnail_is_small(version):

@@ -372,10 +372,10 @@ def test_a_set_is_loaded_as_pairs(made, tmp_path, name):
     assert loaded.card.name == name and loaded.card.count == published.COUNT
     seen = list(loaded.dataset.as_numpy_iterator())
     assert len(seen) == published.COUNT
-    for index, (photograph, mask) in enumerate(seen):
+    for index, (image, mask) in enumerate(seen):
         expected = published.pair(index)
         np.testing.assert_array_equal(mask, expected[0], strict=True)
-        np.testing.assert_array_equal(photograph, expected[1], strict=True)
+        np.testing.assert_array_equal(image, expected[1], strict=True)
 
 
 def test_a_set_that_was_withdrawn_is_not_loaded(made, tmp_path):

@@ -67,7 +67,7 @@ def request(signature="", **inputs):
 
 
 def same(generated, expected):
-    """Within what the artifact promises over batches: one grey level of the photograph, the mask itself."""
+    """Within what the artifact promises over batches: one grey level of the image, the mask itself."""
     np.testing.assert_array_equal(generated[0], expected[0])
     assert np.abs(generated[1].astype(int) - expected[1].astype(int)).max() <= 1
 
@@ -273,15 +273,15 @@ def test_many_clients_at_once_each_get_their_own(served, reference):
         with Client(served[0] if number % 2 else f"grpc://{served[1]}") as client:
             for _ in range(4):
                 seed, index = rng.integers(0, 3, 4), rng.integers(0, 8, 4)
-                for s, i, mask, photograph in zip(seed, index, *client.pixels(seed, index), strict=True):
-                    near = np.abs(photograph.astype(int) - expected[s, i][1]).max() <= 1
+                for s, i, mask, image in zip(seed, index, *client.pixels(seed, index), strict=True):
+                    near = np.abs(image.astype(int) - expected[s, i][1]).max() <= 1
                     if not (near and (mask == expected[s, i][0]).all()):
                         wrong.append((s, i))
 
     expected = {}
     for s in range(3):
-        masks, photographs = reference.pixels(np.full(8, s), np.arange(8))
-        expected |= {(s, i): (masks[i], photographs[i].astype(int)) for i in range(8)}
+        masks, images = reference.pixels(np.full(8, s), np.arange(8))
+        expected |= {(s, i): (masks[i], images[i].astype(int)) for i in range(8)}
     threads = [threading.Thread(target=ask, args=(number,)) for number in range(8)]
     for thread in threads:
         thread.start()

@@ -65,7 +65,7 @@ def served(tiny_artifact):
 
 @pytest.fixture(scope="module")
 def images(tiny_artifact):
-    """Masks and photographs of seed 7, generated without a server."""
+    """Masks and images of seed 7, generated without a server."""
     return artifact.open_artifact(tiny_artifact, "savedmodel").pixels(np.full(POOL, 7), np.arange(POOL))
 
 
@@ -77,9 +77,9 @@ def _load(served, images, clients, asked):
         with Client(served.rest if number % 2 else f"grpc://{served.grpc}", batch_size=32) as client:
             for _ in range(asked // clients):
                 index = rng.integers(0, POOL, rng.integers(1, 33))
-                masks, photographs = client.pixels(np.full_like(index, 7), index)
+                masks, pixels = client.pixels(np.full_like(index, 7), index)
                 np.testing.assert_array_equal(masks, images[0][index])
-                assert np.abs(photographs.astype(int) - images[1][index]).max() <= 1
+                assert np.abs(pixels.astype(int) - images[1][index]).max() <= 1
         return asked // clients
 
     with ThreadPoolExecutor(clients) as pool:

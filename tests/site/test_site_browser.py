@@ -110,16 +110,16 @@ def _rgba(text, size=32):
 
 def _generated(tiny_artifact, seed, indices):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
-    masks, photographs = opened.pixels(np.full(len(indices), seed, np.int64), np.array(indices, np.int64))
-    return masks, photographs
+    masks, images = opened.pixels(np.full(len(indices), seed, np.int64), np.array(indices, np.int64))
+    return masks, images
 
 
 def _assert_pairs(pairs, generated):
-    masks, photographs = generated
+    masks, images = generated
     assert len(pairs) == len(masks)
-    for pair, mask, photograph in zip(pairs, masks, photographs, strict=True):
+    for pair, mask, image in zip(pairs, masks, images, strict=True):
         np.testing.assert_array_equal(_rgba(pair["mask"])[..., :3], np.repeat(mask, 3, axis=-1))
-        np.testing.assert_allclose(_rgba(pair["image"])[..., :3].astype(int), photograph, atol=parity.MOST_GREY_LEVELS)
+        np.testing.assert_allclose(_rgba(pair["image"])[..., :3].astype(int), image, atol=parity.MOST_GREY_LEVELS)
 
 
 def test_the_start_page_lists_the_newest_version_of_each_set(facts):
@@ -148,12 +148,12 @@ def test_a_set_that_was_found_is_opened(facts):
     assert _seen(facts, "start")["address"].endswith(ENTRY)
 
 
-def test_the_mask_lies_tinted_over_the_photograph(facts, repository):
+def test_the_mask_lies_tinted_over_the_image(facts, repository):
     viewer, folder = _seen(facts, "viewer"), repository / "targets/eyes/1.1.0"
     pair = Entry.model_validate_json((folder / "entry.json").read_bytes()).previews[0]
-    photograph = images.decode_png((folder / pair.photograph).read_bytes())
+    image = images.decode_png((folder / pair.image).read_bytes())
     mask = images.decode_png((folder / pair.mask).read_bytes()).squeeze()
-    np.testing.assert_array_equal(_rgba(viewer["photograph"])[..., :3], photograph)
+    np.testing.assert_array_equal(_rgba(viewer["image"])[..., :3], image)
     tinted = _rgba(viewer["mask"])
     np.testing.assert_array_equal(tinted[..., 3], mask)
     assert set(map(tuple, tinted[mask > 0][:, :3])) == {TINT}

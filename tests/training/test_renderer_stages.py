@@ -12,7 +12,7 @@ from synthmed_tf.config.schema import load_config
 from synthmed_tf.models import latents, pyramid
 from synthmed_tf.training import run, snapshot
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage, _crops
-from synthmed_tf.training.sampling import render_photographs
+from synthmed_tf.training.sampling import render_images
 from synthmed_tf.training.validation import VALIDATION
 
 STAGES = ("stage2", "stage2_fine")
@@ -55,9 +55,9 @@ def test_an_untrained_network_misses_all_of_the_velocity():
     stage = FineRendererStage(_config("stage2.colour=0"), random_pairs(64))
     batch = next(iter(stage.batches()))
     fov = np.round(batch["maps"].numpy()[..., 4:])
-    photograph = 2 * batch["maps"].numpy()[..., :3] * fov - 1
-    low = photograph.reshape(8, 16, 2, 16, 2, 3).mean(axis=(2, 4))
-    detail = 20 * (photograph - tf.image.resize(low, (32, 32)).numpy())
+    image = 2 * batch["maps"].numpy()[..., :3] * fov - 1
+    low = image.reshape(8, 16, 2, 16, 2, 3).mean(axis=(2, 4))
+    detail = 20 * (image - tf.image.resize(low, (32, 32)).numpy())
     noise = _numbers(batch, 32 * 32 * 3, latents.FLOW_NOISE).reshape(8, 32, 32, 3)
     pixels = fov.sum(axis=(1, 2, 3)) + 1
     by_hand = ((detail * fov - noise) ** 2 * fov).sum(axis=(1, 2, 3)) / (3 * pixels)
@@ -68,8 +68,8 @@ def test_the_coarse_loss_is_the_mean_over_the_crops_of_an_example():
     stage = CoarseRendererStage(_config("stage2.colour=0"), random_pairs(64))
     batch = next(iter(stage.batches()))
     maps = batch["maps"].numpy()
-    photograph, fov = 2 * maps[..., :3] * np.round(maps[..., 4:]) - 1, np.round(maps[..., 4:])
-    _, detail = pyramid.coarse_detail(tf.constant(photograph), tf.constant(fov))
+    image, fov = 2 * maps[..., :3] * np.round(maps[..., 4:]) - 1, np.round(maps[..., 4:])
+    _, detail = pyramid.coarse_detail(tf.constant(image), tf.constant(fov))
     unit = (latents.sample(tf.zeros(8, tf.int64), batch["index"], 4, latents.CROP, "uniform") + 1) / 2
     first = 2 * np.floor(unit.numpy() * 9).astype(int)
     noise = _numbers(batch, 2 * 16 * 16 * 3, latents.FLOW_NOISE).reshape(8, 2, 16, 16, 3)
@@ -106,16 +106,16 @@ def test_the_prior_is_that_of_the_training_photographs():
     assert np.abs(prior["components"][1:]).max() < 0.01
 
 
-def test_photographs_between_steps_come_from_real_ones_averaged_down_where_there_is_no_coarse_network():
+def test_images_between_steps_come_from_real_ones_averaged_down_where_there_is_no_coarse_network():
     config, pairs = _config(), random_pairs(64)
     coarse, fine = CoarseRendererStage(config, pairs), FineRendererStage(config, pairs)
-    assert render_photographs(coarse, config, pairs[:2], 0).shape == (2, 32, 32, 3)
-    shown = render_photographs(fine, config, pairs[:2], 0).astype(float)
+    assert render_images(coarse, config, pairs[:2], 0).shape == (2, 32, 32, 3)
+    shown = render_images(fine, config, pairs[:2], 0).astype(float)
     assert shown.shape == (2, 64, 64, 3)
     averages = [images.reshape(2, 32, 2, 32, 2, 3).mean(axis=(2, 4)) for images in (shown, pairs[:2, ..., :3])]
     assert np.abs(averages[0] - averages[1]).mean() < 2
     chained = FineRendererStage(config, pairs, coarse.network_ema)
-    assert np.abs(render_photographs(chained, config, pairs[:2], 0) - shown).mean() > 5
+    assert np.abs(render_images(chained, config, pairs[:2], 0) - shown).mean() > 5
 
 
 TINY = ("stage2.batch_size=4", "stage2_fine.batch_size=4", "stage2.filters=4", "stage2_fine.filters=4")

@@ -100,14 +100,12 @@ def test_a_step_follows_the_gradient_of_its_loss(name, updates):
         np.testing.assert_allclose(gradient, by_hand, atol=1e-5)
 
 
-def test_half_of_the_examples_are_compared_with_their_photograph():
+def test_half_of_the_examples_are_compared_with_their_image():
     stage = ImageStage(make_config())
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
     generated = stage.generate(batch, 0)
     l1 = _generator_terms(stage, batch, generated)["l1"].numpy()
-    by_hand = (
-        2 * stage.config.l1_weight * np.mean(np.abs(generated["photograph"] - batch["photograph"]), axis=(1, 2, 3))
-    )
+    by_hand = 2 * stage.config.l1_weight * np.mean(np.abs(generated["image"] - batch["image"]), axis=(1, 2, 3))
     np.testing.assert_allclose(l1[::2], by_hand[::2], rtol=1e-5)
     np.testing.assert_array_equal(l1[1::2], 0)
     seeds = tf.zeros(8, tf.int64)
@@ -136,4 +134,4 @@ def test_the_papers_losses_are_cross_entropies_and_l1_with_equal_weight():
     generated = stage.generate(batch, 0)
     terms = _generator_terms(stage, batch, generated)
     assert set(terms) == {"adversarial", "l1"}
-    np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["photograph"], generated["photograph"]))
+    np.testing.assert_allclose(terms["l1"], losses.l1_loss(batch["image"], generated["image"]))

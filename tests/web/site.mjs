@@ -89,7 +89,7 @@ const scenarios = {
         shown: document.querySelector(".controls output").textContent,
       }));
     await page.waitForFunction(() => document.querySelector(".stage canvas.mask").width === 32);
-    const seen = { first: await state(), mask: await pixels(page, ".stage canvas.mask"), photograph: await pixels(page, ".stage canvas.photograph") };
+    const seen = { first: await state(), mask: await pixels(page, ".stage canvas.mask"), image: await pixels(page, ".stage canvas.image") };
     const box = async (selector) => (await page.$(selector)).boundingBox();
     const slider = await box(".opacity input");
     await page.mouse.click(slider.x + slider.width - 2, slider.y + slider.height / 2);

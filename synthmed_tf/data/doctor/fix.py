@@ -24,9 +24,9 @@ from synthmed_tf.files import exclusive, write_text
 from synthmed_tf.images import (
     Decoded,
     decode_bytes,
+    image_of,
     mask_of,
     parse_labels,
-    photograph_of,
     read_bytes,
     unpack,
     write_png,
@@ -291,7 +291,7 @@ def _decoded(path: Path) -> Decoded:
 
 def _read(job: Job) -> _Read:
     shown = _decoded(job.photograph)
-    pair = _Read(job, photograph_of(job.photograph, shown), None, None, shown.orientation)
+    pair = _Read(job, image_of(job.photograph, shown), None, None, shown.orientation)
     if shown.orientation not in (0, 1):
         pair.changes.append(f"photograph turned upright (EXIF orientation {shown.orientation})")
     if shown.pixels.dtype == np.uint16:

@@ -15,7 +15,7 @@ from synthmed_tf.data.doctor.listing import Job
 from synthmed_tf.data.layouts import UNREAD_IMAGES, stem
 from synthmed_tf.data.preprocessing import square_around
 from synthmed_tf.errors import ERROR, WARNING, Finding, SynthMedError
-from synthmed_tf.images import decode_bytes, mask_of, photograph_of, read_bytes, unpack
+from synthmed_tf.images import decode_bytes, image_of, mask_of, read_bytes, unpack
 
 _JPEG_2000 = (".jp2", ".j2k", ".jpx", ".jpf", ".j2c", ".jpc")
 _STARTS = (
@@ -74,7 +74,7 @@ def look(job: Job) -> Looked:
 def _look(job: Job) -> Looked:
     findings: list[Finding] = []
     sums: dict[Path, str] = {}
-    photograph = _read(job.photograph, photograph_of, findings, sums)
+    photograph = _read(job.photograph, image_of, findings, sums)
     vessels = partial(mask_of, labels=job.labels, dark=job.dark_vessels)
     mask = _read(job.mask, vessels, findings, sums, partial(masks.check_values, labels=job.labels))
     fov = _read(job.fov, partial(mask_of, labels=None), findings, sums)

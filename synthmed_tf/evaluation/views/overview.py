@@ -16,7 +16,7 @@ _SETS = {
 
 _SHOWN = 4
 _SCORES = (
-    ("dice", "low", "Dice of the vessels found in the photograph with the mask"),
+    ("dice", "low", "Dice of the vessels found in the image with the mask"),
     ("atypicality", "high", "atypicality of the tree (1: as unusual as the most atypical real one)"),
     ("copy_excess", "high", "similarity to a real pair beyond the threshold (0 or more: a copy)"),
 )
@@ -86,7 +86,7 @@ def _pairs(page: Page, rows: np.ndarray, score: np.ndarray) -> list[Image]:
             continue
         block = page.context.synthetic.read([row])
         shown += [
-            Image(parts.data_uri(block.photographs[0]), f"image of pair {name}", f"{name}: {label}"),
+            Image(parts.data_uri(block.images[0]), f"image of pair {name}", f"{name}: {label}"),
             Image(parts.data_uri(block.masks[0]), f"mask of pair {name}", "its mask"),
         ]
     return shown

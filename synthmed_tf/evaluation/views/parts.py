@@ -179,11 +179,11 @@ def aligned(context: EvaluationContext, copy: Copy) -> tuple[np.ndarray, np.ndar
     """The real pair that a synthetic one is nearest to, moved onto it.
 
     Returns:
-        The mask, `(side, side)`, bool, and the photograph, `(side, side, 3)`, uint8.
+        The mask, `(side, side)`, bool, and the image, `(side, side, 3)`, uint8.
     """
     pairs = context.train if copy.real_set == "train" else context.holdout
     block, warp = pairs.read([copy.real_row]), copy.transform.warp
-    channels = [warp(block.photographs[0, ..., channel] / 255.0) for channel in range(3)]
+    channels = [warp(block.images[0, ..., channel] / 255.0) for channel in range(3)]
     return warp(block.masks[0]), np.rint(255 * np.clip(np.stack(channels, axis=-1), 0, 1)).astype(np.uint8)
 
 

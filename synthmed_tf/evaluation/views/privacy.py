@@ -104,8 +104,8 @@ def _group(page: Page, copy: Copy) -> tuple[str, list[Image]]:
     if not page.shows(copy.row):
         return title, [Image("", "left out", "the pair is left out: it copies a real one")]
     block = page.context.synthetic.read([copy.row])
-    mask, photograph = block.masks[0], block.photographs[0]
-    shown = [("synthetic mask", mask), ("synthetic image", photograph)]
+    mask, image = block.masks[0], block.images[0]
+    shown = [("synthetic mask", mask), ("synthetic image", image)]
     if page.real_images:
         real_mask, real_photograph = aligned(page.context, copy)
         both = overlay(mask, real_mask)

@@ -53,7 +53,7 @@ def distribution(page: Page) -> list[Part]:
     around = {name: detector.prdc for name, detector in named.items() if detector.prdc is not None}
     parts: list[Part] = [
         Note(
-            "A detector turns a pair into features: geometry (of the mask), appearance (of the photograph), "
+            "A detector turns a pair into features: geometry (of the mask), appearance (of the image), "
             f"handcrafted (both). The real pairs are of {metrics.real_patients} patients, all trained on."
         ),
         Table(
@@ -104,7 +104,7 @@ def dispersion(page: Page) -> list[Part]:
     plot = plots.histograms(section.real, section.synthetic)
     return [
         Note(
-            f"Grey levels alone: {metrics.label}, and no verdict rests on it. {metrics.synthetic_photographs:,} "
+            f"Grey levels alone: {metrics.label}, and no verdict rests on it. {metrics.synthetic_images:,} "
             f"synthetic images against {metrics.real_photographs} real ones of {metrics.real_patients} patients; "
             "a ratio of about 1 is the best that can be expected."
         ),

@@ -47,7 +47,7 @@ def fidelity(page: Page) -> list[Part]:
     rows = [
         (
             words,
-            f"{side.photographs:,}",
+            f"{side.images:,}",
             number(side.dice),
             number(side.cl_dice),
             number(side.dice_p05),
@@ -56,11 +56,11 @@ def fidelity(page: Page) -> list[Part]:
         for words, side in sides
         if side is not None
     ]
-    head = ("photographs", "number", "mean Dice", "mean clDice", "5th percentile of Dice", "median Dice")
+    head = ("images", "number", "mean Dice", "mean clDice", "5th percentile of Dice", "median Dice")
     parts: list[Part] = [
         Note(
-            f"A segmenter trained on the real pairs for {metrics.steps:,} steps finds vessels in each photograph; they "
-            "are compared with the photograph's own mask. The pairs that it was trained on show how much is memory."
+            f"A segmenter trained on the real pairs for {metrics.steps:,} steps finds vessels in each image; they "
+            "are compared with the image's own mask. The pairs that it was trained on show how much is memory."
         ),
         Table("Vessels found, compared with the own mask", head, rows),
     ]
@@ -70,7 +70,7 @@ def fidelity(page: Page) -> list[Part]:
         parts.append(Note(f"Mean Dice of the set minus that of unseen patients: {difference}."))
         labels = ("unseen real", "synthetic")
         plot = plots.distributions(section.unseen, section.scores["dice"], "Dice", labels, plots.LARGE)
-        parts.append(Plots("Dice of single photographs: shares of each kind.", [("", plot)], large=True))
+        parts.append(Plots("Dice of single images: shares of each kind.", [("", plot)], large=True))
     return parts
 
 
@@ -90,7 +90,7 @@ def _results(metrics: Utility, test: str, words: str) -> Table:
         if row.test == test
     ]
     some = next(row for row in metrics.results if row.test == test)
-    caption = f"Found in {some.images} photographs of {some.patients} patients ({words})"
+    caption = f"Found in {some.images} images of {some.patients} patients ({words})"
     head = (
         "arm",
         "mean Dice",

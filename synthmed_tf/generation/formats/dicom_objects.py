@@ -1,4 +1,4 @@
-"""A pair as two DICOM files: the photograph as Ophthalmic Photography 8 Bit, its mask as a Segmentation of it.
+"""A pair as two DICOM files: the image as Ophthalmic Photography 8 Bit, its mask as a Segmentation of it.
 
 Both say that they are synthetic (Synthetic Data is YES) and what generated them (Contributing Equipment, Synthesizing
 Equipment). What a generator cannot know is given by the caller (`Facts`) or left empty if the standard allows it, and
@@ -119,29 +119,29 @@ def _sentence(fault: dict[str, Any]) -> str:
     return f"{name} is {fault['input']!r} ({message[0].lower()}{message[1:]})"
 
 
-def encode(source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts) -> tuple[bytes, bytes]:
+def encode(source: Source, mask: np.ndarray, image: np.ndarray, facts: Facts) -> tuple[bytes, bytes]:
     """Both files of a pair.
 
     Args:
         source: the identity of the pair.
         mask: `(height, width, 1)`, uint8 in {0, 255}.
-        photograph: `(height, width, 3)`, uint8, sRGB.
+        image: `(height, width, 3)`, uint8, sRGB.
         facts: given by the caller.
 
     Returns:
-        The files of the photograph and of the segmentation, uncompressed.
+        The files of the image and of the segmentation, uncompressed.
     """
-    identity = _Identity(source, mask, photograph, facts)
-    image = _photograph(source, photograph, facts, identity)
-    return _file(image), _file(_segmentation(source, mask, facts, image, identity))
+    identity = _Identity(source, mask, image, facts)
+    shown = _image(source, image, facts, identity)
+    return _file(shown), _file(_segmentation(source, mask, facts, shown, identity))
 
 
 class _Identity:
     """The UIDs of a pair. Another pixel or another fact gives other UIDs, since the objects are others."""
 
-    def __init__(self, source: Source, mask: np.ndarray, photograph: np.ndarray, facts: Facts):
-        said = json.dumps([__version__, *source, list(photograph.shape), facts.model_dump(mode="json")])
-        self._digest = hashlib.sha256(said.encode() + photograph.tobytes() + mask.tobytes()).hexdigest()
+    def __init__(self, source: Source, mask: np.ndarray, image: np.ndarray, facts: Facts):
+        said = json.dumps([__version__, *source, list(image.shape), facts.model_dump(mode="json")])
+        self._digest = hashlib.sha256(said.encode() + image.tobytes() + mask.tobytes()).hexdigest()
 
     def uid(self, of: str) -> str:
         """A UID below 2.25, which is for UUIDs (PS3.5, B.2)."""
@@ -152,7 +152,7 @@ def _uid(name: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
 
-def _photograph(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity):
+def _image(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity):
     """The data set of an Ophthalmic Photography 8 Bit Image (A.41)."""
     from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
@@ -194,8 +194,8 @@ def _add_pixels(data, pixels: np.ndarray) -> None:
     data.PixelData = content + b"\0" * (len(content) % 2)
 
 
-def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, identity: _Identity):
-    """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, since the photograph has no position."""
+def _segmentation(source: Source, mask: np.ndarray, facts: Facts, image, identity: _Identity):
+    """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, since the image has no position."""
     import highdicom
     from pydicom.sr.codedict import codes
 
@@ -212,7 +212,7 @@ def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, id
         tracking_id="vessels",
     )
     data = highdicom.seg.Segmentation(
-        source_images=[_as_single_frame(photograph)],
+        source_images=[_as_single_frame(image)],
         pixel_array=mask[..., 0] >= 128,
         segmentation_type="BINARY",
         segment_descriptions=[segment],
@@ -242,14 +242,14 @@ def _segmentation(source: Source, mask: np.ndarray, facts: Facts, photograph, id
     return data
 
 
-def _as_single_frame(photograph):
-    """The photograph without pixels, as a single-frame class: highdicom requires a pixel size of a multi-frame class,
+def _as_single_frame(image):
+    """The image without pixels, as a single-frame class: highdicom requires a pixel size of a multi-frame class,
     and the pixel size is not known.
     """
     from pydicom.dataset import Dataset
 
     source, left_out = Dataset(), ("PixelData", "PixelSpacing")
-    source.update({element.tag: element for element in photograph if element.keyword not in left_out})
+    source.update({element.tag: element for element in image if element.keyword not in left_out})
     source.SOPClassUID = _VL_PHOTOGRAPH
     return source
 

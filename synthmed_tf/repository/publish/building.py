@@ -140,7 +140,7 @@ def write_previews(pairs: Mapping[int, PngPair], folder: Path) -> tuple[Preview,
 
 
 def thumbnail(pairs: Sequence[PngPair]) -> bytes:
-    """The first pairs as one PNG of 240 pixels a side: photographs, and below each its mask.
+    """The first pairs as one PNG of 240 pixels a side: images, and below each its mask.
 
     A palette keeps it to some tens of kilobytes.
     """
@@ -264,4 +264,4 @@ def _write_pair(pair: PngPair, folder: Path) -> Preview:
     names = {kind: f"{PREVIEW_FOLDER}/{pair.index:08d}.{kind}.png" for kind in ("image", "mask")}
     (folder / names["image"]).write_bytes(pair.image)
     (folder / names["mask"]).write_bytes(pair.mask)
-    return Preview(index=pair.index, photograph=names["image"], mask=names["mask"])
+    return Preview(index=pair.index, image=names["image"], mask=names["mask"])

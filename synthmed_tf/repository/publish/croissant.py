@@ -76,7 +76,7 @@ def describe(entry: Entry) -> Json:
 
 
 def _distribution(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
-    """Every file of every format, and in the zip files the photographs and masks."""
+    """Every file of every format, and in the zip files the images and masks."""
     objects = [
         mlc.FileObject(
             ctx=context,
@@ -132,7 +132,7 @@ def _record_sets(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
     joined = {"source": of_file(images, "filename"), "references": of_field("mask_files/index")}
     by_pair = [
         field("pairs/index", kinds.INTEGER, index, **joined),
-        field("pairs/image", kinds.IMAGE_OBJECT, "The photograph.", source=of_file(images, "content")),
+        field("pairs/image", kinds.IMAGE_OBJECT, "The image.", source=of_file(images, "content")),
         field("pairs/mask", kinds.IMAGE_OBJECT, vessels, source=of_field("mask_files/mask")),
         field("pairs/seed", kinds.INTEGER, "Of the endless set.", value=entry.seed),
         field("pairs/model_sha256", kinds.TEXT, "The generator that generated it.", value=entry.model_sha256),

@@ -75,8 +75,8 @@ class GeneratedSet:
             ) from error
 
     def _read(self, line: Line) -> PngPair:
-        photograph, mask = (self._content(file) for file in manifest.files_of(line))
-        return PngPair(line["index"], mask, photograph)
+        image, mask = (self._content(file) for file in manifest.files_of(line))
+        return PngPair(line["index"], mask, image)
 
     def _content(self, file: Line) -> bytes:
         path, remedy = self.folder / file["file"], "synthmed verify names every such file"

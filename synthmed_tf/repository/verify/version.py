@@ -30,7 +30,7 @@ RESTORE = "restore it from the publisher's copy"
 REFUSE = "refuse the version, or have it published again"
 
 Pairs = dict[int, tuple[str, str]]
-"""The SHA-256 of photograph and mask by the pair's index."""
+"""The SHA-256 of image and mask by the pair's index."""
 
 _METADATA = "metadata.jsonl"
 _FOLDERS = ("images", "masks")
@@ -121,7 +121,7 @@ def _of_fields(entry: Entry) -> Iterator[Finding]:
     """Places that the entry names must be files of theirs."""
     listed = {file.path for file in entry.files}
     named = [*REQUIRED, entry.thumbnail]
-    named += [place for preview in entry.previews for place in (preview.photograph, preview.mask)]
+    named += [place for preview in entry.previews for place in (preview.image, preview.mask)]
     named += [entry.generator.onnx] if entry.generator and entry.generator.onnx else []
     for place in named:
         if place not in listed:
@@ -220,7 +220,7 @@ def _of_pairs(folder: Path, entry: Entry) -> Iterator[Finding]:
     if "webdataset" in entry.formats and plain != packed:
         yield fault("webdataset", "holds other pairs than imagefolder")
     for preview in entry.previews:
-        for place, expected in zip((preview.photograph, preview.mask), plain.get(preview.index, ("", "")), strict=True):
+        for place, expected in zip((preview.image, preview.mask), plain.get(preview.index, ("", "")), strict=True):
             if _sha256(folder / place) != expected:
                 yield fault(place, f"is not that of pair {preview.index} in imagefolder")
 

@@ -9,8 +9,8 @@ for (const code of document.querySelectorAll(".code")) addCopyButton(code);
 
 function look() {
   const pairs = items.map((item) => {
-    const [photograph, mask] = [...item.querySelectorAll("a")].map((link) => link.href);
-    return { index: item.dataset.index, photograph, mask };
+    const [image, mask] = [...item.querySelectorAll("a")].map((link) => link.href);
+    return { index: item.dataset.index, image, mask };
   });
   const viewer = new Viewer(document.querySelector("#viewer"), pairs, (number) => {
     items.forEach((item, i) => {

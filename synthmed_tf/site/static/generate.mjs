@@ -97,13 +97,13 @@ function show({ seed, index, size, image, mask }) {
   const item = document.createElement("li");
   const pair = document.createElement("div");
   pair.className = "pair";
-  const photograph = canvas(size, image, `Photograph of seed ${seed}, index ${index}`);
+  const colour = canvas(size, image, `Image of seed ${seed}, index ${index}`);
   const white = canvas(size, mask, `Mask of seed ${seed}, index ${index}`);
-  pair.append(photograph, white);
+  pair.append(colour, white);
   const caption = document.createElement("p");
   caption.textContent = `seed ${seed}, index ${index}`;
   const links = document.createElement("p");
-  for (const [name, generated] of [["photograph", photograph], ["mask", white]]) links.append(link(name, generated, seed, index));
+  for (const [name, generated] of [["image", colour], ["mask", white]]) links.append(link(name, generated, seed, index));
   item.append(pair, caption, links);
   item.dataset.index = index;
   list.append(item);

@@ -1,4 +1,4 @@
-// The light table: a photograph with its mask laid over it.
+// The light table: an image with its mask laid over it.
 
 const TINT = [38, 226, 208];
 const MOST_ZOOM = 16;
@@ -17,7 +17,7 @@ export class Viewer {
 
   /**
    * @param template of the viewer.
-   * @param pairs {index, photograph, mask}: the latter two are addresses.
+   * @param pairs {index, image, mask}: the latter two are addresses.
    * @param onShow called with the number of the pair that is shown.
    */
   constructor(template, pairs, onShow) {
@@ -25,7 +25,7 @@ export class Viewer {
     this.onShow = onShow;
     this.#pairs = pairs;
     this.stage = this.element.querySelector(".stage");
-    [this.photograph, this.mask] = this.stage.children;
+    [this.image, this.mask] = this.stage.children;
     this.slider = this.element.querySelector("input");
     this.output = this.element.querySelector("output");
     this.#listen();
@@ -39,17 +39,17 @@ export class Viewer {
     this.#fit();
     this.onShow(this.#at);
     this.output.textContent = `${this.#at + 1} of ${this.#pairs.length}`;
-    this.stage.setAttribute("aria-label", `Photograph and mask ${pair.index}, ${this.output.textContent}`);
+    this.stage.setAttribute("aria-label", `Image and mask ${pair.index}, ${this.output.textContent}`);
     let images;
     try {
-      images = await Promise.all([image(pair.photograph), image(pair.mask)]);
+      images = await Promise.all([image(pair.image), image(pair.mask)]);
     } catch {
       if (ask === this.#shown) this.output.textContent = `${this.output.textContent}: not to be had`;
       return;
     }
     if (ask !== this.#shown) return; // another one was asked for since
-    const [photograph, mask] = images;
-    paint(this.photograph, photograph);
+    const [shown, mask] = images;
+    paint(this.image, shown);
     paint(this.mask, mask);
     tint(this.mask);
     this.#paint();
@@ -152,9 +152,9 @@ export class Viewer {
     const share = Number(this.slider.value) / 100;
     this.mask.style.opacity = this.#held ? (share ? 0 : 1) : share;
     const place = `translate(${this.#x}px, ${this.#y}px) scale(${this.#zoom})`;
-    this.photograph.style.transform = this.mask.style.transform = place;
+    this.image.style.transform = this.mask.style.transform = place;
     this.stage.classList.toggle("zoomed", this.#zoom > 1);
-    this.stage.classList.toggle("close", (this.stage.clientWidth * this.#zoom) / this.photograph.width >= 6);
+    this.stage.classList.toggle("close", (this.stage.clientWidth * this.#zoom) / this.image.width >= 6);
     this.stage.dataset.zoom = this.#zoom.toFixed(2);
   }
 }

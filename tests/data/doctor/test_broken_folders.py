@@ -136,7 +136,7 @@ def test_good_folder_is_read(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_bytes(content)
     (sample,) = load_samples(find_pairs(tmp_path).pairs, 16)
-    assert sample.photograph[8, 8].tolist() == [180, 90, 40]
+    assert sample.image[8, 8].tolist() == [180, 90, 40]
 
 
 def test_missing_folder(tmp_path):
