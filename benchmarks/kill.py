@@ -41,7 +41,7 @@ class Life:
 
     def __init__(self, command: list[str], folder: Path, log: Path):
         self.folder, self.log = folder, log
-        self._figures = folder / "metrics.jsonl"
+        self._metrics = folder / "metrics.jsonl"
         before = self._inode()
         with open(log, "ab") as out:
             environment = os.environ | {"PYTHONPATH": str(ROOT)}
@@ -74,13 +74,13 @@ class Life:
     def last_step(self) -> int:
         """The step of the last complete line of metrics."""
         steps = [0]
-        for line in self._figures.read_text(errors="replace").splitlines() if self._figures.exists() else ():
+        for line in self._metrics.read_text(errors="replace").splitlines() if self._metrics.exists() else ():
             if line.startswith("{") and line.endswith("}"):
                 steps.append(json.loads(line)["step"])
         return steps[-1]
 
     def _inode(self) -> int | None:
-        return self._figures.stat().st_ino if self._figures.exists() else None
+        return self._metrics.stat().st_ino if self._metrics.exists() else None
 
 
 def main() -> None:

@@ -68,9 +68,9 @@ def generate(
         index = tf.range(start, min(count, start + 20), dtype=tf.int64)
         stage = taken.config.stage1
         latent = latents.sample(tf.ones_like(index), index, stage.latent_dim, latents.LATENT, stage.latent)
-        coverage = model(latent).numpy()[..., 0]
-        masks.append((coverage > taken.threshold) & inside)
-        grey.append(np.mean(np.abs(coverage[:, inside]) < 0.5))
+        coverage_tanh = model(latent).numpy()[..., 0]
+        masks.append((coverage_tanh > taken.threshold) & inside)
+        grey.append(np.mean(np.abs(coverage_tanh[:, inside]) < 0.5))
     return np.concatenate(masks), round(float(np.mean(grey)), 4)
 
 

@@ -120,8 +120,8 @@ class Trace:
         traced = tf.function(lambda batch, step: self._strategy.run(self._step.replica_step, args=(batch, step)))
         graph = traced.get_concrete_function(self._batch, tf.TensorSpec((), tf.int64)).graph
         optimizers = (getattr(part, "optimizer", None) for part in vars(self._step).values())
-        beside = (getattr(optimizer, "_increments", ()) for optimizer in optimizers)
-        self.variables = sum(_bytes(v) for part in (*self._step.state().values(), *beside) for v in part)
+        extra = (getattr(optimizer, "_increments", ()) for optimizer in optimizers)
+        self.variables = sum(_bytes(v) for part in (*self._step.state().values(), *extra) for v in part)
         self.profile = np.array(profile(graph)) + sum(map(_bytes, self._batch.values()))
 
     def reported(self) -> int:

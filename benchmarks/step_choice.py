@@ -125,9 +125,9 @@ def sheet(generated: list[np.ndarray]) -> list[np.ndarray]:
     return [np.broadcast_to(step[i], (*step[i].shape[:2], 3)) for i in range(SHOWN) for step in generated]
 
 
-def two_valued(coverage: np.ndarray) -> np.ndarray:
+def two_valued(coverage_u8: np.ndarray) -> np.ndarray:
     """Masks, uint8 in {0, 255}."""
-    return np.where(coverage >= 128, 255, 0).astype(np.uint8)
+    return np.where(coverage_u8 >= 128, 255, 0).astype(np.uint8)
 
 
 def to_uint8(shown: np.ndarray) -> np.ndarray:

@@ -49,7 +49,7 @@ def minibatch_deviation(features: Tensor, group: int = 4) -> Tensor:
 
 
 class MaskGenerator(nn.Module):
-    """Stage-I's generator: latent `(batch, latent_dim)` to coverage `(batch, 1, size, size)`."""
+    """Stage-I's generator: latent `(batch, latent_dim)` to `coverage_tanh` `(batch, 1, size, size)`."""
 
     def __init__(self, size: int, latent_dim: int, filters: int, max_filters: int, norm: str):
         super().__init__()
@@ -75,7 +75,7 @@ class MaskGenerator(nn.Module):
 
 
 class MaskDiscriminator(nn.Module):
-    """Stage-I's discriminator: coverage to logits `(batch, 1)`."""
+    """Stage-I's discriminator: `coverage_tanh` to logits `(batch, 1)`."""
 
     def __init__(self, size: int, filters: int, max_filters: int):
         super().__init__()
@@ -85,8 +85,8 @@ class MaskDiscriminator(nn.Module):
         self.last = nn.Conv2d(widths[-1] + 1, widths[-1], 3, padding=1)
         self.to_logit = nn.Linear(16 * widths[-1], 1)
 
-    def forward(self, coverage: Tensor) -> Tensor:
-        x = coverage
+    def forward(self, coverage_tanh: Tensor) -> Tensor:
+        x = coverage_tanh
         for convolution in self.convolutions:
             x = F.leaky_relu(convolution(x), 0.2, inplace=True)
         x = F.leaky_relu(self.last(minibatch_deviation(x)), 0.2, inplace=True)

@@ -36,13 +36,13 @@ class MaskStage:
         return {"latent": torch.randn(batch, self.config.latent_dim)} | shifts
 
     def generate(self, batch: Batch) -> Batch:
-        return {"coverage": self.generator(batch["latent"])}
+        return {"coverage_tanh": self.generator(batch["latent"])}
 
     def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._seen_real(batch)), []
 
     def discriminate_generated(self, batch: Batch, generated: Batch) -> DiscriminatorOutput:
-        return self.discriminator(_shifted(generated["coverage"], batch["shift_fake"])), []
+        return self.discriminator(_shifted(generated["coverage_tanh"], batch["shift_fake"])), []
 
     def real_features(self, batch: Batch) -> None:
         """None: no loss compares features."""
@@ -50,7 +50,7 @@ class MaskStage:
     def generator_terms(self, batch: Batch, generated: Batch, fake: DiscriminatorOutput, real_features: None) -> Batch:
         terms = {"adversarial": F.softplus(-fake[0]).mean()}
         if self.config.diversity_weight:
-            distances = [_pair_distance(masks) for masks in (generated["coverage"], 2.0 * batch["coverage"] - 1.0)]
+            distances = [_pair_distance(masks) for masks in (generated["coverage_tanh"], 2.0 * batch["coverage"] - 1.0)]
             ratio = distances[0] / (distances[1] + 1e-6)
             terms["diversity"] = self.config.diversity_weight * (ratio - 1.0).square().mean()
         return terms
@@ -221,12 +221,12 @@ def _optimizer(config: StageConfig, parameters: list[nn.Parameter], rate: float)
     return torch.optim.RMSprop(parameters, rate, alpha=0.9, eps=1e-7, foreach=True)
 
 
-def _shifted(coverage: Tensor, shift: Tensor) -> Tensor:
+def _shifted(coverage_tanh: Tensor, shift: Tensor) -> Tensor:
     """Shifts masks bilinearly, -1 from beyond the border."""
-    identity = torch.eye(2, 3).expand(len(coverage), 2, 3)
+    identity = torch.eye(2, 3).expand(len(coverage_tanh), 2, 3)
     matrices = torch.cat([identity[..., :2], shift[..., None]], dim=2)
-    grid = F.affine_grid(matrices, list(coverage.shape), align_corners=False)
-    return F.grid_sample(coverage + 1.0, grid, align_corners=False) - 1.0
+    grid = F.affine_grid(matrices, list(coverage_tanh.shape), align_corners=False)
+    return F.grid_sample(coverage_tanh + 1.0, grid, align_corners=False) - 1.0
 
 
 def _pair_distance(masks: Tensor, cells: int = 16) -> Tensor:

@@ -1,4 +1,4 @@
-"""Files and folders that are never half-written: write beside, then rename."""
+"""Files and folders that are never half-written: write a temporary file next to them, then rename."""
 
 import contextlib
 import errno
@@ -22,9 +22,9 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # of n
 
 @contextlib.contextmanager
 def replaced_folder(folder: Path) -> Iterator[Path]:
-    """Gives a new folder beside `folder` to write into, and lets it take its place if all goes well.
+    """Gives a new folder next to `folder` to write into, and lets it take its place if all goes well.
 
-    After an error the folder is as it was, and nothing lies beside it. A link is followed.
+    After an error the folder is as it was, and nothing is left next to it. A link is followed.
     """
     folder = Path(folder).resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -39,7 +39,7 @@ def replaced_folder(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
-    """Gives a new file beside `path` to write into, and lets it take its place if all goes well.
+    """Gives a new file next to `path` to write into, and lets it take its place if all goes well.
 
     Args:
         path: of the file.
@@ -47,18 +47,18 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = _beside(path)
+    temporary = _temporary(path)
     try:
-        with open(beside, "wb") as file:
+        with open(temporary, "wb") as file:
             yield file
             if durable:
                 file.flush()
                 os.fsync(file.fileno())
-        os.replace(beside, path)
+        os.replace(temporary, path)
         if durable:
             sync(path.parent)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -110,7 +110,7 @@ def exclusive(path: Path) -> Iterator[None]:
         except BlockingIOError as error:
             file.seek(0)
             raise BlockingIOError(error.errno, file.read().strip() or "another process", str(path)) from None
-        # Whoever held it may have removed it in between: then what is locked is no longer what others would find.
+        # The last holder may have removed it in between: then what is locked is no longer what others would find.
         if not os.path.exists(path) or not os.path.samestat(os.fstat(file.fileno()), os.stat(path)):
             raise BlockingIOError(errno.EAGAIN, "a process that is just ending", str(path))
         try:
@@ -123,7 +123,7 @@ def exclusive(path: Path) -> Iterator[None]:
 
 
 def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
-    """Writes a file beside its place, then renames it; see `replaced_file`."""
+    """Writes a temporary file, then renames it; see `replaced_file`."""
     with replaced_file(path, durable) as file:
         file.write(content)
 
@@ -160,11 +160,11 @@ def failing_clearly(
 
 def create_text(path: Path, text: str) -> bool:
     """Writes a file where there is none, whole or not at all. Returns False where there is one, and leaves it."""
-    beside = _beside(path)
+    temporary = _temporary(path)
     try:
-        beside.write_text(text, encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         try:
-            os.link(beside, path)
+            os.link(temporary, path)
         except OSError as error:
             if error.errno not in _NO_LINKS:
                 raise
@@ -173,7 +173,7 @@ def create_text(path: Path, text: str) -> bool:
     except FileExistsError:
         return False
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
     return True
 
 
@@ -186,7 +186,7 @@ def sha256(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _beside(path: Path) -> Path:
+def _temporary(path: Path) -> Path:
     """Where this process writes what is to become `path`."""
     return path.with_name(f"{_hidden(path.name)}.{socket.gethostname()}.{os.getpid()}{PART}")
 

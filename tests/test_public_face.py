@@ -66,7 +66,7 @@ def test_the_import_is_cheap():
     assert done.stdout == "[]\n"
 
 
-def test_a_model_generates_the_pairs_of_seed_and_index_whatever_the_batch(tiny_artifact):
+def test_a_model_generates_the_pairs_of_seed_and_index_in_any_batch(tiny_artifact):
     model = sm.load(tiny_artifact, runtime="onnx")
     masks, images = model.artifact.pixels(np.full(5, 7), np.array([3, 9, 1, 4, 2**40]))
     for batch_size in (1, 2, 16):

@@ -86,7 +86,7 @@ def status(run: Path) -> None:
 )
 @click.option("--tile", type=int, default=512, show_default=True, help="Larger fields are processed in tiles.")
 def segment(run: Path, images: Path, out: Path, flips: bool, field_pixels: int | None, tile: int) -> None:
-    """Generates vessel masks for photographs that have none."""
+    """Finds the vessels of photographs that have no masks."""
     from synthmed_tf.segmentation.labelling import segment_folder
 
     with progress.bar("photographs") as shown:

@@ -77,12 +77,12 @@ def detail(channel: np.ndarray, field: np.ndarray) -> np.ndarray:
     return np.clip(change / deviation, -_CLIP, _CLIP)
 
 
-def contrast(green: np.ndarray, coverage: np.ndarray, field: np.ndarray) -> float | None:
+def contrast(green: np.ndarray, coverage_u8: np.ndarray, field: np.ndarray) -> float | None:
     """How much darker the vessels of a mask are than the ring around them.
 
     Args:
         green: `(SIDE, SIDE)`: `detail` of the photograph's green channel.
-        coverage: `(SIDE, SIDE)`, uint8: the share of each pixel that vessels cover, 0 to 255.
+        coverage_u8: `(SIDE, SIDE)`, uint8: the share of each pixel that vessels cover, 0 to 255.
         field: `(SIDE, SIDE)`, bool.
 
     Returns:
@@ -90,23 +90,23 @@ def contrast(green: np.ndarray, coverage: np.ndarray, field: np.ndarray) -> floa
         vessel or no ring.
     """
     inner = ndimage.binary_erosion(field, iterations=SIDE // 40)
-    vessel = coverage * inner.astype(np.float32)
-    touched = coverage > 25
+    vessel = coverage_u8 * inner.astype(np.float32)
+    touched = coverage_u8 > 25
     ring = ndimage.binary_dilation(touched, iterations=_RING) & ~touched & inner
     if vessel.sum() < 255 or not ring.any():
         return None
     return float(green[ring].mean() - (green * vessel).sum() / vessel.sum())
 
 
-def best_place(green: np.ndarray, coverage: np.ndarray, field: np.ndarray) -> Place:
+def best_place(green: np.ndarray, coverage_u8: np.ndarray, field: np.ndarray) -> Place:
     """Moves, mirrors and turns a mask until it fits best.
 
     Args:
-        green, coverage, field: as for `contrast`.
+        green, coverage_u8, field: as for `contrast`.
     """
     places = []
     for turn, move in {"": lambda array: array, **TURNS}.items():
-        likeness = correlation(-green, detail(move(coverage), field))
+        likeness = correlation(-green, detail(move(coverage_u8), field))
         near = np.abs(np.fft.fftfreq(SIDE)) <= _FURTHEST
         window = np.where(near[:, None] & near, likeness, -1)
         row, column = np.unravel_index(int(np.argmax(window)), window.shape)

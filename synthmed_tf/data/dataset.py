@@ -29,9 +29,9 @@ class Dataset:
     """Decoded pairs.
 
     Attributes:
-        pairs: `(pairs, size, size, 5)`, uint8: photograph, coverage, field of view.
+        pairs: `(pairs, size, size, 5)`, uint8: image, `coverage_u8`, field of view.
         facts: source, layout, pairs, patients and the SHA-256 of the array.
-        validation: pairs of other patients, by whom the step is chosen; None where there are none.
+        validation: pairs of other patients, which the step is chosen by; None where there are none.
     """
 
     pairs: np.ndarray

@@ -25,7 +25,7 @@ def stack_samples(samples: Sequence[Sample], cache_file: Path | None = None) -> 
         cache_file: where the array is mapped from.
 
     Returns:
-        `(pairs, size, size, 5)`, uint8: image, coverage, field of view.
+        `(pairs, size, size, 5)`, uint8: image, `coverage_u8`, field of view.
     """
     size = samples[0].image.shape[0]
     shape = (len(samples), size, size, 5)

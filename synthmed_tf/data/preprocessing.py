@@ -217,18 +217,18 @@ def resample_masks(mask: np.ndarray | None, fov: np.ndarray, size: int) -> tuple
         size: side of the result in pixels.
 
     Returns:
-        The vessels (None for None), `(size, size)`, uint8, as of `vessel_coverage` and 0 outside the field of view; and
-        the field of view, `(size, size)`, bool.
+        The vessels (None for None), `(size, size)`, uint8, as of `vessel_coverage_u8` and 0 outside the field of view;
+        and the field of view, `(size, size)`, bool.
     """
     crop = square_around(fov)
     small_fov = _resample(_cut(fov, crop).astype(np.uint8) * np.uint8(255), size) >= 128
-    return None if mask is None else vessel_coverage(_cut(mask & fov, crop), size) * small_fov, small_fov
+    return None if mask is None else vessel_coverage_u8(_cut(mask & fov, crop), size) * small_fov, small_fov
 
 
-def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
+def vessel_coverage_u8(mask: np.ndarray, size: int) -> np.ndarray:
     """Resamples a vessel mask so that thin vessels stay whole.
 
-    Going down, the coverage is the larger of two: the area average of the mask, and that of its centre lines generated
+    Going down, the coverage is the larger of two: the area average of the mask, and that of its centre lines painted
     one target pixel wide. The threshold at 128 then shows every vessel as one 8-connected piece.
 
     Args:
@@ -238,8 +238,8 @@ def vessel_coverage(mask: np.ndarray, size: int) -> np.ndarray:
     Returns:
         `(size, size)`, uint8: the share of each pixel that vessels cover, 0 to 255.
     """
-    coverage = _resample(mask.astype(np.uint8) * np.uint8(255), size)
-    return coverage if size >= len(mask) else np.maximum(coverage, _centre_line_coverage(mask, size))
+    coverage_u8 = _resample(mask.astype(np.uint8) * np.uint8(255), size)
+    return coverage_u8 if size >= len(mask) else np.maximum(coverage_u8, _centre_line_coverage_u8(mask, size))
 
 
 def _largest_filled(bright: np.ndarray) -> np.ndarray:
@@ -249,7 +249,7 @@ def _largest_filled(bright: np.ndarray) -> np.ndarray:
     return ndimage.binary_fill_holes(components == 1 + np.argmax(np.bincount(components.ravel())[1:]))
 
 
-def _centre_line_coverage(mask: np.ndarray, size: int) -> np.ndarray:
+def _centre_line_coverage_u8(mask: np.ndarray, size: int) -> np.ndarray:
     # On a grid three times finer than the target, a line with its four neighbours is three wide: one target pixel.
     # Marking every fine pixel that holds a vessel keeps pieces connected, and the cost depends on `size` alone.
     fine = _FINE * size

@@ -63,20 +63,20 @@ def vessel_maps(mask: np.ndarray, coarse_size: int) -> np.ndarray:
 
 
 def stack_maps(
-    coverage: np.ndarray, coarse_size: int, progress: Callable[[int, int], None] | None = None
+    coverage_u8: np.ndarray, coarse_size: int, progress: Callable[[int, int], None] | None = None
 ) -> np.ndarray:
     """Computes the maps of many masks, with the masks themselves.
 
     Args:
-        coverage: `(n, size, size, 1)`, uint8; vessel from 128 on.
+        coverage_u8: `(n, size, size, 1)`, uint8; vessel from 128 on.
         coarse_size: as for `vessel_maps`.
         progress: called with (done, total).
 
     Returns:
         `(n, size, size, 3)`, uint8 in [0, 255]: ridge, calibre, and 255 where a vessel is.
     """
-    maps = np.empty((*coverage.shape[:3], 3), np.uint8)
-    for done, (row, pixels) in enumerate(zip(maps, coverage, strict=True), start=1):
+    maps = np.empty((*coverage_u8.shape[:3], 3), np.uint8)
+    for done, (row, pixels) in enumerate(zip(maps, coverage_u8, strict=True), start=1):
         vessel = pixels[..., 0] >= VESSEL_THRESHOLD
         row[..., :2] = np.round(vessel_maps(vessel, coarse_size) * 255.0)
         row[..., VESSEL] = np.where(vessel, 255, 0)[..., None]

@@ -78,7 +78,7 @@ def kid(
     groups[n:] += groups[:n].max() + 1
     for part in (groups[:n], groups[n:]):
         if len(part) - np.bincount(part).max() < 2:
-            raise ValueError("KID needs two rows of each set besides any one group. Received: fewer")
+            raise ValueError("KID needs two rows of each set outside any one group. Received: fewer")
     rows = np.vstack([real, synthetic])
     value, standard_error = _estimate(rows, groups, n)
     chosen = _for_permutations(groups, n, rng)

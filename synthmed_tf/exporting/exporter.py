@@ -106,7 +106,7 @@ def _load(run: Path, stage: str, latest: bool) -> snapshot.Snapshot:
 
 
 def make_mask_generator(stage1: snapshot.Snapshot, run: Path, refiner: snapshot.Snapshot | None = None) -> keras.Model:
-    """Stage-I with its averaged weights: from latents to coverage at full size, in [-1, 1].
+    """Stage-I with its averaged weights: from latents to `coverage_tanh` at full size.
 
     Args:
         stage1, refiner: as `load_stage1` gives them.

@@ -61,7 +61,7 @@ def _tidy_manifest(out: Path, repair: bool = False) -> np.ndarray:
     """Puts the manifest in the order of the indices, each once, without lines whose files are missing or have another
     size (to repair: another content).
 
-    So a set has the same bytes however often it was interrupted, and in whatever order its parts were generated. Two
+    So a set has the same bytes however often it was interrupted, and in any order its parts were generated. Two
     integers a pair are kept in memory, not the lines.
 
     Returns:

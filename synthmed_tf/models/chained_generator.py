@@ -1,4 +1,4 @@
-"""The chained generator, latent to mask to image, with the functions that are served beside it."""
+"""The chained generator, latent to mask to image, with the functions that are served with it."""
 
 from types import SimpleNamespace
 
@@ -15,7 +15,7 @@ class Chain(tf.Module):
     """Both generators as one graph.
 
     Every input has the same first dimension n, and every row depends on that row's inputs alone. An image is known by
-    its (seed, index), and is the same in whatever batch it is generated.
+    its (seed, index), and is the same in any batch that it is generated.
 
     Attributes:
         serving_default: seed, index `(n,)` int64 to `mask_bytes`, `image_bytes` `(n,)`, encoded PNG.
@@ -38,7 +38,7 @@ class Chain(tf.Module):
         Args:
             config: of the run.
             mask_generator, image_generator: with their averaged weights.
-            threshold: coverage in [-1, 1] above which a pixel is vessel.
+            threshold: of `coverage_tanh`, in [-1, 1], above which a pixel is vessel.
             fov: `(size, size, 1)` uint8 in {0, 255}.
             styles: what styles are generated from; a standard normal distribution where None. A style that is given
                 consists of standard normal numbers in both cases.
@@ -78,8 +78,8 @@ class Chain(tf.Module):
         return self._from_latent(latent, self._style(seed, index))
 
     def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
-        coverage = self._networks.mask(latent, training=False)
-        vessel = (coverage > self.threshold) & self._inside
+        coverage_tanh = self._networks.mask(latent, training=False)
+        vessel = (coverage_tanh > self.threshold) & self._inside
         return {"mask": tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))} | self._image(
             vessel, style
         )

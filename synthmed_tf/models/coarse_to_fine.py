@@ -8,7 +8,7 @@ from synthmed_tf.models.mask_refiner import Thresholds, find_vessels, quantize
 
 
 class CoarseToFine(keras.Model):
-    """Stands where a mask generator of one network does: its coverage is 1 where a vessel is, else -1."""
+    """Stands where a mask generator of one network does: its `coverage_tanh` is 1 where a vessel is, else -1."""
 
     def __init__(self, generator: keras.Model, refiner: keras.Model, fov: np.ndarray, thresholds: Thresholds):
         """Joins the networks.
@@ -24,7 +24,7 @@ class CoarseToFine(keras.Model):
         self._inside = np.asarray(fov, np.float32)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Generates coverage `(batch, size, size, 1)` in {-1, 1}, float32, from latents `(batch, latent_dim)`."""
+        """`coverage_tanh` `(batch, size, size, 1)` in {-1, 1}, float32, of latents `(batch, latent_dim)`."""
         probability = self.probability(self.generator(latent, training=False))
         return tf.where(find_vessels(probability, self.thresholds), 1.0, -1.0)
 

@@ -10,7 +10,7 @@ from synthmed_tf.models.segmenter import Segmenter
 
 
 def mask_generator(config: Config) -> keras.Model:
-    """Stage-I's generator: latent `(batch, latent_dim)` to coverage `(batch, size, size, 1)` in [-1, 1].
+    """Stage-I's generator: latent `(batch, latent_dim)` to `coverage_tanh` `(batch, size, size, 1)`.
 
     That of `coarse_to_fine` generates coarse maps `(batch, coarse_size, coarse_size, 2)` in [0, 1].
     """
@@ -27,7 +27,7 @@ def mask_generator(config: Config) -> keras.Model:
 
 
 def mask_discriminator(config: Config) -> keras.Model:
-    """Stage-I's discriminator: coverage to logits `(batch, 1)`; that of `coarse_to_fine`, coarse maps to two logits."""
+    """Stage-I's discriminator: `coverage_tanh` to logits `(batch, 1)`; of `coarse_to_fine`: maps to two logits."""
     stage = config.stage1
     if stage.architecture == "coarse_to_fine":
         size = config.coarse_size

@@ -1,9 +1,10 @@
 """Stage-I: from a latent to the geometry, a map of how much of each pixel vessels cover.
 
 `DCGANGenerator` and `DCGANDiscriminator` are the paper's pair (after Radford et al. 2016); `MaskGenerator` and
-`MaskDiscriminator` are the recommended one. All of them generate and discriminate coverage `(batch, size, size, 1)`,
-float32 in [-1, 1]: -1 is background, 1 is vessel, and the edges in between are as soft as a camera's pixels make them.
-A two-valued mask is the coverage above a threshold.
+`MaskDiscriminator` are the recommended one. All of them generate and discriminate `coverage_tanh`
+`(batch, size, size, 1)`, float32 in [-1, 1]: -1 is background, 1 is vessel, and the edges in between are as soft as a
+camera's pixels make them.
+A two-valued mask is the `coverage_tanh` above a threshold.
 """
 
 import keras
@@ -34,7 +35,7 @@ class DCGANGenerator(keras.Model):
         self.to_coverage = _dcgan_transposed(1)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Generates coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)` in (-1, 1)."""
+        """Generates `coverage_tanh` `(batch, size, size, 1)` from latents `(batch, latent_dim)` in (-1, 1)."""
         x = tf.reshape(self.linear(latent), (-1, self.start, self.start, 8 * self.filters))
         x = tf.nn.relu(self.first_norm(x, training=training))
         for convolution, norm in zip(self.hidden, self.norms, strict=True):
@@ -57,9 +58,9 @@ class DCGANDiscriminator(keras.Model):
         self.flatten = keras.layers.Flatten()
         self.to_logit = keras.layers.Dense(1, kernel_initializer=layers.narrow_normal())
 
-    def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Discriminates coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
-        x = coverage
+    def call(self, coverage_tanh: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Discriminates `coverage_tanh` `(batch, size, size, 1)`: logits `(batch, 1)`."""
+        x = coverage_tanh
         for convolution, norm in zip(self.convolutions, self.norms, strict=True):
             x = tf.nn.leaky_relu(norm(convolution(x), training=training), 0.2)
         return tf.cast(self.to_logit(self.flatten(x)), tf.float32)
@@ -105,7 +106,7 @@ class MaskGenerator(keras.Model):
         self.to_coverage = keras.layers.Conv2D(1, 3, padding="same")
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Generates coverage `(batch, size, size, 1)` in [-1, 1] from latents `(batch, latent_dim)`."""
+        """Generates `coverage_tanh` `(batch, size, size, 1)` from latents `(batch, latent_dim)`."""
         linear = self.linear(latent)
         x = tf.reshape(linear, (-1, 4, 4, linear.shape[-1] // 16))
         x = tf.nn.leaky_relu(self.first_norm(x, training=training), 0.2)
@@ -131,9 +132,9 @@ class MaskDiscriminator(keras.Model):
         self.flatten = keras.layers.Flatten()
         self.to_logit = keras.layers.Dense(1)
 
-    def call(self, coverage: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Discriminates coverage `(batch, size, size, 1)` in [-1, 1]: logits `(batch, 1)`."""
-        x = coverage
+    def call(self, coverage_tanh: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Discriminates `coverage_tanh` `(batch, size, size, 1)`: logits `(batch, 1)`."""
+        x = coverage_tanh
         for convolution in self.convolutions:
             x = tf.nn.leaky_relu(convolution(x), 0.2)
         x = tf.nn.leaky_relu(self.last(layers.minibatch_deviation(x)), 0.2)

@@ -190,7 +190,7 @@ def reduced(condition: tf.Tensor, size: int) -> tf.Tensor:
 
 
 def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
-    """What the coarse network is given besides noise: `(batch, size, size, 7)`.
+    """What the coarse network is given in addition to noise: `(batch, size, size, 7)`.
 
     Coverage, field of view, the distance from the center, a bump in the middle, and the enlarged thumbnail.
     """
@@ -203,7 +203,7 @@ def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf
 
 
 def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
-    """What the fine network is given besides noise: the condition and the enlarged image."""
+    """What the fine network is given in addition to noise: the condition and the enlarged image."""
     return tf.concat([condition, base], axis=-1)
 
 

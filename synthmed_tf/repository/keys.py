@@ -38,14 +38,14 @@ def make(path: Path) -> CryptoSigner:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}{files.PART}")
-    beside.unlink(missing_ok=True)
-    descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    temporary = path.with_name(f".{path.name}{files.PART}")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with open(descriptor, "wb") as file:
         file.write(pem)
         file.flush()
         os.fsync(descriptor)
-    os.replace(beside, path)
+    os.replace(temporary, path)
     files.sync(path.parent)
     return CryptoSigner(private)
 

@@ -1,4 +1,4 @@
-"""Figures by which a run that goes wrong is known, and the alarms at their thresholds."""
+"""Metrics that show when a run goes wrong, and the alarms at their thresholds."""
 
 from dataclasses import dataclass
 

@@ -34,22 +34,22 @@ class RefinerStage:
 
     name = "stage1_fine"
 
-    def __init__(self, config: Config, coverage: np.ndarray, generator: keras.Model | None = None):
+    def __init__(self, config: Config, coverage_u8: np.ndarray, generator: keras.Model | None = None):
         """Makes the networks, and the maps of the training masks.
 
         Args:
             config: the run's configuration.
-            coverage: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
+            coverage_u8: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
             generator: as above.
         """
         self.config, self.seed, self.generator = config.stage1_fine, config.seed, generator
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, config.coarse_size)
-        self.examples = self.config.total_steps(len(coverage)) * self.config.batch_size
+        self.examples = self.config.total_steps(len(coverage_u8)) * self.config.batch_size
         self._ranges = augmentation.Ranges(**config.data.augment.model_dump())._replace(shift=0.0)
         self._elastic = config.stage1.elastic
-        self.maps = vessel_maps.stack_maps(coverage, config.coarse_size)
-        steps = self.config.total_steps(len(coverage))
+        self.maps = vessel_maps.stack_maps(coverage_u8, config.coarse_size)
+        steps = self.config.total_steps(len(coverage_u8))
         self.learning_rate = keras.optimizers.schedules.CosineDecay(self.config.learning_rate, steps, _LAST_RATE)
         with layers.made_in(config.precision):
             self.network = factory.mask_refiner(config)

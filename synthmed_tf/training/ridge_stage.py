@@ -22,20 +22,20 @@ class RidgeStage:
     name = "stage1"
     compares_features = False
 
-    def __init__(self, config: Config, fov: np.ndarray, coverage: np.ndarray):
+    def __init__(self, config: Config, fov: np.ndarray, coverage_u8: np.ndarray):
         """Makes the networks, and the maps of the training masks.
 
         Args:
             config: the run's configuration.
             fov: `(size, size, 1)` in {0, 1}, the field of view that all masks are generated for.
-            coverage: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
+            coverage_u8: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
         """
         self.config, self.seed = config.stage1, config.seed
         self.size = config.coarse_size
         self.fov = tf.constant(coarse_fov(fov, self.size))
         self.ranges = augmentation.Ranges(**config.stage1.augment.model_dump())
         self._data_ranges = augmentation.Ranges(**config.data.augment.model_dump())
-        full = vessel_maps.stack_maps(coverage, self.size)[..., :2]
+        full = vessel_maps.stack_maps(coverage_u8, self.size)[..., :2]
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)

@@ -25,8 +25,8 @@ def mask_latents(config: Config, start: int, count: int) -> tf.Tensor:
     return latents.sample(_seeds(config, count), index, stage.latent_dim, latents.LATENT, stage.latent)
 
 
-def generate_coverage(stage: MaskStage, config: Config, start: int, count: int) -> np.ndarray:
-    """Coverage maps of the averaged generator, `(count, size, size, 1)` float32 in [-1, 1]."""
+def generate_coverage_tanh(stage: MaskStage, config: Config, start: int, count: int) -> np.ndarray:
+    """`coverage_tanh` of the averaged generator, `(count, size, size, 1)` float32 in [-1, 1]."""
     starts = range(start, start + count, _BATCH)
     end = start + count
     return np.concatenate(

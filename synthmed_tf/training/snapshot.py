@@ -1,4 +1,4 @@
-"""A stage's snapshot: the averaged network alone, with what drawing needs beside it.
+"""A stage's snapshot: the averaged network alone, with what generation needs in addition.
 
 The latest is in `<stage>/snapshot`, the best by the measure on the validation patients in `<stage>/best`:
 
@@ -34,7 +34,7 @@ class Snapshot:
         step: how long it was trained.
         weights: as `keras.Model.get_weights` gives them.
         fov: `(size, size, 1)`, uint8 in {0, 255}.
-        threshold: coverage in [-1, 1] above which a pixel is vessel (Stage-I; 0 in Stage-II).
+        threshold: of `coverage_tanh`, in [-1, 1], above which a pixel is vessel (Stage-I; 0 in Stage-II).
         data: what it was trained on: source, layout, pairs, patients, fingerprint.
         measure: by the validation patients, less is better; None where it was not validated.
         thresholds: of the probabilities of Stage-I's fine network; None elsewhere.
@@ -54,7 +54,7 @@ class Snapshot:
 
 
 def save(snapshot: Snapshot, folder: Path) -> None:
-    """Writes a snapshot beside the one that is there, then takes its place."""
+    """Writes a snapshot next to the one that is there, then replaces it."""
     with files.replaced_folder(folder) as new:
         np.savez(new / "weights.npz", *snapshot.weights)
         images.write_png(new / "fov.png", snapshot.fov[..., 0])

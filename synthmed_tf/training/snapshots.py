@@ -1,4 +1,4 @@
-"""What a run does between steps besides training: images to look at, the threshold, the snapshot."""
+"""What a run does between steps, other than training: images to look at, the threshold, the snapshot."""
 
 from functools import singledispatch
 
@@ -20,7 +20,7 @@ from synthmed_tf.training.sampling import (
     find_masks,
     find_vessels,
     fit_styles,
-    generate_coverage,
+    generate_coverage_tanh,
     generate_images,
     generate_maps,
     mask_latents,
@@ -56,12 +56,12 @@ def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
     """The threshold at which generated vessels cover as much of the field of view as those of the training masks.
 
     Returns:
-        The quantile of 256 generated coverage maps, in [-1, 1]; 0 where the configuration does not calibrate.
+        The quantile of 256 generated `coverage_tanh`; 0 where the configuration does not calibrate.
     """
     if not config.stage1.calibrate:
         return 0.0
     inside = dataset.fov[..., 0] >= 128
-    generated = generate_coverage(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
+    generated = generate_coverage_tanh(stage, config, 0, _CALIBRATION_MASKS)[:, inside]
     return float(np.quantile(generated, 1.0 - dataset.vessel_share))
 
 
@@ -112,7 +112,7 @@ def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
 
 @sample_grid.register
 def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
-    inside = (generate_coverage(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
+    inside = (generate_coverage_tanh(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
     return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
 
 

@@ -93,13 +93,15 @@ class MaskStage:
     def generate(self, batch: Batch, update: int) -> dict[str, tf.Tensor]:
         stream = latents.TRAIN_LATENT + update * latents.STREAMS_PER_UPDATE
         latent = self._numbers(batch, self.config.latent_dim, stream, self.config.latent)
-        return {"coverage": self.generator(latent, training=True)}
+        return {"coverage_tanh": self.generator(latent, training=True)}
 
     def discriminate_real(self, batch: Batch) -> DiscriminatorOutput:
         return self.discriminator(self._seen(self._real(batch), batch, latents.AUGMENT_REAL), training=True), []
 
     def discriminate_generated(self, batch: Batch, generated: dict[str, tf.Tensor]) -> DiscriminatorOutput:
-        return self.discriminator(self._seen(generated["coverage"], batch, latents.AUGMENT_FAKE), training=True), []
+        return self.discriminator(
+            self._seen(generated["coverage_tanh"], batch, latents.AUGMENT_FAKE), training=True
+        ), []
 
     def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Terms:
         return {"adversarial": losses.discriminator_loss(real[0], fake[0])}
@@ -109,7 +111,7 @@ class MaskStage:
     ) -> Terms:
         terms = {"adversarial": losses.generator_loss(fake[0])}
         if self.config.diversity_weight:
-            pairs = (self._inside(masks) for masks in (self._real(batch), generated["coverage"]))
+            pairs = (self._inside(masks) for masks in (self._real(batch), generated["coverage_tanh"]))
             terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*pairs)
         return terms
 
@@ -122,12 +124,12 @@ class MaskStage:
         coverage = batch["coverage"]
         return 2.0 * (coverage if self.config.soft_masks else tf.round(coverage)) - 1.0
 
-    def _inside(self, coverage: tf.Tensor) -> tf.Tensor:
-        return (coverage + 1.0) * self.fov - 1.0
+    def _inside(self, coverage_tanh: tf.Tensor) -> tf.Tensor:
+        return (coverage_tanh + 1.0) * self.fov - 1.0
 
-    def _seen(self, coverage: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
+    def _seen(self, coverage_tanh: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
         """What the discriminator sees: vessels inside the field of view, augmented."""
-        inside = self._inside(coverage)
+        inside = self._inside(coverage_tanh)
         if self.ranges == augmentation.Ranges():
             return inside
         unit = (self._numbers(batch, augmentation.NUMBERS, stream, "uniform") + 1.0) / 2.0

@@ -24,7 +24,7 @@ from synthmed_tf.training.sampling import (
     find_masks,
     find_vessels,
     fit_styles,
-    generate_coverage,
+    generate_coverage_tanh,
     generate_images,
     generate_maps,
     render_images,
@@ -48,16 +48,16 @@ class Validator:
 
     def metrics(self) -> dict[str, float]:
         """`validation`, where patients are held out for it, and for Stage-I the metrics of its alarms."""
-        return self._figures(self.stage)
+        return self._metrics(self.stage)
 
     @singledispatchmethod
-    def _figures(self, stage: Stage) -> dict[str, float]:
+    def _metrics(self, stage: Stage) -> dict[str, float]:
         raise TypeError(f"There is no measure for this stage. Received: {stage}")
 
-    @_figures.register
+    @_metrics.register
     def _of_masks(self, stage: MaskStage) -> dict[str, float]:
         inside = (self.dataset.fov >= 128).astype(np.float32)
-        generated = (generate_coverage(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
+        generated = (generate_coverage_tanh(stage, self.config, 0, _MASKS) + 1.0) / 2.0 * inside
         real = self._real_masks()
         augmented = alarms.augmented_masks(real, stage.ranges, self.config.seed)
         metrics = {alarms.DIVERSITY: alarms.diversity(real, generated)}
@@ -70,7 +70,7 @@ class Validator:
             )
         return metrics
 
-    @_figures.register
+    @_metrics.register
     def _of_ridges(self, stage: RidgeStage) -> dict[str, float]:
         """Ridges, cut at one half, are compared as masks are."""
         fov = stage.fov.numpy()
@@ -84,7 +84,7 @@ class Validator:
             )
         return metrics
 
-    @_figures.register
+    @_metrics.register
     def _of_refiner(self, stage: RefinerStage) -> dict[str, float]:
         if self.dataset.validation is None:
             return {}
@@ -94,9 +94,9 @@ class Validator:
 
     def _coarse_validation(self, size: int) -> np.ndarray:
         """The coarse maps of the validation masks, `(n, size, size, 2)` float32 in [0, 1]."""
-        coverage = self.dataset.validation[..., COVERAGE]
-        maps = stack_maps(coverage, size)[..., :2]
-        return reduce_maps(maps, coverage.shape[1] // size) / np.float32(255)
+        coverage_u8 = self.dataset.validation[..., COVERAGE]
+        maps = stack_maps(coverage_u8, size)[..., :2]
+        return reduce_maps(maps, coverage_u8.shape[1] // size) / np.float32(255)
 
     def _vessels(self, coverage: np.ndarray) -> np.ndarray:
         """Coverage `(n, size, size, 1)` in [0, 1] cut at the threshold that a snapshot of now would have; bool."""
@@ -105,7 +105,7 @@ class Validator:
         within = coverage[:, self.dataset.fov[..., 0] >= 128]
         return coverage > max(float(np.quantile(within, 1.0 - self.dataset.vessel_share)), 0.0)
 
-    @_figures.register
+    @_metrics.register
     def _of_images(self, stage: ImageStage) -> dict[str, float]:
         if self.dataset.validation is None:
             return {}
@@ -115,8 +115,8 @@ class Validator:
         fov = pairs[..., FOV] >= 128
         return {VALIDATION: sliced_wasserstein.patch_distance(pairs[..., IMAGE] * fov, np.concatenate(generated))}
 
-    @_figures.register(CoarseRendererStage)
-    @_figures.register(FineRendererStage)
+    @_metrics.register(CoarseRendererStage)
+    @_metrics.register(FineRendererStage)
     def _of_renderer(self, stage: CoarseRendererStage | FineRendererStage) -> dict[str, float]:
         if self.dataset.validation is None:
             return {}
@@ -125,7 +125,7 @@ class Validator:
         real = reduce_maps(pairs[..., IMAGE] * (pairs[..., FOV] >= 128), self.config.size // stage.size)
         return {VALIDATION: sliced_wasserstein.patch_distance(real, np.concatenate(generated))}
 
-    @_figures.register
+    @_metrics.register
     def _of_segmenter(self, stage: SegmenterStage) -> dict[str, float]:
         if self.dataset.validation is None:
             return {}

@@ -131,11 +131,11 @@ def test_a_smooth_field_follows_its_control_points_as_a_cubic_spline():
 
 
 def test_shifts_by_whole_pixels_keep_values_as_they_are():
-    pictures = np.random.default_rng(0).uniform(size=(4, 16, 16, 2)).astype(np.float32)
+    images = np.random.default_rng(0).uniform(size=(4, 16, 16, 2)).astype(np.float32)
     unit = np.random.default_rng(1).uniform(size=(4, 6)).astype(np.float32)
     matrices = augmentation.transforms(unit, augmentation.Ranges(shift=0.2))
-    moved = augmentation.apply_upright(pictures, augmentation.by_whole_pixels(matrices, 16)).numpy()
-    for before, after, (x, y) in zip(pictures, moved, np.round(matrices.numpy()[:, :, 2] * 8).astype(int), strict=True):
+    moved = augmentation.apply_upright(images, augmentation.by_whole_pixels(matrices, 16)).numpy()
+    for before, after, (x, y) in zip(images, moved, np.round(matrices.numpy()[:, :, 2] * 8).astype(int), strict=True):
         rows, columns = (slice(max(0, -by), 16 - max(0, by)) for by in (y, x))
         there = before[rows.start + y : rows.stop + y, columns.start + x : columns.stop + x]
         np.testing.assert_allclose(after[rows, columns], there, atol=1e-6)

@@ -11,7 +11,7 @@ from synthmed_tf.data.preprocessing import (
     load_samples,
     square_around,
     uncrop,
-    vessel_coverage,
+    vessel_coverage_u8,
 )
 from synthmed_tf.data.sample import Crop
 from synthmed_tf.data.sources import Pair
@@ -57,7 +57,7 @@ def test_one_pixel_lines_stay_whole(scale):
     for angle in np.linspace(0, np.pi, 32, endpoint=False):
         for offset in generator.uniform(-2 * scale, 2 * scale, 6):
             line = one_pixel_line(side, angle, offset)
-            vessel = vessel_coverage(line, size) >= VESSEL_THRESHOLD
+            vessel = vessel_coverage_u8(line, size) >= VESSEL_THRESHOLD
             assert ndimage.label(vessel, EIGHT)[1] == 1, (angle, offset)
             ends = np.ptp(np.argwhere(line), axis=0) * size / side
             assert (np.abs(np.ptp(np.argwhere(vessel), axis=0) - ends) <= 2.5).all(), (angle, offset)
@@ -68,7 +68,7 @@ def test_one_pixel_lines_stay_whole(scale):
 def test_a_diagonal_two_fine_pixels_wide_stays_whole():
     line = np.eye(96, k=4, dtype=bool) | np.eye(96, k=5, dtype=bool)
     for mask in (line, line[::-1], line[:, ::-1]):
-        vessel = vessel_coverage(mask, 32) >= VESSEL_THRESHOLD
+        vessel = vessel_coverage_u8(mask, 32) >= VESSEL_THRESHOLD
         assert ndimage.label(vessel, EIGHT)[1] == 1 and vessel.any(axis=0).sum() >= 29
 
 
@@ -85,7 +85,7 @@ def test_crossing_curves_stay_whole():
             curves[np.clip(rows, 0, 299).astype(int), np.clip(columns, 0, 299).astype(int)] = True
         assert ndimage.label(curves, EIGHT)[1] == 1
         for size in (40, 64, 128):
-            assert ndimage.label(vessel_coverage(curves, size) >= VESSEL_THRESHOLD, EIGHT)[1] == 1
+            assert ndimage.label(vessel_coverage_u8(curves, size) >= VESSEL_THRESHOLD, EIGHT)[1] == 1
 
 
 @pytest.mark.parametrize("width", [3, 5, 8])
@@ -99,34 +99,34 @@ def test_wide_vessels_keep_their_area(width, scale):
     for angle in np.linspace(0, np.pi, 24, endpoint=False):
         across = columns * np.sin(angle) - rows * np.cos(angle) - generator.uniform(-1, 1) * scale
         band = np.abs(across) <= width * scale / 2
-        coverage = vessel_coverage(band, size)
-        assert coverage.mean() / 255 == pytest.approx(band.mean(), rel=0.005)
-        areas.append((coverage >= VESSEL_THRESHOLD).mean() / band.mean())
+        coverage_u8 = vessel_coverage_u8(band, size)
+        assert coverage_u8.mean() / 255 == pytest.approx(band.mean(), rel=0.005)
+        areas.append((coverage_u8 >= VESSEL_THRESHOLD).mean() / band.mean())
     assert np.mean(areas) == pytest.approx(1, abs=0.03)
 
 
 def test_area_average_of_a_ratio_that_is_no_whole_number():
     mask = np.zeros((7, 7), bool)
     mask[:, 2:] = True
-    np.testing.assert_array_equal(vessel_coverage(mask, 3), np.tile([36, 255, 255], (3, 1)))
+    np.testing.assert_array_equal(vessel_coverage_u8(mask, 3), np.tile([36, 255, 255], (3, 1)))
 
 
 def test_coverage_is_the_area_average_where_vessels_are_wide():
     mask = np.zeros((64, 64), bool)
     mask[10:31, :] = True
-    coverage = vessel_coverage(mask, 16)
-    np.testing.assert_array_equal(coverage[:, 8], [0, 0, 128, 255, 255, 255, 255, 191] + [0] * 8)
+    coverage_u8 = vessel_coverage_u8(mask, 16)
+    np.testing.assert_array_equal(coverage_u8[:, 8], [0, 0, 128, 255, 255, 255, 255, 191] + [0] * 8)
 
 
 def test_coverage_at_its_own_size_is_the_mask():
     mask = np.random.default_rng(0).random((20, 20)) > 0.7
-    np.testing.assert_array_equal(vessel_coverage(mask, 20), mask * 255)
+    np.testing.assert_array_equal(vessel_coverage_u8(mask, 20), mask * 255)
 
 
 def test_coverage_enlarged_keeps_the_shape():
     mask = np.zeros((8, 8), bool)
     mask[2:6, 3:5] = True
-    enlarged = vessel_coverage(mask, 32) >= VESSEL_THRESHOLD
+    enlarged = vessel_coverage_u8(mask, 32) >= VESSEL_THRESHOLD
     assert np.mean(enlarged != np.kron(mask, np.ones((4, 4), bool))) < 0.02
 
 

@@ -47,8 +47,8 @@ def test_masks_of_other_sizes_or_dtypes_are_refused():
 def test_a_stack_holds_maps_and_mask_and_is_averaged_over_cells():
     masks = np.stack([_bar(64, 3, 20), _bar(64, 5, 41)])
     seen = []
-    coverage = np.where(masks, 130, 127).astype(np.uint8)[..., None]
-    stack = vessel_maps.stack_maps(coverage, 32, lambda *at: seen.append(at))
+    coverage_u8 = np.where(masks, 130, 127).astype(np.uint8)[..., None]
+    stack = vessel_maps.stack_maps(coverage_u8, 32, lambda *at: seen.append(at))
     assert stack.shape == (2, 64, 64, 3) and stack.dtype == np.uint8 and seen == [(1, 2), (2, 2)]
     np.testing.assert_array_equal(stack[..., VESSEL][..., 0] == 255, masks)
     maps = vessel_maps.vessel_maps(masks[1], 32)

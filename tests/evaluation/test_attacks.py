@@ -28,7 +28,7 @@ def _leaks(*found):
 
 
 def _leaky(rng, bandwidth, members=20, others=8, synthetic=200, features=6):
-    """Records of train and holdout, and synthetic ones drawn from a kernel density estimate of train."""
+    """Records of train and holdout, and synthetic ones sampled from a kernel density estimate of train."""
     records = rng.normal(size=(members + others, features))
     centres = records[rng.integers(0, members, synthetic)]
     return records, centres + bandwidth * rng.normal(size=centres.shape), np.arange(members + others) < members

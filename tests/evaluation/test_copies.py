@@ -184,14 +184,14 @@ def test_the_limit_of_many_scores_is_a_quantile_of_the_largest_of_all_honest_one
 
 @pytest.mark.parametrize("impostors", [4, 8, 30])
 def test_a_false_alarm_is_as_rare_as_promised_however_few_the_impostors(impostors):
-    rng, alarms, draws = np.random.default_rng(1), 0, 4_000
-    for _ in range(draws):
+    rng, alarms, samples = np.random.default_rng(1), 0, 4_000
+    for _ in range(samples):
         z = rng.gumbel(0.3, 0.1, impostors + 60)
         scores = np.tanh(z)
         limit = copies.threshold(scores[:impostors], count=60, level=0.05)
         assert limit >= scores[:impostors].max() + 0.05
         alarms += (scores[impostors:] >= limit).any()
-    assert stats.binomtest(alarms, draws, 0.05).pvalue > 0.001
+    assert stats.binomtest(alarms, samples, 0.05).pvalue > 0.001
 
 
 def test_scores_of_one_patient_count_for_one():
@@ -302,8 +302,8 @@ def test_a_copied_tile_is_found_among_others(images):
     match = image_similarity(flattened(mixed, field), flattened(one, field), Transform())
     assert match.tiles[1, 1] > 0.9
     assert np.nanmax(np.delete(match.tiles.ravel(), 4)) < 0.5
-    drawn, real = (detail(image[..., 1].astype(np.float32), field)[field] for image in (mixed, one))
-    assert match.whole == pytest.approx(np.corrcoef(drawn, real)[0, 1], abs=1e-5)
+    synthetic, real = (detail(image[..., 1].astype(np.float32), field)[field] for image in (mixed, one))
+    assert match.whole == pytest.approx(np.corrcoef(synthetic, real)[0, 1], abs=1e-5)
 
 
 def test_tiles_outside_the_field_have_no_similarity(images):

@@ -84,7 +84,7 @@ def test_a_copy_is_found_with_its_original_however_it_was_moved(transform, real,
     assert copy_audit.transform_of(found["transform"][0, 0]).flips == transform.flips
 
 
-def test_a_copy_is_found_by_its_mask_whatever_image_it_has(real, gallery, limits, other):
+def test_a_copy_is_found_by_its_mask_under_any_image(real, gallery, limits, other):
     """As when Stage-II generates an image from a training mask."""
     field = real.fields[COPIED]
     found, above = _above(_one(other.images[0], real.masks[COPIED], field), gallery, limits)

@@ -32,7 +32,7 @@ def _context(tmp_path, n, m, patients=None):
     return EvaluationContext(*sets, None, Cache(tmp_path), QUICK)
 
 
-def _figures(rng, count):
+def _features(rng, count):
     return rng.normal(size=(count, TREES)), rng.normal(size=(count, IMAGES))
 
 
@@ -40,8 +40,8 @@ def _compared(tmp_path, real, synthetic, patients=None):
     return distribution.compare(_context(tmp_path, len(real[0]), len(synthetic[0]), patients), real, synthetic)
 
 
-def test_each_detector_has_its_figures(tmp_path, rng):
-    real, synthetic, patients = _figures(rng, 12), _figures(rng, 30), [f"{i // 2}" for i in range(12)]
+def test_each_detector_has_its_metrics(tmp_path, rng):
+    real, synthetic, patients = _features(rng, 12), _features(rng, 30), [f"{i // 2}" for i in range(12)]
     metrics = _compared(tmp_path, real, synthetic, patients)
     assert [(one.name, one.features, one.n, one.m) for one in metrics.detectors] == [
         ("geometry", 15, 12, 30),
@@ -58,7 +58,7 @@ def test_each_detector_has_its_figures(tmp_path, rng):
 
 
 def test_many_pairs_that_are_as_various_pass(tmp_path, rng):
-    metrics = _compared(tmp_path, _figures(rng, 60), _figures(rng, 200))
+    metrics = _compared(tmp_path, _features(rng, 60), _features(rng, 200))
     verdict = distribution.answer(metrics)
     assert verdict.state is State.PASS
     coverage = metrics.detectors[2].prdc.coverage
@@ -68,29 +68,29 @@ def test_many_pairs_that_are_as_various_pass(tmp_path, rng):
 
 @pytest.mark.parametrize("which", [0, 1])
 def test_masks_or_photographs_that_vary_too_little_fail(tmp_path, rng, which):
-    synthetic = list(_figures(rng, 100))
+    synthetic = list(_features(rng, 100))
     synthetic[which] *= 0.3
-    metrics = _compared(tmp_path, _figures(rng, 30), tuple(synthetic))
+    metrics = _compared(tmp_path, _features(rng, 30), tuple(synthetic))
     assert distribution.answer(metrics).state is State.FAIL
     assert metrics.detectors[which].vendi.high < 0.8 < metrics.detectors[1 - which].vendi.ratio
 
 
 def test_few_patients_show_nothing_and_it_says_how_many_would(tmp_path, rng):
-    synthetic = tuple(0.8 * rows for rows in _figures(rng, 100))
-    verdict = distribution.answer(_compared(tmp_path, _figures(rng, 6), synthetic))
+    synthetic = tuple(0.8 * rows for rows in _features(rng, 100))
+    verdict = distribution.answer(_compared(tmp_path, _features(rng, 6), synthetic))
     assert verdict.state is State.CANNOT_TELL
     assert verdict.needed.startswith("More real patients: here are 6; about ")
 
 
 def test_masks_that_repeat_fail_under_other_images(tmp_path, rng):
-    trees, images = _figures(rng, 200)
-    verdict = distribution.answer(_compared(tmp_path, _figures(rng, 30), (trees[np.arange(200) % 20], images)))
+    trees, images = _features(rng, 200)
+    verdict = distribution.answer(_compared(tmp_path, _features(rng, 30), (trees[np.arange(200) % 20], images)))
     assert verdict.state is State.FAIL
     assert "100% of the 200 masks repeat another, as if chosen from 22 different ones" in verdict.sentence
 
 
 def test_two_synthetic_pairs_have_no_verdict(tmp_path, rng):
-    metrics = _compared(tmp_path, _figures(rng, 8), _figures(rng, 2))
+    metrics = _compared(tmp_path, _features(rng, 8), _features(rng, 2))
     assert metrics.detectors[0].kid is None and metrics.detectors[0].prdc is None
     verdict = distribution.answer(metrics)
     assert verdict.state is State.CANNOT_TELL

@@ -75,7 +75,7 @@ def test_couples_are_counted_within_a_quarter_of_the_nearest_patients():
     assert (found.couples, found.repeated, found.images) == (2, 0.6, 5.0)
 
 
-def test_the_number_of_images_that_were_drawn_evenly(rng):
+def test_the_number_of_images_that_were_sampled_evenly(rng):
     real, images = rng.normal(size=(12, 10)), rng.normal(size=(150, 10))
     covered = []
     for _ in range(40):
@@ -108,7 +108,7 @@ def test_atypicality_by_hand():
     np.testing.assert_allclose(atypicality(real, synthetic), [[12 / unit, 0], [0, 1], [12 / unit, 0]], rtol=1e-12)
 
 
-def test_a_real_outlier_is_the_unit_of_its_own_figure():
+def test_a_real_outlier_is_the_unit_of_its_own_metric():
     real = np.zeros((40, 2))
     real[:, 1] = np.linspace(-1, 1, 40)
     real[0, 0] = 50.0
@@ -117,7 +117,7 @@ def test_a_real_outlier_is_the_unit_of_its_own_figure():
     assert found[1, 1] == pytest.approx(20 / (3 * real[:, 1].std()))
 
 
-def test_missing_figures_are_the_median_and_a_column_of_their_own():
+def test_missing_metrics_are_the_median_and_a_column_of_their_own():
     real, synthetic = np.array([[1.0, 3.0], [2.0, np.nan]]), np.array([[3.0, 5.0], [4.0, 5.0], [5.0, 5.0]])
     ours, theirs = features.comparable(real, synthetic)
     assert ours.shape == (2, 3) and theirs.shape == (3, 3)
@@ -137,7 +137,7 @@ def test_a_set_that_lies_far_away_is_as_various_as_its_spread(spread):
     assert far.high < 0.8 if spread < 1 else far.low < 1 < far.high
 
 
-def test_one_figure_that_runs_wild_is_no_variety():
+def test_one_metric_that_runs_wild_is_no_variety():
     rng = np.random.default_rng(5)
     real, alike = rng.normal(size=(40, 12)), 0.1 * rng.normal(size=(600, 12))
     alike[:, 0] *= 1000

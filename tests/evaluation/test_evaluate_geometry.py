@@ -46,7 +46,7 @@ class Eyes:
         return Cache("unused")  # no file is made before something is measured
 
 
-def _draw(count, masks=None):
+def _generated(count, masks=None):
     samples = phantom.generate_phantoms(SIZE, count, SEED)
     block = Block(
         np.stack([sample.image for sample in samples]),
@@ -64,7 +64,7 @@ def _measured(pairs, folder):
 @pytest.fixture(scope="module")
 def eyes(tmp_path_factory):
     """36 phantoms. Not to be changed."""
-    return _measured(_draw(36), tmp_path_factory.mktemp("eyes"))
+    return _measured(_generated(36), tmp_path_factory.mktemp("eyes"))
 
 
 def _against(eyes, tmp_path, masks):
@@ -125,7 +125,7 @@ def test_a_set_that_is_like_its_mean_fails_by_its_variety(eyes):
 
 @pytest.mark.slow
 def test_real_against_real_fails_in_one_case_out_of_twenty_at_most(tmp_path):
-    eyes, rng, failed = _measured(_draw(160), tmp_path), np.random.default_rng(1), np.zeros(2)
+    eyes, rng, failed = _measured(_generated(160), tmp_path), np.random.default_rng(1), np.zeros(2)
     for _ in range(200):
         order = rng.permutation(160)
         verdicts = (answer(order[:20], order[20:80]) for answer in (eyes.geometry, eyes.diversity))

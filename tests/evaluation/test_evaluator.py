@@ -53,7 +53,7 @@ def _names(eyes):
     return sorted(path.stem for path in (eyes / "images").iterdir())
 
 
-def test_a_section_alone_is_judged_and_reported_with_what_was_compared(generated, eyes, tmp_path):
+def test_a_section_alone_is_evaluated_and_reported_with_what_was_compared(generated, eyes, tmp_path):
     names = _names(eyes)
     written = evaluate(_job(generated, eyes, tmp_path, holdout_patients=names[-1]), SHORT)
     ran = [name for name, section in written.sections if section is not None]
@@ -79,8 +79,8 @@ def test_an_image_of_train_under_another_name_is_found_in_the_holdout(generated,
     other, name = tmp_path / "other", _names(eyes)[2]
     for folder in ("images", "masks", "fov"):
         (other / folder).mkdir(parents=True)
-        shutil.copyfile(eyes / folder / f"{name}.png", other / folder / "stranger.png")
-    assert f"stranger of the holdout is the image {name} of train" in _refusal(
+        shutil.copyfile(eyes / folder / f"{name}.png", other / folder / "renamed.png")
+    assert f"renamed of the holdout is the image {name} of train" in _refusal(
         _job(generated, eyes, tmp_path, holdout=other)
     )
 

@@ -49,7 +49,7 @@ def rng():
     return np.random.default_rng(0)
 
 
-def test_the_words_are_those_of_all_figures_in_order():
+def test_the_words_are_those_of_all_metrics_in_order():
     assert tuple(geometry.PLAIN) == features.TREE
 
 
@@ -74,7 +74,7 @@ def test_masks_are_measured_and_compared(tmp_path):
     assert json.loads(found.metrics.model_dump_json())["features"][0]["words"] == "vessel density"
 
 
-def test_a_figure_that_differs_fails_and_is_named_with_both_means(tmp_path, rng):
+def test_a_metric_that_differs_fails_and_is_named_with_both_means(tmp_path, rng):
     real, synthetic = rng.normal(10, 1, (20, COUNT)), rng.normal(10, 1, (80, COUNT))
     synthetic[:, 1] += 3
     verdict = _verdict(tmp_path, real, synthetic)
@@ -98,7 +98,7 @@ def test_few_real_masks_show_nothing_and_it_says_how_many_would(tmp_path, rng):
     assert 100 < count < 300
 
 
-def test_a_figure_that_no_synthetic_mask_has_is_never_a_pass(tmp_path, rng):
+def test_a_metric_that_no_synthetic_mask_has_is_never_a_pass(tmp_path, rng):
     real, synthetic = rng.normal(size=(300, COUNT)), rng.normal(size=(300, COUNT))
     synthetic[:, 8] = np.nan
     verdict = _verdict(tmp_path, real, synthetic)
@@ -106,7 +106,7 @@ def test_a_figure_that_no_synthetic_mask_has_is_never_a_pass(tmp_path, rng):
     assert "mean branching angle (not measurable: 300 real, 0 synthetic masks)" in verdict.sentence
 
 
-def test_the_score_of_a_pair_is_that_of_its_most_unusual_figure(tmp_path, rng):
+def test_the_score_of_a_pair_is_that_of_its_most_unusual_metric(tmp_path, rng):
     real = np.tile(np.linspace(-1, 1, 41)[:, None], (1, COUNT))
     synthetic = np.zeros((3, COUNT))
     synthetic[1, 4] = 6 * real[:, 0].std()
@@ -116,7 +116,7 @@ def test_the_score_of_a_pair_is_that_of_its_most_unusual_figure(tmp_path, rng):
     assert metrics.atypical_holdout == 0
 
 
-def test_without_a_holdout_its_figures_are_missing(tmp_path, rng):
+def test_without_a_holdout_its_metrics_are_missing(tmp_path, rng):
     real = rng.normal(size=(8, COUNT))
     metrics = geometry.compare(_context(tmp_path, real, real), real, real, None)
     assert metrics.energy_holdout is None

@@ -153,10 +153,10 @@ def test_prdc_is_as_defined(rng):
     assert (found.count, found.k) == (12, 3)
 
 
-def test_prdc_is_averaged_over_draws_of_the_larger_set(rng):
+def test_prdc_is_averaged_over_samples_of_the_larger_set(rng):
     real = rng.normal(size=(6, 2))
     synthetic = np.vstack([real, real + 100])
-    # a draw takes each copy with probability 1/2; a copy lies in its own ball and those of its neighbours
+    # a sample takes each copy with probability 1/2; a copy lies in its own ball and those of its neighbours
     found = prdc.prdc(real, synthetic, rng, k=1, subsamples=4000)
     assert found.count == 6
     assert found.precision == pytest.approx(0.5, abs=0.01)
@@ -230,7 +230,7 @@ def test_sets_of_other_kinds_are_refused(rng):
         kid_fid.kid(rows, rows * np.nan, rng)
     with pytest.raises(ValueError, match="a group for each of 6 rows. Received: 5"):
         kid_fid.kid(rows, rows, rng, [0] * 5)
-    with pytest.raises(ValueError, match="two rows of each set besides any one group"):
+    with pytest.raises(ValueError, match="two rows of each set outside any one group"):
         kid_fid.kid(rows, rows, rng, [0] * 5 + [1])
     with pytest.raises(ValueError, match="k from 1 to 5 for sets of 6 rows. Received: k=6"):
         prdc.prdc(rows, rows, rng, k=6)

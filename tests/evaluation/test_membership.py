@@ -1,4 +1,4 @@
-"""Membership figures against closed forms, SciPy's exact test and simulated attacks."""
+"""Membership metrics against closed forms, SciPy's exact test and simulated attacks."""
 
 import numpy as np
 import pytest

@@ -61,7 +61,7 @@ def test_at_equal_sizes_honest_images_have_a_share_of_one_half_and_copies_stand_
     assert np.mean([one.share for one in honest]) == pytest.approx(0.5, abs=0.03)
     assert np.mean([one.p for one in honest]) == pytest.approx(0.5, abs=0.2)
     copies = nearest_neighbours.compare(*_data(rng, copied=True), rng, permutations=199)
-    # 8 of 20 patients are drawn: 16 of 40 images' copies have theirs there; the others choose by chance
+    # 8 of 20 patients are sampled: 16 of 40 images' copies have theirs there; the others choose by chance
     assert copies.p == 1 / 200 and copies.share > copies.null_high
     assert copies.share == pytest.approx(0.4 + 0.6 / 2, abs=0.1)
 
@@ -73,7 +73,7 @@ def test_subsamples_are_of_whole_patients():
     found = nearest_neighbours.compare(
         distances, in_train, patients, np.random.default_rng(0), subsamples=600, permutations=1
     )
-    # patient 0 comes in one draw of three, always with both images; else all is equal
+    # patient 0 comes in one sample of three, always with both images; else all is equal
     assert found.share == pytest.approx(1 / 3 + 2 / 3 / 2, abs=0.03)
     assert found.nndr_train == pytest.approx(0.4 / 3 + 2 / 3, abs=0.04)
 

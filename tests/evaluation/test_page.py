@@ -128,7 +128,7 @@ def test_every_verdict_is_on_the_page(read, sections):
         "discriminator of Stage-I the run was not given (--run)",
     ],
 )
-def test_the_figures_of_each_section_are_on_the_page(read, headline):
+def test_the_metrics_of_each_section_are_on_the_page(read, headline):
     assert headline in read.text
 
 
@@ -309,7 +309,7 @@ def test_no_pair_is_both_typical_and_worst():
         (parts.percent(math.nan), "–"),
     ],
 )
-def test_figures_are_written_plainly(text, expected):
+def test_metrics_are_written_plainly(text, expected):
     assert text == expected
 
 

@@ -1,4 +1,4 @@
-"""The report's plots: what is drawn, found in the SVG."""
+"""The report's plots: what is plotted, found in the SVG."""
 
 import re
 import xml.etree.ElementTree as ElementTree
@@ -69,7 +69,7 @@ def test_a_distribution_shows_shares_of_each_kind():
     np.testing.assert_allclose(heights[0] / heights[1], 0.75 / 0.5, atol=1e-3)
 
 
-def test_a_figure_that_no_image_has_gives_an_empty_plot():
+def test_a_metric_that_no_image_has_gives_an_empty_plot():
     svg = plots.distributions(np.full(3, np.nan), np.full(2, np.nan), "loops")
     assert part(svg, "real").tag == part(svg, "synthetic").tag == "g"
 
@@ -85,7 +85,7 @@ def test_intervals_have_a_mark_a_line_and_the_single_values():
     assert 'data-part="interval synthetic"' not in svg
 
 
-def test_bars_are_as_long_as_their_figures():
+def test_bars_are_as_long_as_their_metrics():
     svg = plots.neighbourhoods({"geometry": (0.8, 0.4, 1.2, 0.6)}, {"geometry": 0.9})
     lengths = {
         name: np.ptp(points(svg, f"{name} geometry")[:, 0]) for name in ("precision", "recall", "density", "coverage")
@@ -105,9 +105,9 @@ def test_histograms_have_a_line_for_each_channel_and_kind():
             np.testing.assert_allclose(line[:, 1], line[0, 1], atol=0.02)
 
 
-@pytest.mark.parametrize("draw", [lambda: plots.roc(FPR, TPR, 5, "a"), lambda: plots.intervals({"a": (1, 0, 2)}, "b")])
-def test_the_same_arrays_give_the_same_bytes(draw):
-    assert draw() == draw()
+@pytest.mark.parametrize("plot", [lambda: plots.roc(FPR, TPR, 5, "a"), lambda: plots.intervals({"a": (1, 0, 2)}, "b")])
+def test_the_same_arrays_give_the_same_bytes(plot):
+    assert plot() == plot()
 
 
 def test_two_plots_share_no_name():

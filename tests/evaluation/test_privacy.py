@@ -95,7 +95,7 @@ def test_there_is_a_curve_of_each_attack(section):
         np.testing.assert_array_equal(curve[:, [0, -1]], [[0, 1], [0, 1]])
 
 
-def test_the_figures_survive_json(section):
+def test_the_metrics_survive_json(section):
     text = section.metrics.model_dump_json()
     assert Privacy.model_validate_json(text) == section.metrics
 

@@ -42,7 +42,7 @@ def test_rows_are_chosen_evenly():
     np.testing.assert_array_equal(segmenters.evenly(10, 4), [0, 2, 5, 7])
 
 
-def test_the_training_array_is_as_the_pipeline_has_it_and_no_larger_than_what_is_drawn(train):
+def test_the_training_array_is_as_the_pipeline_has_it_and_no_larger_than_what_is_sampled(train):
     array = segmenters.training_array(train, 3)
     block = train.read([0, 2, 4])
     assert (array.shape, array.dtype) == ((3, SIZE, SIZE, 5), np.uint8)

@@ -50,7 +50,7 @@ def test_a_shift_is_its_own_distance():
     np.testing.assert_allclose(found.ks, 0.3, rtol=1e-12)
 
 
-def test_figures_are_those_of_scipy_also_with_ties_and_missing_values():
+def test_metrics_are_those_of_scipy_also_with_ties_and_missing_values():
     real, synthetic = np.round(_rng(1).normal(size=(23, 3)), 1), np.round(_rng(2).gamma(2, size=(40, 3)), 1)
     real[::5, 1] = np.nan
     synthetic[3:9, 1] = np.nan
@@ -129,14 +129,14 @@ def test_the_interval_covers_a_shift_as_often_as_it_says(shift, patients):
     assert np.mean(covered) >= 0.95 - 3 * np.sqrt(0.95 * 0.05 / 300)
 
 
-def test_a_figure_without_values_is_no_test():
+def test_a_metric_without_values_is_no_test():
     real, synthetic = np.column_stack([np.arange(6.0), np.full(6, np.nan)]), np.ones((4, 2))
     found = _compare(real, synthetic, range(6), _rng(), repeats=99)
     assert np.isnan([found.wasserstein[1], found.low[1], found.ks[1], found.p[1], found.p_holm[1]]).all()
     assert found.p_holm[0] == found.p[0]
 
 
-def test_a_figure_that_is_always_alike_in_the_real_sample():
+def test_a_metric_that_is_always_alike_in_the_real_sample():
     real, synthetic = np.zeros((6, 2)), np.column_stack([np.zeros(4), np.ones(4)])
     found = _compare(real, synthetic, range(6), _rng(), repeats=99)
     np.testing.assert_array_equal(found.wasserstein, [0.0, np.inf])
@@ -149,23 +149,23 @@ def test_p_values_are_uniform_without_a_difference():
     p = np.concatenate(
         [_compare(rng.normal(size=(8, 1)), rng.normal(size=(24, 1)), range(8), rng, repeats=39).p for _ in range(300)]
     )
-    # 300 draws: the standard error of a share is at most 0.029
+    # 300 samples: the standard error of a share is at most 0.029
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
         assert np.mean(p <= level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 300))
 
 
 def test_energy_p_values_are_uniform_without_a_difference():
     rng = _rng(8)
-    draws = (
+    samples = (
         two_sample_tests.energy_test(rng.normal(size=(10, 4)), rng.normal(size=(30, 4)), range(10), rng, 39).p
         for _ in range(300)
     )
-    p = np.array(list(draws))
+    p = np.array(list(samples))
     for level in (0.05, 0.1, 0.25, 0.5, 0.75):
         assert np.mean(p <= level) == pytest.approx(level, abs=4 * np.sqrt(level * (1 - level) / 300))
 
 
-def test_the_energy_distance_of_one_figure_is_that_of_scipy():
+def test_the_energy_distance_of_one_metric_is_that_of_scipy():
     real, synthetic = _rng(1).normal(size=(20, 1)), _rng(2).normal(0.5, 2, size=(33, 1))
     low, high = np.percentile(real, (25, 75))
     distance = stats.energy_distance(real[:, 0], synthetic[:, 0]) ** 2 * 1.3489795003921634 / (high - low)
@@ -182,7 +182,7 @@ def test_the_energy_p_is_the_share_of_all_permutations():
     assert found.p == pytest.approx(exact, abs=4 * np.sqrt(exact * (1 - exact) / 4000))
 
 
-def test_the_energy_test_sees_what_no_single_figure_shows():
+def test_the_energy_test_sees_what_no_single_metric_shows():
     x = np.linspace(-1, 1, 40)
     real, synthetic = np.column_stack([x, x]), np.column_stack([x, -x])
     np.testing.assert_allclose(_compare(real, synthetic, range(40), _rng(), 9).wasserstein, 0, atol=1e-12)
@@ -206,7 +206,7 @@ def test_robust_scores_by_hand():
     np.testing.assert_allclose(ours[3:], [[iqr / 2, 0, 0, 0, 1], [iqr, 2.5, 0, 0, 1]], rtol=1e-12)
 
 
-def test_a_set_in_which_figures_are_missing_differs():
+def test_a_set_in_which_metrics_are_missing_differs():
     real, synthetic = np.zeros((10, 1)), np.where(np.arange(10) < 8, np.nan, 0.0)[:, None]
     assert two_sample_tests.energy_test(real, synthetic, range(10), _rng(), repeats=999).p < 0.01
 
@@ -225,7 +225,7 @@ def test_holm_is_that_of_statsmodels():
     np.testing.assert_allclose(two_sample_tests.holm(p), multipletests(p, method="holm")[1], rtol=1e-12)
 
 
-def test_the_same_seed_gives_the_same_figures():
+def test_the_same_seed_gives_the_same_metrics():
     real, synthetic = _rng(1).normal(size=(9, 2)), _rng(2).normal(size=(14, 2))
     first, second = (_compare(real, synthetic, range(9), _rng(5), repeats=50) for _ in range(2))
     np.testing.assert_equal(vars(first), vars(second))

@@ -50,7 +50,7 @@ def test_the_correlation_of_a_constant_answer_is_zero():
     assert segmentation.correlation(3, 0, 0, 5) == 1
 
 
-def test_pooled_figures_by_hand():
+def test_pooled_metrics_by_hand():
     dice, macro = segmentation.pooled(6, 2, 2, 30)
     assert dice == 12 / 16
     assert macro == pytest.approx((12 / 16 + 60 / 64) / 2)

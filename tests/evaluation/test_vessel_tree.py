@@ -1,4 +1,4 @@
-"""The geometry of vessels on shapes whose figures are known."""
+"""The geometry of vessels on shapes whose measures are known."""
 
 import math
 import sys
@@ -17,7 +17,7 @@ SIDE = 256
 
 def _near(points, width, side=SIDE):
     """The pixels whose centres lie within half a width of a line through points `(n, 2)`, in pixels."""
-    points, drawn = np.asarray(points, float), np.zeros((side, side), bool)
+    points, painted = np.asarray(points, float), np.zeros((side, side), bool)
     for start, end in zip(points[:-1], points[1:], strict=True):
         corner = np.maximum(0, np.floor(np.minimum(start, end) - width)).astype(int)
         rows, columns = np.minimum(side, np.ceil(np.maximum(start, end) + width)).astype(int) - corner
@@ -25,8 +25,8 @@ def _near(points, width, side=SIDE):
         along = end - start
         share = np.clip(centres @ along / (along @ along), 0, 1)
         near = np.linalg.norm(centres - share[..., None] * along, axis=-1) < width / 2
-        drawn[corner[0] : corner[0] + rows, corner[1] : corner[1] + columns] |= near
-    return drawn
+        painted[corner[0] : corner[0] + rows, corner[1] : corner[1] + columns] |= near
+    return painted
 
 
 def _polar(radius, degrees, centre=(SIDE / 2, SIDE / 2)):
@@ -36,7 +36,7 @@ def _polar(radius, degrees, centre=(SIDE / 2, SIDE / 2)):
 
 
 def _arc(radius, width, first, last):
-    """Drawn by its own equation, with flat ends."""
+    """Painted by its own equation, with flat ends."""
     rows, columns = np.mgrid[:SIDE, :SIDE] - SIDE / 2
     angles = np.degrees(np.arctan2(-rows, columns)) % 360
     return (np.abs(np.hypot(rows, columns) - radius) < width / 2) & (angles >= first) & (angles <= last)
@@ -50,7 +50,7 @@ def _fork(angle, width, turn=0.0, length=90, centre=(SIDE / 2, SIDE / 2)):
 
 
 def _tree(side, turn=0.0):
-    """Trunk, two arches, twigs and a bridge, turned about the middle; drawn for a field of view of one unit."""
+    """Trunk, two arches, twigs and a bridge, turned about the middle; painted for a field of view of one unit."""
     rotation = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
     arch = np.stack([np.linspace(-0.30, 0.32, 30), 0.25 * np.sin(np.linspace(0.3, 2.8, 30)) - 0.02], axis=-1)
     lines = [
@@ -62,9 +62,9 @@ def _tree(side, turn=0.0):
         (np.array([[-0.15, 0.03], [-0.38, 0.06]]), 0.008),
         (np.array([[0.20, 0.17], [0.20, -0.05]]), 0.008),
     ]
-    drawn = [_near((points @ rotation.T + 0.5) * side - 0.5, width * side, side) for points, width in lines]
+    painted = [_near((points @ rotation.T + 0.5) * side - 0.5, width * side, side) for points, width in lines]
     rows, columns = (np.mgrid[:side, :side] + 0.5) / side - 0.5
-    return np.any(drawn, axis=0), np.hypot(rows, columns) <= 0.5
+    return np.any(painted, axis=0), np.hypot(rows, columns) <= 0.5
 
 
 def _measure(mask, diameter=SIDE):
@@ -261,12 +261,12 @@ def test_pieces():
     assert found.largest_share == 300 / 339
 
 
-def test_an_empty_mask_has_no_figures():
+def test_an_empty_mask_has_no_metrics():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.simplefilter("ignore", DeprecationWarning)  # within scikit-image
         found = asdict(_measure(np.zeros((SIDE, SIDE), bool)))
-    zeros = {name for name, figure in found.items() if figure == 0}
+    zeros = {name for name, value in found.items() if value == 0}
     assert zeros == {"density", "components", "loops"}
     assert all(math.isnan(found[name]) for name in found.keys() - zeros)
 
@@ -315,7 +315,7 @@ TOLERANCES = {
     "largest_share": 0.0,
     "loops": 0.0,
 }
-"""Relative: how far the figures of one tree may lie apart. A percentile of the calibre may be off by a pixel."""
+"""Relative: how far the measures of one tree may lie apart. A percentile of the calibre may be off by a pixel."""
 
 
 def _assert_near(found, expected):
@@ -327,12 +327,12 @@ def _assert_near(found, expected):
 
 
 @pytest.mark.parametrize("degrees", [17, 45, 90, 120])
-def test_figures_do_not_depend_on_the_direction(degrees):
+def test_metrics_do_not_depend_on_the_direction(degrees):
     _assert_near(vessel_tree.measure(*_tree(512, math.radians(degrees))), vessel_tree.measure(*_tree(512)))
 
 
 @pytest.mark.parametrize("side", [400, 777, 1024])
-def test_figures_do_not_depend_on_the_size_of_the_image(side):
+def test_metrics_do_not_depend_on_the_size_of_the_image(side):
     _assert_near(vessel_tree.measure(*_tree(side)), vessel_tree.measure(*_tree(512)))
 
 

@@ -136,7 +136,7 @@ mask, image = session.run(["mask", "image"], dict(seed=seed, index=index))
 def test_saved_model_cli_lists_the_signatures(tiny_artifact):
     tool = Path(sys.executable).with_name("saved_model_cli")
     if not tool.exists():
-        pytest.skip("no saved_model_cli beside this Python")
+        pytest.skip("no saved_model_cli next to this Python")
     command = [str(tool), "show", "--dir", str(tiny_artifact / artifact.SAVEDMODEL), "--tag_set", "serve"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     for name in ("serving_default", "pixels", "from_latent", "translate"):

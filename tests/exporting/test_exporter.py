@@ -59,7 +59,7 @@ def test_the_card_tells_what_the_model_is(tiny_run, tiny_artifact):
         assert part in text
 
 
-def test_the_parity_report_has_figures_within_its_limits(tiny_artifact):
+def test_the_parity_report_has_metrics_within_its_limits(tiny_artifact):
     report = _read(tiny_artifact / "parity.json")
     assert report == _read(tiny_artifact / "card.json")["parity"]
     assert report["limits"] == {"mask_share": 1e-5, "grey_levels": 1}

@@ -57,7 +57,7 @@ def test_words_without_end_are_looked_through(tmp_path, text):
     assert list(file_content.look(tmp_path / "README.md", "README.md")) == []
 
 
-def test_a_page_of_the_judge_passes(tmp_path):
+def test_a_page_of_the_evaluation_passes(tmp_path):
     context = reports.made_context(tmp_path / "cache")
     sections = reports.made_sections(context)
     text = page.render(report.make(context, sections, real_images=True), sections, context)

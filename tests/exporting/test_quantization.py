@@ -46,13 +46,13 @@ def test_masks_stay_and_images_lose_what_the_card_says(model, exact, runtime):
     masks, images = opened.pixels(SEED, INDEX)
     np.testing.assert_array_equal(masks, exact[0])
     apart = np.abs(images.astype(int) - exact[1])
-    figures = json.loads((model / "parity.json").read_text())[runtime]
-    assert figures == artifact.read_card(model)["parity"][runtime]
-    assert figures["mask_share"] == 0 and 0 < apart.max() <= figures["grey_levels"] + 1
-    assert apart.mean() == pytest.approx(figures["mean_grey_levels"], rel=0.5)
-    seen = figures["visibility"]
+    loss = json.loads((model / "parity.json").read_text())[runtime]
+    assert loss == artifact.read_card(model)["parity"][runtime]
+    assert loss["mask_share"] == 0 and 0 < apart.max() <= loss["grey_levels"] + 1
+    assert apart.mean() == pytest.approx(loss["mean_grey_levels"], rel=0.5)
+    seen = loss["visibility"]
     assert seen["measure"] == "local contrast of vessels in green"
-    assert f"| {runtime} | {figures['mean_grey_levels']:.3f} | {seen['measure']} | {seen['float32']:.4f} |" in (
+    assert f"| {runtime} | {loss['mean_grey_levels']:.3f} | {seen['measure']} | {seen['float32']:.4f} |" in (
         model / "card.md"
     ).read_text(encoding="utf-8")
 
@@ -88,8 +88,8 @@ def test_the_latent_file_has_no_integer_arithmetic_and_generates_the_same(model)
     graph = onnx.load(str(model / artifact.ONNX_LATENT)).graph
     assert [value.name for value in graph.input] == ["latent", "style"]
     assert not {node.op_type for node in graph.node} & {"BitShift", "BitwiseAnd", "BitwiseOr", "BitwiseXor"}
-    figures = artifact.read_card(model)["parity"]["onnx-latent"]
-    assert figures["mask_share"] <= parity.MOST_MASK_SHARE and figures["grey_levels"] <= parity.MOST_GREY_LEVELS
+    loss = artifact.read_card(model)["parity"]["onnx-latent"]
+    assert loss["mask_share"] <= parity.MOST_MASK_SHARE and loss["grey_levels"] <= parity.MOST_GREY_LEVELS
 
 
 @pytest.mark.once
@@ -117,7 +117,7 @@ def test_a_format_that_loses_too_much_leaves_nothing(run, tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize(
-    ("figures", "said"),
+    ("loss", "said"),
     [
         ({"mean_grey_levels": 1.25}, "differ from Keras by 1.25 grey levels on average, more than 1.0"),
         (
@@ -126,12 +126,12 @@ def test_a_format_that_loses_too_much_leaves_nothing(run, tmp_path, monkeypatch)
         ),
     ],
 )
-def test_each_limit_of_a_smaller_file(figures, said):
+def test_each_limit_of_a_smaller_file(loss, said):
     whole = {"mask_share": 0.0, "grey_levels": 9, "mean_grey_levels": 0.4}
     limits = {"mask_share": 1e-5} | parity.MOST_LOSS["onnx-int8"]
     parity._check("onnx-int8", whole, limits)
     with pytest.raises(SynthMedError, match=said):
-        parity._check("onnx-int8", whole | figures, limits)
+        parity._check("onnx-int8", whole | loss, limits)
 
 
 def test_contrast_is_what_was_generated():
@@ -141,7 +141,7 @@ def test_contrast_is_what_was_generated():
     images = np.repeat(np.where(masks >= 128, -51, 0) + light[..., None], 3, axis=-1).round().astype(np.uint8)
     inside = np.ones((64, 64, 1), bool)
     # Of 9 columns around a vessel pixel one is 0.2 darker; that column's own share is taken off, and so is its
-    # shadow on the 8 columns beside it.
+    # shadow on the 8 columns next to it.
     expected = 0.2 * 8 / 9 + 0.2 * 8 / 9 / 63
     assert label_visibility.contrast(masks, images, inside) == pytest.approx(expected, abs=0.005)
 

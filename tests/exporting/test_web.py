@@ -34,8 +34,8 @@ def chromium():
 
 def _assert_same(images, reference):
     assert len(np.unique(images["image"].reshape(64, -1), axis=0)) == 64
-    figures = runtimes.compared(images, reference)
-    assert figures["mask_share"] <= parity.MOST_MASK_SHARE and figures["grey_levels"] <= parity.MOST_GREY_LEVELS
+    compared = runtimes.compared(images, reference)
+    assert compared["mask_share"] <= parity.MOST_MASK_SHARE and compared["grey_levels"] <= parity.MOST_GREY_LEVELS
 
 
 def test_wasm_in_node(tiny_artifact, reference):

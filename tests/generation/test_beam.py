@@ -1,4 +1,4 @@
-"""Sets through Apache Beam on its DirectRunner: the same files as without Beam, in whatever order."""
+"""Sets through Apache Beam on its DirectRunner: the same files as without Beam, in any order."""
 
 import pytest
 from click.testing import CliRunner

@@ -181,7 +181,7 @@ def test_facts_that_are_missing_or_wrong_are_named(given, said):
     assert said in str(caught.value)
 
 
-def test_a_set_is_the_same_in_whatever_order_it_is_generated(tiny_artifact, tmp_path):
+def test_a_set_is_the_same_in_any_order_it_is_generated(tiny_artifact, tmp_path):
     opened = artifact.open_artifact(tiny_artifact, "onnx")
     plan = synthesis.make_plan(opened, 5, 5, 10, "dicom", 2, 4)
     plan = dataclasses.replace(plan, options=FACTS.model_dump_json())

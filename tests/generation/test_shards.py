@@ -1,4 +1,4 @@
-"""Sets in shards: the same bytes in whatever order, and by however many processes, they are generated."""
+"""Sets in shards: the same bytes in any order, and from any number of processes."""
 
 import dataclasses
 import json

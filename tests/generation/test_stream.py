@@ -1,4 +1,4 @@
-"""Pairs in a stream: in order, with a bounded number between drawing and the disk."""
+"""Pairs in a stream: in order, with a bounded number between the generator and the disk."""
 
 import threading
 
@@ -8,7 +8,7 @@ import pytest
 from synthmed_tf.generation import stream
 
 
-class Drawer:
+class Generator:
     """Generates a pair's index into its corner; counts the pairs that were generated."""
 
     generated = 0
@@ -26,24 +26,24 @@ def _corner(pair):
     return pair.index, *map(int, pair.image[0, 0, :2])
 
 
-def test_pairs_come_in_order_whatever_the_batch():
+def test_pairs_come_in_order_in_any_batch():
     for batch_size in (1, 3, 7, 50):
-        got = list(stream.encoded(Drawer(), 9, iter(range(5, 25)), _corner, batch_size, workers=3))
+        got = list(stream.encoded(Generator(), 9, iter(range(5, 25)), _corner, batch_size, workers=3))
         assert got == [(index, index, 9) for index in range(5, 25)]
 
 
 def test_no_more_than_a_few_batches_wait_for_the_disk():
-    drawer = Drawer()
-    for taken, _ in enumerate(stream.encoded(drawer, 1, range(200), _corner, batch_size=2, workers=2), start=1):
-        assert drawer.generated - taken <= 4 * 2 + 2
-    assert drawer.generated == taken == 200
+    generator = Generator()
+    for taken, _ in enumerate(stream.encoded(generator, 1, range(200), _corner, batch_size=2, workers=2), start=1):
+        assert generator.generated - taken <= 4 * 2 + 2
+    assert generator.generated == taken == 200
 
 
 def test_encoding_overlaps_with_drawing():
     """The second batch is generated while the first is still being encoded; otherwise this would wait for ever."""
     second = threading.Event()
 
-    class Second(Drawer):
+    class Second(Generator):
         def pixels(self, seed, index):
             if self.generated:
                 second.set()
@@ -64,7 +64,7 @@ def test_what_fails_in_a_thread_is_raised():
 
     got = []
     with pytest.raises(OSError, match="No space left"):
-        got.extend(stream.encoded(Drawer(), 1, range(9), fail, batch_size=2))
+        got.extend(stream.encoded(Generator(), 1, range(9), fail, batch_size=2))
     assert got == [0, 1, 2]
 
 

@@ -79,7 +79,7 @@ def test_the_card_and_the_preview(opened, whole):
 
 @pytest.mark.parametrize(
     "harm",
-    ["none", "files", "last line", "line", "no manifest", "stranger in manifest", "left-over part", "no preview"],
+    ["none", "files", "last line", "line", "no manifest", "foreign lines in manifest", "left-over part", "no preview"],
 )
 def test_a_harmed_set_is_mended_to_the_same_bytes(opened, whole, tmp_path, harm):
     out = shutil.copytree(whole, tmp_path / "set")
@@ -99,7 +99,7 @@ def test_a_harmed_set_is_mended_to_the_same_bytes(opened, whole, tmp_path, harm)
     elif harm == "no manifest":
         (out / "manifest.jsonl").unlink()
         generated = 11
-    elif harm == "stranger in manifest":
+    elif harm == "foreign lines in manifest":
         (out / "manifest.jsonl").write_bytes(b'{}\n\xff\n3\n[]\n{"index": "7"}\n{"index": -1}\n' + manifest + lines[2])
         generated = 0
     elif harm == "left-over part":

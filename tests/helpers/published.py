@@ -125,7 +125,7 @@ def sign_again(repository: Path, name: str, change=lambda targets: None) -> None
     """Signs a version's role for what lies in its folder now, as a publisher who means harm could.
 
     Args:
-        repository: with its keys beside it.
+        repository: with its keys next to it.
         name: such as `phantom@1.0.0`.
         change: may change the signed `Targets` of the version.
     """

@@ -107,7 +107,7 @@ def test_bytes_and_numbers_from_minus_one_to_one_are_the_same_images(images):
     assert as_numbers == pytest.approx(sliced_wasserstein.patch_distance(real, generated, seed=3), rel=1e-5)
 
 
-def test_a_seed_gives_one_figure_and_another_seed_a_near_one(images):
+def test_a_seed_gives_one_metric_and_another_seed_a_near_one(images):
     first, again, other = (sliced_wasserstein.patch_distance(*images, seed=seed) for seed in (0, 0, 1))
     assert first == again != other
     assert other == pytest.approx(first, rel=0.2)
@@ -169,8 +169,8 @@ def test_more_broken_trees_are_further(masks):
 def test_blurred_images_are_the_further_the_more_they_are_blurred(images):
     real, others = images
     blurred = [ndimage.gaussian_filter(others, (0, sigma, sigma, 0)) for sigma in (0, 0.7, 1.5)]
-    figures = [sliced_wasserstein.patch_distance(real, images) for images in blurred]
-    assert figures == sorted(figures) and figures[2] > 1.5 * figures[0]
+    distances = [sliced_wasserstein.patch_distance(real, images) for images in blurred]
+    assert distances == sorted(distances) and distances[2] > 1.5 * distances[0]
 
 
 @pytest.mark.parametrize("spoil", [lambda x: x + np.random.default_rng(0).normal(0, 8, x.shape), lambda x: x * 0.7])

@@ -89,9 +89,9 @@ def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view()
     fov = np.ones((32, 32, 1), np.float32)
     fov[:, 16:] = 0
     thresholds = Thresholds(0.3, 0.4, 0.6)
-    coverage = CoarseToFine(generator, refiner, fov, thresholds)(latent)
+    coverage_tanh = CoarseToFine(generator, refiner, fov, thresholds)(latent)
     maps = mask_refiner.quantize(generator(latent) * fov)
     probability = mask_refiner.quantize(tf.sigmoid(refiner(maps)))
     expected = np.where(mask_refiner.find_vessels(probability, thresholds), 1.0, -1.0)
-    assert coverage.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
-    np.testing.assert_array_equal(coverage, expected)
+    assert coverage_tanh.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
+    np.testing.assert_array_equal(coverage_tanh, expected)

@@ -26,10 +26,10 @@ def _conv(inputs, outputs, kernel, bias=True):
 def test_networks_map_what_they_say_at_every_size(preset, size):
     config = _config(preset, size)
     latent = tf.random.uniform((2, config.stage1.latent_dim), -1, 1)
-    coverage = factory.mask_generator(config)(latent)
-    assert coverage.shape == (2, size, size, 1) and coverage.dtype == tf.float32
-    assert float(tf.reduce_min(coverage)) >= -1 and float(tf.reduce_max(coverage)) <= 1
-    assert factory.mask_discriminator(config)(coverage).shape == (2, 1)
+    coverage_tanh = factory.mask_generator(config)(latent)
+    assert coverage_tanh.shape == (2, size, size, 1) and coverage_tanh.dtype == tf.float32
+    assert float(tf.reduce_min(coverage_tanh)) >= -1 and float(tf.reduce_max(coverage_tanh)) <= 1
+    assert factory.mask_discriminator(config)(coverage_tanh).shape == (2, 1)
     condition = tf.ones((2, size, size, 1 + config.stage2.use_fov))
     style = tf.random.normal((2, config.stage2.style_dim)) if config.stage2.style_dim else None
     image = factory.image_generator(config)(condition, style)

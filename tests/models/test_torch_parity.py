@@ -100,7 +100,7 @@ def test_every_term_is_the_same_in_pytorch(name, preset):
 
 
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
-def test_a_step_with_one_judgement_has_the_same_gradients_in_pytorch(name):
+def test_a_step_with_one_discriminator_pass_has_the_same_gradients_in_pytorch(name):
     ours, theirs, batch, torch_batch = _both(name, "recommended")
     step, torch_steps = AdversarialStep(ours, one_device()), torch_step.AdversarialStep(theirs, simultaneous=True)
     applied = {}

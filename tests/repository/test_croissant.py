@@ -99,11 +99,11 @@ def test_it_conforms_to_croissant_and_its_rai_vocabulary(version):
 
 def test_provenance_goes_from_the_pairs_to_the_training_data(version):
     found, model = _load(version), version[0].model_sha256
-    drawing = found["prov:wasGeneratedBy"]
+    generation = found["prov:wasGeneratedBy"]
     assert found["@context"]["prov"] == "http://www.w3.org/ns/prov#"
-    assert found["prov:wasDerivedFrom"] == {"@id": f"urn:sha256:{model}"} == {"@id": drawing["prov:used"]["@id"]}
-    assert drawing["prov:label"] == "generation with seed -4, indices 8 to 12"
-    assert drawing["prov:used"]["prov:wasDerivedFrom"] == {
+    assert found["prov:wasDerivedFrom"] == {"@id": f"urn:sha256:{model}"} == {"@id": generation["prov:used"]["@id"]}
+    assert generation["prov:label"] == "generation with seed -4, indices 8 to 12"
+    assert generation["prov:used"]["prov:wasDerivedFrom"] == {
         "@type": "prov:Entity",
         "@id": "https://example.org/eyes",
         "prov:label": "EYES-5",

@@ -143,7 +143,7 @@ def test_the_roots_key_brings_all_others_back(made, reader):
 
 
 def test_a_clients_python_tuf_refuses_what_a_replaced_key_signs(made, reader):
-    """Not this package's own checks: whoever holds the old key has his own program."""
+    """Not this package's own checks: anybody with the old key has a program of their own."""
     old = keyring.load(made / "keys" / "timestamp.pem")
     key_rotation.rotate(made / "repo", made / "keys", "timestamp")
     chain = Chain.read(made / "repo")

@@ -54,7 +54,7 @@ def made(request_, tmp_path_factory) -> Path:
 
 @pytest.fixture
 def repository(made, tmp_path) -> Path:
-    """A copy to change, with the keys beside it."""
+    """A copy to change, with the keys next to it."""
     shutil.copytree(made, tmp_path / "made")
     return tmp_path / "made" / "repo"
 

@@ -81,7 +81,7 @@ def test_no_path_of_this_machine_is_in_any_file_of_the_version(version, generate
     assert _named(version[1], {str(generated.parent), str(artifact.parent), str(generated.parents[2])}) == []
 
 
-def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_figures(version, generated, tmp_path):
+def test_what_is_published_of_the_report_fits_its_schema_and_keeps_its_metrics(version, generated, tmp_path):
     jsonschema = pytest.importorskip("jsonschema")
     before = report.read(write_report(generated, tmp_path / "evaluated"))
     published = report.read(version[1] / "report")

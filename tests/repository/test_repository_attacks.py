@@ -35,7 +35,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def repo(made, tmp_path):
-    """A copy of the repository to change, with its keys beside it."""
+    """A copy of the repository to change, with its keys next to it."""
     return published.copied(made, tmp_path / "made")
 
 

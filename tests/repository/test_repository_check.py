@@ -38,7 +38,7 @@ def made(tmp_path_factory):
 
 @pytest.fixture
 def repo(made, tmp_path):
-    """A copy of the repository to change, with its keys beside it."""
+    """A copy of the repository to change, with its keys next to it."""
     return published.copied(made, tmp_path / "made")
 
 
@@ -180,13 +180,13 @@ def test_what_an_interrupted_publisher_left_is_named_as_such(repo):
 
 def test_strangers_are_named(repo):
     (repo / "metadata/notes.json").write_text("{}")
-    (repo / "metadata/1.stranger@1.0.0.json").write_text("{}")
+    (repo / "metadata/1.other@1.0.0.json").write_text("{}")
     (repo / "metadata/1.snapshot.json").write_text("#!/bin/sh")
     (repo / "install.sh").write_text("#!/bin/sh")
     (repo / f"targets/{'0' * 64}.repository.json").write_text("{}")
     assert _found(repo) == {
         "metadata/notes.json": "does not belong to the repository",
-        "metadata/1.stranger@1.0.0.json": "does not belong to the repository",
+        "metadata/1.other@1.0.0.json": "does not belong to the repository",
         "metadata/1.snapshot.json": "is no metadata",
         "install.sh": "is not announced by the signed metadata",
         f"targets/{'0' * 64}.repository.json": "is not announced by the signed metadata",

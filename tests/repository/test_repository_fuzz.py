@@ -43,7 +43,7 @@ HOSTILE = (
 
 @pytest.mark.parametrize("seed", range(len(HOSTILE)))
 def test_hostile_words_are_published_and_shown_as_words(tmp_path, monkeypatch, seed):
-    """Titles and descriptions may hold anything: they are text, to whoever shows them."""
+    """Titles and descriptions may hold anything: they are text, wherever they are shown."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     words = random.Random(seed).sample(HOSTILE, 3)
     title = HOSTILE[seed]

@@ -29,7 +29,7 @@ def made(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def repository(made, tmp_path) -> Path:
-    """A copy to change, with the keys beside it."""
+    """A copy to change, with the keys next to it."""
     shutil.copytree(made, tmp_path / "made")
     return tmp_path / "made" / "repo"
 

@@ -26,7 +26,7 @@ def _config(*overrides):
     return make_config("coarse_to_fine", *COARSE, *overrides)
 
 
-def _coverage(size=64):
+def _coverage_u8(size=64):
     return random_pairs(size)[..., COVERAGE]
 
 
@@ -58,7 +58,7 @@ def test_mixed_precision_follows_float32(name, precision):
 
 
 def test_the_terms_of_the_coarse_stage_are_those_of_both_kinds_of_logits():
-    stage = RidgeStage(_config("stage1.diversity_weight=0"), np.ones((64, 64, 1), np.float32), _coverage())
+    stage = RidgeStage(_config("stage1.diversity_weight=0"), np.ones((64, 64, 1), np.float32), _coverage_u8())
     batch = next(iter(stage.batches()))
     generated = stage.generate(batch, 0)
     real, fake = stage.discriminate_real(batch), stage.discriminate_generated(batch, generated)
@@ -76,13 +76,13 @@ def test_the_terms_of_the_coarse_stage_are_those_of_both_kinds_of_logits():
 def test_the_discriminator_sees_maps_inside_the_field_of_view_alone():
     fov = np.zeros((64, 64, 1), np.float32)
     fov[:, :32] = 1
-    stage = RidgeStage(_config("stage1.augment.shift=0"), fov, _coverage())
+    stage = RidgeStage(_config("stage1.augment.shift=0"), fov, _coverage_u8())
     seen = stage._seen(tf.ones((2, 32, 32, 2)), {"index": tf.range(2, dtype=tf.int64)}, AUGMENT_REAL).numpy()
     assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == 0)
 
 
 def test_the_terms_of_the_fine_stage_by_hand():
-    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _coverage())
+    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _coverage_u8())
     batch = next(iter(stage.batches(start=72)))
     logits = stage.network(stage._damaged(batch)).numpy()
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))

@@ -70,7 +70,7 @@ def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
         np.testing.assert_array_equal(a, b)
 
 
-def test_a_run_leaves_figures_images_and_snapshots(whole_run):
+def test_a_run_leaves_metrics_images_and_snapshots(whole_run):
     for stage in run.GANS:
         lines = [json.loads(line) for line in (whole_run / stage / "metrics.jsonl").read_text().splitlines()]
         assert [line["step"] for line in lines] == [2, 4]

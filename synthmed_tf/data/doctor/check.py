@@ -42,7 +42,7 @@ def check_folder(
         progress: called in the caller's thread with the number of pairs (or single files) read, and of all.
 
     Returns:
-        The report, whatever state the files are in.
+        The report, in any state of the files.
 
     Raises:
         SynthMedError: there is no such folder, or the expression is not valid.

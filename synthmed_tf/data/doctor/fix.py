@@ -272,7 +272,7 @@ def _fix_one(root: Path, job: Job, partial: Path) -> dict[str, Any]:
         _put_mask_right(pair, seen)
     except SynthMedError as error:
         return asdict(error.finding(job.photograph))
-    except Exception as error:  # as the doctor, it goes on whatever a library makes of a damaged file
+    except Exception as error:  # like the doctor, it goes on after any error of a library
         problem = f"could not be fixed ({type(error).__name__}: {error})"
         return asdict(Finding(ERROR, str(job.photograph), problem, "look at it, and save it again as PNG"))
     for kind, array in zip(_FOLDERS, (pair.photograph, pair.mask, pair.fov), strict=True):

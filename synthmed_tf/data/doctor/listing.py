@@ -60,7 +60,7 @@ class Listing:
 
 
 def list_files(folder: Path, patient_regex: str | None = None, labels: tuple[Label, ...] = ()) -> Listing:
-    """Lists all image files and pairs them, whatever is wrong with some.
+    """Lists all image files and pairs them, also if some are wrong.
 
     Args:
         folder: a folder that exists.
@@ -95,14 +95,14 @@ def _others(
     listed = {path for job in jobs for path in (job.photograph, job.mask, job.fov)}
     named = {finding.path for finding in found if finding.severity == ERROR}
     others: list[Job] = []
-    strangers = defaultdict(list)
+    outsiders = defaultdict(list)
     for path in files:
         if path not in listed:
             belongs = layout == UNKNOWN or str(path) in named
             others.append(_alone(path, folder, belongs, labels))
             if not belongs:
-                strangers[path.parent].append(path)
-    for parent, paths in strangers.items():
+                outsiders[path.parent].append(path)
+    for parent, paths in outsiders.items():
         problem = f"holds {len(paths)} image(s) that are no part of the layout {layout}, such as {paths[0].name}"
         found.append(Finding(NOTE, str(parent), problem, "nothing, unless they were meant to be trained on"))
     return others

@@ -60,7 +60,7 @@ def look(job: Job) -> Looked:
     """Reads the files of a job and checks them; never raises."""
     try:
         looked = _look(job)
-    # The doctor goes on, whatever a library makes of a damaged file.
+    # The doctor goes on after any error of a library on a damaged file.
     except Exception as error:
         path = job.photograph or job.mask or job.fov
         problem = f"could not be checked ({type(error).__name__}: {error})"
@@ -159,26 +159,26 @@ def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None
     misfit = None
     if mask is not None:
         closer += masks.check_share(job.mask, mask, field)
-        coverage = photographs.reduce_square(mask.astype(np.uint8) * np.uint8(255), crop)
+        coverage_u8 = photographs.reduce_square(mask.astype(np.uint8) * np.uint8(255), crop)
         # A black photograph or an inverted mask has been told; that they do not fit follows.
         if all(finding.severity != ERROR for finding in closer):
-            misfit = _fit(job, small[..., 1], coverage, small_field, crop.side)
-        looked = replace(looked, mask_print=fingerprint(coverage, small_field))
+            misfit = _fit(job, small[..., 1], coverage_u8, small_field, crop.side)
+        looked = replace(looked, mask_print=fingerprint(coverage_u8, small_field))
     findings += closer
     return replace(looked, findings=tuple(findings), misfit=misfit)
 
 
-def _fit(job: Job, green: np.ndarray, coverage: np.ndarray, field: np.ndarray, side: int) -> Finding | None:
+def _fit(job: Job, green: np.ndarray, coverage_u8: np.ndarray, field: np.ndarray, side: int) -> Finding | None:
     """Whether the mask lies on vessels that are darker than their surroundings."""
     green = alignment.detail(green, field)
-    contrast = alignment.contrast(green, coverage, field)
+    contrast = alignment.contrast(green, coverage_u8, field)
     if contrast is None or contrast >= alignment.CERTAIN:
         return None
     if contrast <= -alignment.FITS:
         problem = f"is a negative or an angiogram: its vessels are brighter than their surroundings ({contrast:.2f})"
         return Finding(ERROR, str(job.photograph), problem, "invert it, or remove it with its mask")
     severity = ERROR if contrast < alignment.FITS else WARNING
-    place = alignment.best_place(green, coverage, field)
+    place = alignment.best_place(green, coverage_u8, field)
     if place.is_elsewhere:
         return Finding(
             severity, str(job.mask), f"lies {_words(place, side)} its photograph", "move it back, or remove both"

@@ -44,7 +44,7 @@ export class Viewer {
     try {
       images = await Promise.all([image(pair.image), image(pair.mask)]);
     } catch {
-      if (ask === this.#shown) this.output.textContent = `${this.output.textContent}: not to be had`;
+      if (ask === this.#shown) this.output.textContent = `${this.output.textContent}: not available`;
       return;
     }
     if (ask !== this.#shown) return; // another one was asked for since

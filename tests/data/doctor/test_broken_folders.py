@@ -76,7 +76,7 @@ BROKEN = {
         ["Image_01R.jpg", "without a mask"],
         "add the mask",
     ),
-    "chase with a stranger": (
+    "chase with an image of another layout": (
         {"Image_01L.jpg": b"", "Image_01L_1stHO.png": b"", "holiday.jpg": b""},
         ["holiday.jpg", "layout chase_db1"],
         "rename or remove it",

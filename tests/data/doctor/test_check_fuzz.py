@@ -90,7 +90,7 @@ def _dangle(path, random):
     path.symlink_to(path.with_name("nowhere" + path.suffix))
 
 
-def _stranger(path, random):
+def _outsider(path, random):
     shutil.copy(path, path.with_name(f"{NAMES[int(random.integers(len(NAMES)))]}{path.suffix}"))
 
 
@@ -103,7 +103,7 @@ CHANGES = {
     "resized": _resize,
     "pipe": _pipe,
     "dangling": _dangle,
-    "stranger": _stranger,
+    "outsider": _outsider,
     "renamed": _rename,
     "removed": lambda path, random: path.unlink(),
 }
@@ -136,12 +136,12 @@ def _fuzz(folder, copies, rounds, seed):
             _damage(path, kind, random)
             damaged[path.relative_to(root).as_posix()] = kind
             done += 1
-        _judge(check_folder(root, workers=1), damaged)
+        _assert_reported(check_folder(root, workers=1), damaged)
         shutil.rmtree(root)
     return done
 
 
-def _judge(report, damaged):
+def _assert_reported(report, damaged):
     report.to_text().encode()
     assert json.loads(report.to_json())["exit_code"] == report.exit_code
     errors = {finding.path for finding in report.findings if finding.severity == "error"}
@@ -150,8 +150,8 @@ def _judge(report, damaged):
     touched = {_key(path) for path in damaged}
     for finding in report.findings:
         named = any(key in finding.path or key in finding.problem for key in touched)
-        stranger = Path(finding.path).stem in NAMES
-        assert named or stranger or finding.path == "." or finding.severity == NOTE, (damaged, finding)
+        outsider = Path(finding.path).stem in NAMES
+        assert named or outsider or finding.path == "." or finding.severity == NOTE, (damaged, finding)
 
 
 @pytest.fixture(scope="module")
