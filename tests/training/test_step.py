@@ -41,7 +41,7 @@ def test_every_variable_is_equal_on_every_replica(name, preset, two_replicas):
     assert assert_equal_on_replicas(step, two_replicas) > 20
 
 
-def test_the_generator_is_updated_as_often_as_conmetricd():
+def test_the_generator_is_updated_as_often_as_configured():
     step, _ = trained("stage1", make_config("paper"), one_device(), 3)
     assert int(step.generator_update.optimizer.iterations) == 6
     assert int(step.discriminator_update.optimizer.iterations) == 3
