@@ -245,8 +245,8 @@ class Stage2Config(StageConfig):
 
     @pydantic.model_validator(mode="after")
     def _style_of_a_pyramid(self) -> "Stage2Config":
-        if self.architecture == "pyramid" and self.style_dim < 3:
-            raise ValueError("style_dim must be at least 3 for architecture=pyramid, whose last two numbers are noise")
+        if self.architecture == "pyramid" and self.style_dim < 2:
+            raise ValueError("style_dim must be at least 2 for architecture=pyramid: two numbers choose the noise")
         return self
 
 

@@ -54,7 +54,7 @@ def image_generator(config: Config) -> keras.Model:
     """
     stage = config.stage2
     if stage.architecture == "pyramid":
-        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.style_dim, stage.flow_steps)
+        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.flow_steps)
         return _made(model, _image(config, 2), tf.zeros((1, stage.style_dim)))
     model = image_gan.ImageGenerator(
         size=config.size,

@@ -1,12 +1,11 @@
-"""Stage-II as a pyramid: style to a thumbnail of color and light, thumbnail and mask to an image of at most 128
-pixels, and that and the mask to one at full size. Each step adds the detail of its own scale.
+"""Stage-II as a pyramid: style and mask to a thumbnail of color and light, thumbnail and mask to an image of at most 128
+pixels, and that and the mask to one at full size. Each step adds the detail of its own scale by flow matching.
 
 A condition is `(batch, size, size, 2)`, float32 in {-1, 1}: mask and field of view. A style is `(batch, style_dim)`,
-standard normal: all but the last two numbers choose the thumbnail, the last two the noise that detail is made of.
+standard normal; its last two numbers choose the noise that each step begins with.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -15,63 +14,15 @@ import tensorflow as tf
 from synthmed_tf.models import latents, layers
 from synthmed_tf.models.flow import FlowNetwork, follow
 
-THUMBNAIL = 16
-"""Pixels a side of the thumbnail."""
+THUMBNAIL_FACTOR = 4
+"""Pixels a side of the coarse image for each pixel of the thumbnail."""
 
 NOISE_KEYS = 2
 """Numbers of a style that choose the noise."""
 
-_DENSITY = 8
-_RIDGE = 20.0
 _CELLS = {"coarse": 2, "fine": 4}
-_GAIN = {"coarse": 8.0, "fine": 20.0}
-"""What detail is multiplied with so that its deviation is near 1."""
-
-
-@dataclass(frozen=True)
-class ThumbnailPrior:
-    """Thumbnails as a normal distribution over principal components, given how dense vessels are where.
-
-    Attributes:
-        mean: `(768,)`, float32: the mean thumbnail, 16 x 16 x 3, flattened.
-        components: `(dim, 768)`, float32: principal components, each as long as its standard deviation.
-        density: `(64,)`, float32: the mean coverage of 8 x 8 cells.
-        regression: `(64, 768)`, float32: how the thumbnail changes with the coverage of the cells.
-    """
-
-    mean: np.ndarray
-    components: np.ndarray
-    density: np.ndarray
-    regression: np.ndarray
-
-
-def fit_thumbnails(images: np.ndarray, coverage: np.ndarray, dim: int) -> ThumbnailPrior:
-    """Fits the prior: ridge regression on the coverage, then principal components of what that leaves.
-
-    Args:
-        images: `(n, size, size, 3)`, float32 in [-1, 1], black outside the field of view.
-        coverage: `(n, size, size, 1)`, float32 in [0, 1].
-        dim: how many components are kept; those that the data does not have are 0.
-    """
-    thumbnails = _cells(images, THUMBNAIL).reshape(len(images), -1).astype(np.float64)
-    densities = _cells(coverage, _DENSITY).reshape(len(coverage), -1).astype(np.float64)
-    mean, density = thumbnails.mean(axis=0), densities.mean(axis=0)
-    centered, excess = thumbnails - mean, densities - density
-    gram = excess.T @ excess + _RIDGE * np.eye(excess.shape[1])
-    regression = np.linalg.solve(gram, excess.T @ centered)
-    _, lengths, directions = np.linalg.svd(centered - excess @ regression, full_matrices=False)
-    components = np.zeros((dim, thumbnails.shape[1]))
-    kept = min(dim, len(lengths))
-    components[:kept] = directions[:kept] * lengths[:kept, None] / np.sqrt(len(thumbnails))
-    # The sign of a component is arbitrary, and differs between libraries.
-    components *= np.where(components.sum(axis=1, keepdims=True) < 0, -1.0, 1.0)
-    return ThumbnailPrior(*(part.astype(np.float32) for part in (mean, components, density, regression)))
-
-
-def _cells(images: np.ndarray, side: int) -> np.ndarray:
-    """Averages `(n, size, size, c)` over `side` x `side` cells."""
-    n, size, _, channels = images.shape
-    return images.reshape(n, side, size // side, side, size // side, channels).mean(axis=(2, 4))
+_GAIN = {"thumbnail": 2.0, "coarse": 8.0, "fine": 20.0}
+"""What values are multiplied with so that their deviation is near 1."""
 
 
 class CoarseRenderer(keras.Model):
@@ -79,33 +30,22 @@ class CoarseRenderer(keras.Model):
 
     Attributes:
         size: pixels a side of the images.
-        network: of their detail.
+        thumbnails: the network of the thumbnails.
+        network: that of the detail.
     """
 
-    def __init__(self, size: int, filters: int, style_dim: int, steps: int):
-        """Makes the network, with a prior of zeros.
+    def __init__(self, size: int, filters: int, steps: int):
+        """Makes the networks.
 
         Args:
             size: 32, 64 or 128.
-            filters: of the network's first level.
-            style_dim: length of the style, at least 3.
-            steps: from noise to detail.
+            filters: of the first level of the detail's network; that of the thumbnails has half as many.
+            steps: from noise to thumbnail, and from noise to detail.
         """
         super().__init__(autocast=False, dtype="float32")
         self.size, self.steps = size, steps
+        self.thumbnails = FlowNetwork(1, max(1, filters // 2))
         self.network = FlowNetwork(_CELLS["coarse"], filters)
-        pixels, dim = THUMBNAIL * THUMBNAIL * 3, style_dim - NOISE_KEYS
-        shapes = {"mean": (pixels,), "components": (dim, pixels)}
-        shapes |= {"density": (_DENSITY**2,), "regression": (_DENSITY**2, pixels)}
-        self.prior = {
-            name: self.add_weight(name=name, shape=shape, initializer="zeros", trainable=False, dtype="float32")
-            for name, shape in shapes.items()
-        }
-
-    def set_prior(self, prior: ThumbnailPrior) -> None:
-        """Takes over a fitted prior."""
-        for name, weight in self.prior.items():
-            weight.assign(getattr(prior, name))
 
     def call(self, condition: tf.Tensor, style: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Generates images.
@@ -118,22 +58,21 @@ class CoarseRenderer(keras.Model):
             `(batch, size, size, 3)`, float32 in [-1, 1], -1 outside the field of view.
         """
         coverage, fov = reduced(condition, self.size)
-        return self.render(coverage, fov, self.thumbnail(coverage, style[:, :-NOISE_KEYS]), style)
+        return self.render(coverage, fov, self.thumbnail(coverage, fov, style), style)
 
-    def thumbnail(self, coverage: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
-        """Thumbnails `(batch, 16, 16, 3)` in [-1, 1] from coverage and standard normal numbers `(batch, dim)`."""
-        mean, components, density, regression = (tf.convert_to_tensor(weight) for weight in self.prior.values())
-        factor = self.size // _DENSITY
-        cells = tf.reshape(tf.nn.avg_pool2d(coverage, factor, factor, "VALID"), (-1, _DENSITY**2))
-        flat = mean + (cells - density) @ regression + normal @ components
-        return tf.reshape(tf.clip_by_value(flat, -1.0, 1.0), (-1, THUMBNAIL, THUMBNAIL, 3))
+    def thumbnail(self, coverage: tf.Tensor, fov: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
+        """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; coverage and field of view as `reduced` gives them."""
+        noise = _noise(style, self.size // THUMBNAIL_FACTOR, latents.THUMBNAIL_NOISE)
+        condition = thumbnail_condition(coverage, fov)
+        values = follow(self.thumbnails, noise, condition, self.steps) / _GAIN["thumbnail"]
+        return _image(values, pooled(fov))
 
     def render(self, coverage: tf.Tensor, fov: tf.Tensor, thumbnail: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
-        base = layers.enlarge(thumbnail, self.size // THUMBNAIL)
+        base = layers.enlarge(thumbnail, THUMBNAIL_FACTOR)
         noise = _noise(style, self.size, latents.COARSE_NOISE)
-        condition = coarse_condition(coverage, fov, base)
-        return _image(base + follow(self.network, noise, condition, self.steps) / _GAIN["coarse"], fov)
+        detail = follow(self.network, noise, coarse_condition(coverage, fov, base), self.steps) / _GAIN["coarse"]
+        return _image(_averaging_to(thumbnail, base + detail), fov)
 
 
 class FineRenderer(keras.Model):
@@ -164,9 +103,7 @@ class FineRenderer(keras.Model):
         base = layers.enlarge(image, self.size // image.shape[1])
         noise = _noise(style, self.size, latents.FINE_NOISE)
         detail = follow(self.network, noise, fine_condition(condition, base), self.steps) / _GAIN["fine"]
-        values = _averaging_to(image, base + detail, layers.enlarge)
-        values = _averaging_to(image, values, lambda images, times: tf.repeat(tf.repeat(images, times, 1), times, 2))
-        return _image(values, (condition[..., 1:] + 1.0) / 2.0)
+        return _image(_averaging_to(image, base + detail), (condition[..., 1:] + 1.0) / 2.0)
 
 
 class Pyramid(keras.Model):
@@ -181,12 +118,20 @@ class Pyramid(keras.Model):
         return self.fine(self.coarse(condition, style), condition, style)
 
 
-def reduced(condition: tf.Tensor, size: int) -> tf.Tensor:
-    """Coverage in [0, 1] and field of view in {0, 1} of a condition, `(batch, size, size, 1)` each."""
+def reduced(condition: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Coverage and field of view of a condition as shares of each pixel, `(batch, size, size, 1)` in [0, 1]."""
     factor = condition.shape[1] // size
-    unit = (tf.nn.avg_pool2d(condition, factor, factor, "VALID") + 1.0) / 2.0
-    fov = tf.where(unit[..., 1:] >= 0.5, 1.0, 0.0)
-    return unit[..., :1] * fov, fov
+    shares = (tf.nn.avg_pool2d(condition, factor, factor, "VALID") + 1.0) / 2.0
+    return shares[..., :1], shares[..., 1:]
+
+
+def thumbnail_condition(coverage: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
+    """What the thumbnails' network is given besides noise: `(batch, size / 4, size / 4, 19)`.
+
+    The coverage of 4 x 4 pixels as channels, the field of view, and the place as in `coarse_condition`.
+    """
+    cells, small = tf.nn.space_to_depth(coverage, THUMBNAIL_FACTOR), pooled(fov)
+    return tf.concat([2.0 * cells - 1.0, 2.0 * small - 1.0, _places(small)], axis=-1)
 
 
 def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
@@ -194,12 +139,7 @@ def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf
 
     Coverage, field of view, the distance from the center, a bump in the middle, and the enlarged thumbnail.
     """
-    size = base.shape[1]
-    line = (2.0 * np.arange(size) + 1.0) / size - 1.0
-    away = np.hypot(line[:, None], line[None])
-    place = np.stack([2.0 * away - 1.0, 2.0 * np.exp(-(away**2) / 0.03) - 1.0], axis=-1).astype(np.float32)
-    places = tf.zeros_like(base[..., :2]) + tf.constant(place)
-    return tf.concat([2.0 * coverage - 1.0, 2.0 * fov - 1.0, places, base], axis=-1)
+    return tf.concat([2.0 * coverage - 1.0, 2.0 * fov - 1.0, _places(coverage), base], axis=-1)
 
 
 def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
@@ -207,17 +147,38 @@ def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
     return tf.concat([condition, base], axis=-1)
 
 
+def thumbnail_values(image: tf.Tensor) -> tf.Tensor:
+    """The thumbnail of an image `(batch, size, size, 3)`, scaled as the network generates it."""
+    return pooled(image) * _GAIN["thumbnail"]
+
+
 def coarse_detail(image: tf.Tensor, fov: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The enlarged thumbnail of an image `(batch, size, size, 3)`, and the detail that it leaves out."""
-    factor = image.shape[1] // THUMBNAIL
-    base = layers.enlarge(tf.nn.avg_pool2d(image, factor, factor, "VALID"), factor)
-    return base, (image - base) * fov * _GAIN["coarse"]
+    return _detail(image, fov, THUMBNAIL_FACTOR, _GAIN["coarse"])
 
 
 def fine_detail(image: tf.Tensor, fov: tf.Tensor, factor: int) -> tuple[tf.Tensor, tf.Tensor]:
     """The same for an image at full size and its average over `factor` x `factor` pixels."""
+    return _detail(image, fov, factor, _GAIN["fine"])
+
+
+def _detail(image: tf.Tensor, fov: tf.Tensor, factor: int, gain: float) -> tuple[tf.Tensor, tf.Tensor]:
     base = layers.enlarge(tf.nn.avg_pool2d(image, factor, factor, "VALID"), factor)
-    return base, (image - base) * fov * _GAIN["fine"]
+    return base, (image - base) * tf.cast(fov > 0.0, tf.float32) * gain
+
+
+def pooled(images: tf.Tensor) -> tf.Tensor:
+    """Averages `(batch, size, size, c)` over the pixels of the thumbnail."""
+    return tf.nn.avg_pool2d(images, THUMBNAIL_FACTOR, THUMBNAIL_FACTOR, "VALID")
+
+
+def _places(like: tf.Tensor) -> tf.Tensor:
+    """Distance from the center and a bump in the middle, `(batch, size, size, 2)` for `(batch, size, size, 1)`."""
+    size = like.shape[1]
+    line = (2.0 * np.arange(size) + 1.0) / size - 1.0
+    away = np.hypot(line[:, None], line[None])
+    place = np.stack([2.0 * away - 1.0, 2.0 * np.exp(-(away**2) / 0.03) - 1.0], axis=-1).astype(np.float32)
+    return tf.zeros_like(like) + tf.constant(place)
 
 
 def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
@@ -227,11 +188,18 @@ def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
     return tf.reshape(numbers, (-1, size, size, 3))
 
 
-def _averaging_to(image: tf.Tensor, values: tf.Tensor, enlarge: Callable) -> tf.Tensor:
-    """Values at full size, less what their average has too much: smoothly enlarged at first, then exactly."""
+def _averaging_to(image: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Values less what their average has more than the image below; smoothly enlarged at first, then exactly."""
     factor = values.shape[1] // image.shape[1]
-    return values - enlarge(tf.nn.avg_pool2d(values, factor, factor, "VALID") - image, factor)
+
+    def repeated(images: tf.Tensor, times: int) -> tf.Tensor:
+        return tf.repeat(tf.repeat(images, times, 1), times, 2)
+
+    for enlarge in (layers.enlarge, repeated):
+        values -= enlarge(tf.nn.avg_pool2d(values, factor, factor, "VALID") - image, factor)
+    return values
 
 
 def _image(values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
-    return tf.clip_by_value(values, -1.0, 1.0) * fov - (1.0 - fov)
+    """Values in [-1, 1], -1 where no part of a pixel is in the field of view."""
+    return tf.where(fov > 0.0, tf.clip_by_value(values, -1.0, 1.0), -1.0)

@@ -18,24 +18,26 @@ from synthmed_tf.training.losses import mean_per_example
 from synthmed_tf.training.stages import Batch, Terms, random_numbers
 
 _LAST_RATE = 0.05
-_THUMBNAILS = 512
+_LEAST_SHARE = 0.02
+"""Of a pixel in the field of view: below that it lies outside."""
+
 _TIME_SHIFT = -0.2
 """Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
 
 
 class CoarseRendererStage:
-    """The image of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
+    """The photograph of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
 
     Attributes:
         network, network_ema: `pyramid.CoarseRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        size: pixels a side of its images.
+        size: pixels a side of its photographs.
     """
 
     name = "stage2"
 
     def __init__(self, config: Config, pairs: np.ndarray):
-        """Makes the networks, and fits the thumbnails.
+        """Makes the networks.
 
         Args:
             config: the run's configuration.
@@ -49,34 +51,30 @@ class CoarseRendererStage:
         with layers.made_in(config.precision):
             self.network = factory.image_generator(config)
         self.network_ema = factory.image_generator(config)
-        self.network.set_prior(self._fitted_prior())
         self.network_ema.set_weights(self.network.get_weights())
 
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
-        return self._stream(self.config.batch_size, **place)
+        return map_batches(
+            self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges, **place
+        )
 
     def terms(self, batch: Batch) -> Terms:
-        """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
+        """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
         image, coverage, fov = _split(batch, self.seed, self.config.colour)
+        values, small = pyramid.thumbnail_values(image), tf.cast(pyramid.pooled(fov) > 0.0, tf.float32)
+        seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov)], axis=-1)
+        thumbnails = self.network.thumbnails
+        streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
+        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, 1, self.seed, batch, streams)}
         base, detail = pyramid.coarse_detail(image, fov)
-        seen = tf.concat([detail, fov, pyramid.coarse_condition(coverage, fov, base)], axis=-1)
+        inside = tf.cast(fov > 0.0, tf.float32)
+        seen = tf.concat([detail, inside, pyramid.coarse_condition(coverage, fov, base)], axis=-1)
         crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
-        return _flow_terms(self.network.network, crops, self.config.crops, self.seed, batch)
+        return terms | {"velocity": _flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
 
     def _unit(self, batch: Batch, count: int) -> tf.Tensor:
         return (random_numbers(self.seed, batch, count, latents.CROP, "uniform") + 1.0) / 2.0
-
-    def _stream(self, batch_size: int, **place: int) -> tf.data.Dataset:
-        return map_batches(self._pairs, self.size, self.size, batch_size, self.seed, self._ranges, **place)
-
-    def _fitted_prior(self) -> pyramid.ThumbnailPrior:
-        parts = []
-        for batch in self._stream(16).take(_THUMBNAILS // 16):
-            image, coverage, _ = _split(batch, self.seed, self.config.colour)
-            parts.append((image.numpy(), coverage.numpy()))
-        images, coverage = (np.concatenate(part) for part in zip(*parts, strict=True))
-        return pyramid.fit_thumbnails(images, coverage, self.config.style_dim - pyramid.NOISE_KEYS)
 
 
 class FineRendererStage:
@@ -85,7 +83,7 @@ class FineRendererStage:
     Attributes:
         network, network_ema: `pyramid.FineRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        coarse: the coarse renderer, whose images the images between steps are made of; None for real ones.
+        coarse: the coarse renderer, whose images those between steps are made of; None for real ones.
     """
 
     name = "stage2_fine"
@@ -111,11 +109,12 @@ class FineRendererStage:
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
-        image, coverage, fov = _split(batch, self.seed, self._colour)
+        image, coverage, share = _split(batch, self.seed, self._colour)
+        fov = tf.round(share)
         base, detail = pyramid.fine_detail(image, fov, self.factor)
         condition = tf.concat([tf.where(coverage >= 0.5, 1.0, -1.0), 2.0 * fov - 1.0], axis=-1)
         seen = tf.concat([detail, fov, pyramid.fine_condition(condition, base)], axis=-1)
-        return _flow_terms(self.network.network, seen, 1, self.seed, batch)
+        return {"velocity": _flow_loss(self.network.network, seen, 1, self.seed, batch)}
 
 
 def _falling(rate: float, config: Stage2Config | Stage2FineConfig, pairs: np.ndarray):
@@ -126,18 +125,20 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
     """Coverage in two values and black outside the field of view, as what generates is given them."""
     inside = pairs[..., FOV] >= 128
     vessels = np.where((pairs[..., COVERAGE] >= 128) & inside, 255, 0)
-    return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
+    return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(
+        np.uint8
+    )
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images in [-1, 1], with their colors changed, coverage in [0, 1] and field of view in {0, 1}."""
+    """Images in [-1, 1], with their colors changed, black outside; coverage and field of view in [0, 1]."""
     maps = batch["maps"]
-    fov = tf.round(maps[..., FOV])
-    image = 2.0 * maps[..., IMAGE] * fov - 1.0
+    fov = tf.where(maps[..., FOV] < _LEAST_SHARE, 0.0, maps[..., FOV])
+    image = tf.where(fov > 0.0, 2.0 * maps[..., IMAGE] - 1.0, -1.0)
     if strength:
         numbers = random_numbers(seed, batch, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR, "uniform")
         image = augmentation.colour(image, (numbers + 1.0) / 2.0, strength)
-    return image, maps[..., COVERAGE] * fov, fov
+    return image, maps[..., COVERAGE] * tf.cast(fov > 0.0, tf.float32), fov
 
 
 def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
@@ -156,23 +157,30 @@ def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
     return tf.gather(tf.gather(repeated, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
-def _flow_terms(network: keras.Model, seen: tf.Tensor, crops: int, seed: int, batch: Batch) -> Terms:
+def _flow_loss(
+    network: keras.Model,
+    seen: tf.Tensor,
+    crops: int,
+    seed: int,
+    batch: Batch,
+    streams: tuple[int, int] = (latents.FLOW_NOISE, latents.FLOW_TIME),
+) -> tf.Tensor:
     """The loss of flow matching, `(batch,)`, the mean over an example's crops.
 
     Args:
         network: gives velocities.
-        seen: `(batch * crops, side, side, 4 + channels)`: detail, field of view, and what the network is given.
+        seen: `(batch * crops, side, side, 4 + channels)`: detail, where it counts, and what the network is given.
         crops: of an example.
-        seed, batch: of the random numbers.
+        seed, batch, streams: of the random numbers for noise and time.
     """
-    detail, fov, condition = seen[..., :3], seen[..., 3:4], seen[..., 4:]
+    detail, inside, condition = seen[..., :3], seen[..., 3:4], seen[..., 4:]
     side = seen.shape[1]
-    normal = random_numbers(seed, batch, crops * side * side * 3, latents.FLOW_NOISE)
+    normal = random_numbers(seed, batch, crops * side * side * 3, streams[0])
     noise = tf.reshape(normal, (-1, side, side, 3))
-    normal = tf.reshape(random_numbers(seed, batch, crops, latents.FLOW_TIME), (-1,))
+    normal = tf.reshape(random_numbers(seed, batch, crops, streams[1]), (-1,))
     time = tf.sigmoid(normal + _TIME_SHIFT)
     noisy, velocity = on_the_way(noise, detail, time)
-    error = tf.square(network(noisy, condition, time, training=True) - velocity) * fov
-    pixels = tf.reduce_sum(fov, axis=(1, 2, 3)) + 1.0
+    error = tf.square(network(noisy, condition, time, training=True) - velocity) * inside
+    pixels = tf.reduce_sum(inside, axis=(1, 2, 3)) + 1.0
     loss = tf.reduce_sum(error, axis=(1, 2, 3)) / (3.0 * pixels)
-    return {"velocity": mean_per_example(tf.reshape(loss, (-1, crops)))}
+    return mean_per_example(tf.reshape(loss, (-1, crops)))
