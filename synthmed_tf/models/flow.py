@@ -25,7 +25,7 @@ class FlowNetwork(keras.Model):
         """Makes the network.
 
         Args:
-            cell: 2 or 4.
+            cell: 1, 2 or 4.
             filters: of the first level; twice and three times as many at the next two.
         """
         super().__init__(autocast=False)
@@ -54,7 +54,8 @@ class FlowNetwork(keras.Model):
             The shape of `noisy`, float32.
         """
         embedding = self._embed(time)
-        cells = tf.nn.space_to_depth(tf.concat([noisy, condition], axis=-1), self.cell)
+        given = tf.concat([noisy, condition], axis=-1)
+        cells = given if self.cell == 1 else tf.nn.space_to_depth(given, self.cell)
         x = self.first(tf.cast(cells, self.compute_dtype))
         skips = []
         for block, halve in zip(self.before, self.halve, strict=True):
@@ -65,7 +66,8 @@ class FlowNetwork(keras.Model):
             x = block(x, embedding)
         for block in self.after:
             x = block(tf.concat([layers.upsample(x), skips.pop()], axis=-1), embedding)
-        return tf.nn.depth_to_space(self.to_velocity(tf.nn.silu(self.norm(x))), self.cell)
+        velocity = self.to_velocity(tf.nn.silu(self.norm(x)))
+        return velocity if self.cell == 1 else tf.nn.depth_to_space(velocity, self.cell)
 
     def _embed(self, time: tf.Tensor) -> tf.Tensor:
         angles = time[:, None] * tf.constant(_FREQUENCIES)
