@@ -26,12 +26,12 @@ _TIME_SHIFT = -0.2
 
 
 class CoarseRendererStage:
-    """The photograph of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
+    """The image of at most 128 pixels; a batch has `maps` `(batch, coarse, coarse, 5)` in [0, 1], and `index`.
 
     Attributes:
         network, network_ema: `pyramid.CoarseRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        size: pixels a side of its photographs.
+        size: pixels a side of its images.
     """
 
     name = "stage2"

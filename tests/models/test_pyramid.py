@@ -1,4 +1,4 @@
-"""Stage-II's pyramid: flows by value, the thumbnails' prior, and photographs that agree with the step below."""
+"""Stage-II's pyramid: flows by value, and images that agree with the step below."""
 
 import keras
 import numpy as np
@@ -7,11 +7,10 @@ import tensorflow as tf
 
 from synthmed_tf.models import layers, pyramid
 from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, on_the_way
-from synthmed_tf.models.pyramid import NOISE_KEYS, CoarseRenderer, FineRenderer, Pyramid, ThumbnailPrior
+from synthmed_tf.models.pyramid import CoarseRenderer, FineRenderer, Pyramid
 
 RNG = np.random.default_rng(0)
-DIM = 4
-STYLE = DIM + NOISE_KEYS
+STYLE = 3
 
 
 def _randomized(model: keras.Model) -> keras.Model:
@@ -24,12 +23,9 @@ def _randomized(model: keras.Model) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def coarse():
-    model = CoarseRenderer(32, 4, STYLE, 3)
+    model = CoarseRenderer(32, 4, 3)
     model(tf.zeros((1, 64, 64, 2)), tf.zeros((1, STYLE)))
-    _randomized(model)
-    components = RNG.normal(0, 0.05, (DIM, 768))
-    model.set_prior(ThumbnailPrior(np.full(768, -0.2), components, np.full(64, 0.1), RNG.normal(0, 0.01, (64, 768))))
-    return model
+    return _randomized(model)
 
 
 @pytest.fixture(scope="module")
@@ -88,45 +84,51 @@ def test_a_network_that_was_trained_on_crops_sees_the_same_in_the_whole():
     np.testing.assert_allclose(crop[:, 70:90, 70:90], whole[:, 86:106, 86:106], atol=1e-4)
 
 
-def test_the_prior_finds_mean_density_and_components():
-    rng = np.random.default_rng(2)
-    n = 400
-    shape, density = rng.normal(size=768) / 20, rng.uniform(0, 0.3, (n, 64))
-    strength, effect = rng.normal(0, 0.5, n), rng.normal(size=768) / 10
-    flat = 0.1 + strength[:, None] * shape + (density[:, 5] - density[:, 5].mean())[:, None] * 3.0 * effect
-    images = flat.reshape(n, 16, 16, 3).repeat(2, axis=1).repeat(2, axis=2).astype(np.float32)
-    coverage = density.reshape(n, 8, 8, 1).repeat(4, axis=1).repeat(4, axis=2).astype(np.float32)
-    prior = pyramid.fit_thumbnails(images, coverage, 5)
-    np.testing.assert_allclose(prior.mean, flat.mean(axis=0), atol=1e-4)
-    np.testing.assert_allclose(prior.density, density.mean(axis=0), atol=1e-5)
-    # One direction is left after the regression: the first component, as long as its deviation; the rest is small.
-    direction = prior.components[0] / np.linalg.norm(prior.components[0])
-    assert abs(direction @ shape) / np.linalg.norm(shape) > 0.98
-    assert np.linalg.norm(prior.components[0]) == pytest.approx(strength.std() * np.linalg.norm(shape), rel=0.15)
-    cosine = prior.regression[5] @ effect / np.linalg.norm(prior.regression[5]) / np.linalg.norm(effect)
-    assert cosine > 0.85
+def _shares(condition):
+    """Coverage and field of view of 32 x 32 pixels, by hand."""
+    return np.moveaxis((condition.reshape(3, 32, 2, 32, 2, 2).mean(axis=(2, 4)) + 1) / 2, -1, 0)[..., None]
 
 
-def test_a_style_moves_the_thumbnail_by_its_components(coarse):
-    coverage, normal = np.full((1, 32, 32, 1), 0.1, np.float32), np.zeros((1, DIM), np.float32)
-    plain = coarse.thumbnail(coverage, normal).numpy()
-    np.testing.assert_allclose(plain, -0.2 * np.ones((1, 16, 16, 3)), atol=1e-6)
-    normal[0, 2] = 2.0
-    moved = coarse.thumbnail(coverage, normal).numpy() - plain
-    np.testing.assert_allclose(moved.ravel(), 2.0 * coarse.prior["components"].numpy()[2], atol=1e-6)
+def test_a_condition_is_reduced_to_shares_of_pixels(condition):
+    found = pyramid.reduced(tf.constant(condition), 32)
+    for shares, by_hand in zip(found, _shares(condition), strict=True):
+        np.testing.assert_allclose(shares, by_hand, atol=1e-6)
+    assert set(np.unique(np.round(found[1], 3))) >= {0.0, 0.25, 0.5, 1.0}
+
+
+def test_thumbnails_are_given_all_of_the_coverage():
+    coverage = RNG.uniform(size=(1, 32, 32, 1)).astype(np.float32)
+    given = pyramid.thumbnail_condition(tf.constant(coverage), tf.ones((1, 32, 32, 1))).numpy()
+    assert given.shape == (1, 8, 8, 19) and np.all(given[..., 16] == 1)
+    np.testing.assert_allclose(given[0, 2, 5, :16], 2 * coverage[0, 8:12, 20:24].ravel() - 1, atol=1e-6)
+    np.testing.assert_allclose(given[0, 0, 0, 17], 2 * np.hypot(7 / 8, 7 / 8) - 1, atol=1e-6)
 
 
 def test_images_are_black_outside_and_depend_on_their_style_alone(coarse, condition):
     styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
-    styles[2, :DIM] = styles[1, :DIM]
+    styles[2] = [styles[1, 0] + 1, *styles[1, 1:]]
     together = coarse(condition, styles).numpy()
     assert together.shape == (3, 32, 32, 3) and together.dtype == np.float32
-    outside = condition.reshape(3, 32, 2, 32, 2, 2).mean(axis=(2, 4))[..., 1] < 0
-    assert np.all(together[outside] == -1) and np.all(np.abs(together) <= 1)
+    outside = _shares(condition)[1][..., 0] == 0
+    assert outside.any() and np.all(together[outside] == -1) and np.all(np.abs(together) <= 1)
     alone = coarse(condition[1:2], styles[1:2]).numpy()
     np.testing.assert_allclose(alone[0], together[1], atol=1e-5)
-    # The last two numbers change the detail, and not the thumbnail.
-    assert np.abs(together[1] - together[2])[~outside[1]].mean() > 1e-3
+    assert np.abs(together[0] - together[1])[~outside[1]].mean() > 1e-2
+    # The last two numbers alone choose the noise.
+    np.testing.assert_allclose(together[2], together[1], atol=1e-5)
+
+
+def test_the_average_of_the_coarse_image_is_the_thumbnail(coarse, condition):
+    styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
+    coverage, fov = (tf.constant(shares, tf.float32) for shares in _shares(condition))
+    thumbnail = coarse.thumbnail(coverage, fov, styles).numpy()
+    assert thumbnail.shape == (3, 8, 8, 3) and np.all(thumbnail[:, 0, 0] == -1) and thumbnail[:, 2:6, 2:6].std() > 0.05
+    images = coarse.render(coverage, fov, thumbnail, styles).numpy()
+    np.testing.assert_array_equal(coarse(condition, styles).numpy(), images)
+    cells = images.reshape(3, 8, 4, 8, 4, 3).transpose(0, 1, 3, 5, 2, 4).reshape(3, 8, 8, 3, 16)
+    within = (np.abs(cells) < 1).all(axis=-1)
+    assert within[:, 2:6, 2:6].mean() > 0.3
+    np.testing.assert_allclose(cells.mean(axis=-1)[within], thumbnail[within], atol=1e-5)
 
 
 def test_the_average_of_the_fine_image_is_the_coarse_one(coarse, fine, condition):
