@@ -1,11 +1,9 @@
-"""Stage-II as a pyramid: style and mask to a thumbnail of color and light, thumbnail and mask to an image of at most 128
-pixels, and that and the mask to one at full size. Each step adds the detail of its own scale by flow matching.
+"""Stage-II as a pyramid: style and mask to a thumbnail of color and light, thumbnail and mask to an image of at most
+128 pixels, and that and the mask to one at full size. Each step adds the detail of its own scale by flow matching.
 
 A condition is `(batch, size, size, 2)`, float32 in {-1, 1}: mask and field of view. A style is `(batch, style_dim)`,
 standard normal; its last two numbers choose the noise that each step begins with.
 """
-
-from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -61,7 +59,7 @@ class CoarseRenderer(keras.Model):
         return self.render(coverage, fov, self.thumbnail(coverage, fov, style), style)
 
     def thumbnail(self, coverage: tf.Tensor, fov: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
-        """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; coverage and field of view as `reduced` gives them."""
+        """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; the arguments are as `reduced` gives them."""
         noise = _noise(style, self.size // THUMBNAIL_FACTOR, latents.THUMBNAIL_NOISE)
         condition = thumbnail_condition(coverage, fov)
         values = follow(self.thumbnails, noise, condition, self.steps) / _GAIN["thumbnail"]

@@ -55,9 +55,7 @@ class CoarseRendererStage:
 
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
-        return map_batches(
-            self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges, **place
-        )
+        return map_batches(self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
@@ -125,9 +123,7 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
     """Coverage in two values and black outside the field of view, as what generates is given them."""
     inside = pairs[..., FOV] >= 128
     vessels = np.where((pairs[..., COVERAGE] >= 128) & inside, 255, 0)
-    return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(
-        np.uint8
-    )
+    return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

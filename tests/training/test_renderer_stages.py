@@ -79,9 +79,7 @@ def test_the_coarse_losses_are_those_of_the_thumbnail_and_of_the_crops_of_an_exa
     noise = _numbers(batch, 8 * 8 * 3, latents.THUMBNAIL_FLOW_NOISE).reshape(8, 8, 8, 3)
     within = (fov.reshape(8, 8, 4, 8, 4, 1).mean(axis=(2, 4)) > 0).astype(np.float32)
     error = ((thumbnail - noise) ** 2 * within).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(
-        terms["thumbnail_velocity"], error / (3 * (within.sum(axis=(1, 2, 3)) + 1)), rtol=1e-3
-    )
+    np.testing.assert_allclose(terms["thumbnail_velocity"], error / (3 * (within.sum(axis=(1, 2, 3)) + 1)), rtol=1e-3)
 
     _, detail = pyramid.coarse_detail(tf.constant(image, tf.float32), tf.constant(fov))
     unit = (latents.sample(tf.zeros(8, tf.int64), batch["index"], 4, latents.CROP, "uniform") + 1) / 2
