@@ -83,8 +83,9 @@ PRESETS: dict[str, dict[str, Any]] = {
             "style_dim": 2,
             "colour": 0.1,
             "optimizer": {"generator_rate": 1e-3, "beta1": 0.9},
-            "ema_half_life": 2_000,
+            "ema_half_life": 4_000,
         },
+        "stage2_fine": {"filters": 48, "steps": 2_000},
     },
     "demo": {
         "size": 64,
