@@ -136,6 +136,7 @@ def evaluate(
     artifact: StrPath | None = None,
     run: StrPath | None = None,
     only: Sequence[str] = (),
+    size: int | None = None,
     quick: bool = False,
     seeds: int | None = None,
     segmenter_steps: int | None = None,
@@ -159,6 +160,7 @@ def evaluate(
         vessel_labels: the values or colours of the vessels in label maps, such as `1,2` or `red,blue`.
         artifact, run: of the generator, for the attacks that need them.
         only: some sections only, such as `["privacy"]`.
+        size: pixels a side that all pairs are averaged down to, a divisor of their size; default: none.
         quick: whether to train fewer and shorter; the report says so.
         seeds: number of segmenters in each arm; default: 3, with `quick` 1.
         segmenter_steps: training steps of each; default: 1000, with `quick` 200.
@@ -200,6 +202,7 @@ def evaluate(
         artifact=_path(artifact),
         run=_path(run),
         only=tuple(only),
+        size=size,
         real_images=real_images,
     )
     return evaluator.evaluate(request, settings, progress)

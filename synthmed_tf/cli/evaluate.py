@@ -22,6 +22,7 @@ from synthmed_tf.cli.options import FOLDER, parts
 @click.option("--run", type=FOLDER, help="The run that it was exported from; also for these attacks.")
 @click.option("--out", required=True, type=FOLDER, help="The folder of the report; the same command resumes.")
 @click.option("--only", help="Some sections only, such as privacy or geometry,dispersion.")
+@click.option("--size", type=click.IntRange(16), help="Average all pairs down to so many pixels a side.")
 @click.option("--quick", is_flag=True, help="A quick look: fewer and shorter trainings; the report says so.")
 @click.option("--seeds", type=click.IntRange(1, 50), help="Segmenters in each arm; default: 3 (1 with --quick).")
 @click.option("--segmenter-steps", type=click.IntRange(1), help="Steps of each; default: 1000 (200 with --quick).")

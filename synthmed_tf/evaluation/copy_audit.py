@@ -20,7 +20,7 @@ from synthmed_tf.evaluation.alignment import flattened, image_similarity
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext
 from synthmed_tf.evaluation.copies import Gallery, Match, search, threshold
 from synthmed_tf.evaluation.copy_candidates import KINDS, WINDOWS
-from synthmed_tf.evaluation.pairs import Block
+from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.privacy_results import Copy, CopySearch
 from synthmed_tf.evaluation.transforms import Transform
 from synthmed_tf.evaluation.verdict import Evidence, State, Verdict
@@ -200,13 +200,21 @@ class RealPairs:
     @classmethod
     def of(cls, context: EvaluationContext) -> "RealPairs":
         """Train and holdout together."""
-        sets = [pairs for pairs in (context.train, context.holdout) if pairs is not None]
+        return cls._joined([pairs for pairs in (context.train, context.holdout) if pairs is not None])
+
+    @classmethod
+    def at_full_size(cls, context: EvaluationContext) -> "RealPairs":
+        """The same at the size of the generator."""
+        return cls._joined([pairs.full for pairs in (context.train, context.holdout) if pairs is not None])
+
+    @classmethod
+    def _joined(cls, sets: Sequence[Pairs]) -> "RealPairs":
         blocks = [pairs.all() for pairs in sets]
         parts = ("images", "masks", "fields")
         block = Block(*(np.concatenate([getattr(one, part) for one in blocks]) for part in parts))
         names = np.array([name for pairs in sets for name in pairs.names])
         patients = np.array([name for pairs in sets for name in pairs.patients])
-        return cls(block, names, patients, np.arange(len(names)) < len(context.train))
+        return cls(block, names, patients, np.arange(len(names)) < len(sets[0]))
 
     def which(self, row: int) -> tuple[str, int]:
         """The set that a pair is of, `train` or `holdout`, and its place there."""

@@ -18,7 +18,7 @@ from synthmed_tf.data.sources import Pair, Source, find_pairs, parse_patients
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import report
 from synthmed_tf.evaluation.context import Cache, EvaluationContext, Progress, SectionResult, SectionResults, Settings
-from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, SyntheticSet, load_real
+from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, ReducedPairs, SyntheticSet, load_real
 from synthmed_tf.evaluation.results import Compared, PairSet
 from synthmed_tf.exporting import artifact
 
@@ -45,6 +45,7 @@ class EvaluationRequest:
         patient_regex, vessel_labels: as for `find_pairs`, in all folders.
         artifact, run: of the generator, or None.
         only: names of `SECTIONS`; all if empty.
+        size: pixels a side that all pairs are averaged down to; None for the set's own size.
         real_images: whether the page shows real photographs and masks.
     """
 
@@ -60,6 +61,7 @@ class EvaluationRequest:
     artifact: Path | None = None
     run: Path | None = None
     only: tuple[str, ...] = ()
+    size: int | None = None
     real_images: bool = True
 
 
@@ -79,8 +81,10 @@ def evaluate(
     """
     names = _sections(request.only)
     synthetic = SyntheticSet(request.set)
+    _check_size(request, synthetic.size)
     _check_model(request, synthetic)
     train, holdout, other = _real_pairs(request, synthetic, progress)
+    synthetic, train, holdout, other = (_reduced(pairs, request.size) for pairs in (synthetic, train, holdout, other))
     with files.failing_clearly(request.out), _own_folder(request.out, synthetic.fingerprint):
         context = EvaluationContext(
             synthetic=synthetic,
@@ -99,7 +103,7 @@ def evaluate(
 
 def compare_sets(context: EvaluationContext) -> SectionResult[Compared]:
     """The section `compared`: lists the sets; it measures nothing."""
-    card = getattr(context.synthetic, "card", {})
+    card = getattr(context.synthetic.full, "card", {})
     held = context.holdout.patients if context.holdout is not None else ()
     return SectionResult(
         Compared(
@@ -117,7 +121,7 @@ def compare_sets(context: EvaluationContext) -> SectionResult[Compared]:
 
 def _pair_set(pairs: Pairs, is_real: bool = True) -> PairSet:
     names = tuple(sorted(set(pairs.patients))) if is_real else ()
-    return PairSet(sha256=pairs.fingerprint, pairs=len(pairs), size=pairs.size, patients=len(names), names=names)
+    return PairSet(sha256=pairs.full.fingerprint, pairs=len(pairs), size=pairs.size, patients=len(names), names=names)
 
 
 def _section(name: str, context: EvaluationContext) -> SectionResult:
@@ -138,6 +142,18 @@ def _sections(only: Sequence[str]) -> tuple[str, ...]:
         if name not in SECTIONS:
             raise SynthMedError(f"There is no section {name!r}; choose from {', '.join(SECTIONS)}.")
     return tuple(name for name in SECTIONS[1:] if name in only or not only)
+
+
+def _check_size(request: EvaluationRequest, size: int) -> None:
+    if request.size is not None and (request.size < 16 or size % request.size):
+        raise SynthMedError(
+            f"{request.set} has {size} pixels a side and cannot be averaged down to {request.size}; --size must divide "
+            "it, and be 16 or more."
+        )
+
+
+def _reduced(pairs: Pairs | None, size: int | None) -> Pairs | None:
+    return pairs if pairs is None or size in (None, pairs.size) else ReducedPairs(pairs, size)
 
 
 def _check_model(request: EvaluationRequest, synthetic: SyntheticSet) -> None:

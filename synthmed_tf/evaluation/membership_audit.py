@@ -53,7 +53,7 @@ def audit(context: EvaluationContext, real: RealPairs, found: CopyAudit) -> Memb
     references = _references(context, real, appearance, left_out)
     for what, to_real in distances.items():
         scores |= dict(membership.distance_scores(what, to_real.T, references.get(what)))
-    scores |= _network_scores(context, real, left_out)
+    scores |= _network_scores(context, left_out)
     made = membership.attack_all(scores, *who, context.rng("attacks"))
     control = membership.control(appearance.control_features, *who, context.rng("control"), permutations)
     attacks, near = membership.adjusted(made, near)
@@ -187,21 +187,22 @@ def _references(
     }
 
 
-def _network_scores(context: EvaluationContext, real: RealPairs, left_out: list[LeftOut]) -> dict[str, np.ndarray]:
+def _network_scores(context: EvaluationContext, left_out: list[LeftOut]) -> dict[str, np.ndarray]:
     """Attacks by the generator's networks, as far as these are at hand."""
     from synthmed_tf.evaluation import network_attacks
 
     made: dict[str, Callable[[], np.ndarray]] = {}
+    block = RealPairs.at_full_size(context).block
     for stage, name in membership.DISCRIMINATORS.items():
         if context.run is None:
             left_out.append(LeftOut(name=name, reason="the run was not given (--run)"))
         else:
-            made[name] = lambda stage=stage: network_attacks.logits(context.run, stage, real.block)
+            made[name] = lambda stage=stage: network_attacks.logits(context.run, stage, block)
     if context.artifact is None:
         left_out.append(LeftOut(name=membership.RECONSTRUCTION, reason="the artifact was not given (--artifact)"))
     else:
         made[membership.RECONSTRUCTION] = lambda: network_attacks.reconstruction(
-            context.artifact, real.block, context.settings.seed
+            context.artifact, block, context.settings.seed
         )
     scores = {}
     for name, compute in made.items():

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf import images
-from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples
+from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples, vessel_coverage
 from synthmed_tf.data.sources import Pair
+from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation import manifest, set_card
 
@@ -43,6 +44,7 @@ class Pairs(abc.ABC):
         patients: of each pair; a synthetic pair belongs to no patient, and has its own name here.
         size: pixels a side.
         fingerprint: SHA-256 of the pairs.
+        full: the same pairs at their full size; themselves, unless they were averaged down.
     """
 
     names: tuple[str, ...]
@@ -52,6 +54,10 @@ class Pairs(abc.ABC):
 
     def __len__(self) -> int:
         return len(self.names)
+
+    @property
+    def full(self) -> "Pairs":
+        return self
 
     @abc.abstractmethod
     def read(self, rows: Sequence[int]) -> Block:
@@ -92,6 +98,27 @@ class ArrayPairs(Pairs):
         rows = np.asarray(rows, int)
         block = self._block
         return Block(block.images[rows], block.masks[rows], block.fields[rows])
+
+
+class ReducedPairs(Pairs):
+    """Pairs averaged down as they are read; masks as training reduces them, so that thin vessels stay whole."""
+
+    def __init__(self, full: Pairs, size: int):
+        """Takes pairs whose size is a multiple of `size`."""
+        self._full, self.size = full, size
+        self.names, self.patients = full.names, full.patients
+        self.fingerprint = hashlib.sha256(f"{full.fingerprint} {size}".encode()).hexdigest()
+
+    @property
+    def full(self) -> Pairs:
+        return self._full
+
+    def read(self, rows):
+        block = self._full.read(rows)
+        factor = block.images.shape[1] // self.size
+        fields = reduce_maps(block.fields[..., None] * np.uint8(255), factor)[..., 0] >= 128
+        masks = np.stack([vessel_coverage(mask, self.size) >= VESSEL_THRESHOLD for mask in block.masks])
+        return Block(reduce_maps(block.images, factor) * fields[..., None], masks & fields, fields)
 
 
 class SyntheticSet(Pairs):

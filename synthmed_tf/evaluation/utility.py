@@ -10,7 +10,7 @@ import numpy as np
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import comparison, segmenters
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext, UtilityResult
-from synthmed_tf.evaluation.pairs import ArrayPairs, Block, Pairs
+from synthmed_tf.evaluation.pairs import ArrayPairs, Block, Pairs, ReducedPairs
 from synthmed_tf.evaluation.results import ArmDifference, ArmScore, TrainedArm, Utility
 from synthmed_tf.evaluation.segmenters import MOST_PAIRS, Arm, real_arm
 from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict, between, cannot_tell
@@ -116,7 +116,7 @@ def arms_of(context: EvaluationContext) -> tuple[tuple[Arm, ...], tuple[LeftOut,
         SYNTHETIC: lambda: Arm(SYNTHETIC, (context.synthetic,)),
         MIXED: lambda: Arm(MIXED, (context.train, context.synthetic)),
         PLAIN: lambda: Arm(PLAIN, (context.train,), augmented=False),
-        STAGE2_ON_REAL_MASKS: lambda: Arm(STAGE2_ON_REAL_MASKS, (Stage2OnRealMasks(context),)),
+        STAGE2_ON_REAL_MASKS: lambda: Arm(STAGE2_ON_REAL_MASKS, (_stage2_on_real_masks(context),)),
         SHUFFLED: lambda: Arm(SHUFFLED, (shuffled(context.train),)),
     }
     arms, left_out = [], []
@@ -167,13 +167,14 @@ class Stage2OnRealMasks(Pairs):
             SynthMedError: there is none with a SavedModel.
         """
         self._model = artifact.open_artifact(context.artifact, "savedmodel")
-        self._masks, self._seed = context.train.all().masks, context.settings.seed
+        train = context.train.full
+        self._masks, self._seed = train.all().masks, context.settings.seed
         styles = max(1, min(len(context.synthetic), MOST_PAIRS) // len(context.train))
         places = [(style, name) for style in range(styles) for name in context.train.names]
         self.names = tuple(f"{name}/{style}" for style, name in places)
         self.patients = context.train.patients * styles
-        self.size = context.train.size
-        self.fingerprint = f"stage2 {self._model.model_sha256} {context.train.fingerprint} {styles} {self._seed}"
+        self.size = train.size
+        self.fingerprint = f"stage2 {self._model.model_sha256} {train.fingerprint} {styles} {self._seed}"
         some = self._images(range(min(len(self), _SHOWN_FOR_FIELD)))
         self._field = some.max(axis=(0, 3)) > 0
 
@@ -189,6 +190,12 @@ class Stage2OnRealMasks(Pairs):
         return np.concatenate(
             [self._model.translate(masks[part], np.full_like(rows[part], self._seed), rows[part]) for part in parts]
         )
+
+
+def _stage2_on_real_masks(context: EvaluationContext) -> Pairs:
+    """These images at the size of the evaluation."""
+    pairs, size = Stage2OnRealMasks(context), context.train.size
+    return pairs if pairs.size == size else ReducedPairs(pairs, size)
 
 
 def _tests(context: EvaluationContext) -> dict[str, Pairs]:

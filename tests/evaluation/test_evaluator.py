@@ -65,6 +65,18 @@ def test_a_section_alone_is_evaluated_and_reported_with_what_was_compared(genera
     assert (tmp_path / "report" / "report.html").read_text().lstrip().lower().startswith("<!doctype html>")
 
 
+def test_all_pairs_are_averaged_down_alike(generated, eyes, tmp_path):
+    found = evaluate(
+        _job(generated, eyes, tmp_path, size=16, holdout_patients=_names(eyes)[-1]), SHORT
+    ).sections.compared
+    whole = evaluate(_job(generated, eyes, tmp_path, out=tmp_path / "whole"), SHORT).sections.compared
+    assert found.set.size == found.train.size == found.holdout.size == 16 and whole.set.size == 32
+    assert found.set.sha256 == whole.set.sha256 and found.model_sha256 == whole.model_sha256 is not None
+    for size in (12, 64):
+        sentence = _refusal(_job(generated, eyes, tmp_path, size=size, out=tmp_path / "refused"))
+        assert f"has 32 pixels a side and cannot be averaged down to {size}; --size must divide it" in sentence
+
+
 def test_patients_in_both_train_and_holdout_are_named(generated, eyes, tmp_path):
     names = _names(eyes)
     sentence = _refusal(_job(generated, eyes, tmp_path, patients=f"{names[0]}-{names[5]}", holdout_patients=names[5]))

@@ -9,7 +9,7 @@ import pytest
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.context import Cache, EvaluationContext
-from synthmed_tf.evaluation.pairs import ArrayPairs, Block, SyntheticSet
+from synthmed_tf.evaluation.pairs import ArrayPairs, Block, ReducedPairs, SyntheticSet
 from synthmed_tf.exporting.artifact import open_artifact
 from synthmed_tf.generation import synthesis
 
@@ -99,6 +99,26 @@ def test_pairs_in_memory_are_black_outside_their_fields():
     assert not pairs.all().images[:, 0].any() and not pairs.all().masks[:, 0].any()
     np.testing.assert_array_equal(pairs.read([2]).images[0, 1:], block.images[2, 1:])
     assert pairs.patients == ("p", "p", "q")
+
+
+def test_reduced_pairs_are_averages_and_thin_vessels_stay_whole():
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (2, 64, 64, 3)).astype(np.uint8)
+    masks, fields = np.zeros((2, 64, 64), bool), np.ones((2, 64, 64), bool)
+    masks[:, 30, 4:60], fields[:, :, :16] = True, False
+    full = ArrayPairs(Block(images, masks, fields), ["a", "b"], ["p", "p"])
+    pairs = ReducedPairs(full, 16)
+    assert pairs.full is full and full.full is full and pairs.size == 16
+    assert pairs.patients == ("p", "p") and pairs.fingerprint not in (
+        full.fingerprint,
+        ReducedPairs(full, 32).fingerprint,
+    )
+    block = pairs.read([1])
+    averages = images[1].reshape(16, 4, 16, 4, 3).mean(axis=(1, 3))
+    np.testing.assert_allclose(block.images[0, :, 4:], averages[:, 4:], atol=0.51)
+    assert not block.images[0, :, :4].any() and not block.fields[0, :, :4].any() and block.fields[0, :, 4:].all()
+    # One pixel of four across: covers a quarter of the reduced pixel, and is shown all the same.
+    assert block.masks[0, 7, 5:14].all() and block.masks[0].sum(axis=0).max() == 1
 
 
 def test_pairs_of_other_shapes_or_not_of_bytes_are_refused():
