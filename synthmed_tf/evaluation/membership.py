@@ -18,7 +18,8 @@ from synthmed_tf.metrics import segmentation
 
 DISCRIMINATORS = {"stage1": "discriminator of Stage-I", "stage2": "discriminator of Stage-II"}
 RECONSTRUCTION = "reconstruction by Stage-II"
-"""Attacks that need weights: the first two those in a run, the last one an artifact."""
+VELOCITIES = "velocities of Stage-II"
+"""Attacks that need weights: the reconstruction those of an artifact, the others those in a run."""
 
 LEVEL = 0.05
 FAR_BELOW = -3.0

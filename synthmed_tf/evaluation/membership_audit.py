@@ -193,11 +193,13 @@ def _network_scores(context: EvaluationContext, left_out: list[LeftOut]) -> dict
 
     made: dict[str, Callable[[], np.ndarray]] = {}
     block = RealPairs.at_full_size(context).block
-    for stage, name in membership.DISCRIMINATORS.items():
-        if context.run is None:
-            left_out.append(LeftOut(name=name, reason="the run was not given (--run)"))
-        else:
+    if context.run is None:
+        names = (*membership.DISCRIMINATORS.values(), membership.VELOCITIES)
+        left_out.extend(LeftOut(name=name, reason="the run was not given (--run)") for name in names)
+    else:
+        for stage, name in membership.DISCRIMINATORS.items():
             made[name] = lambda stage=stage: network_attacks.logits(context.run, stage, block)
+        made[membership.VELOCITIES] = lambda: network_attacks.velocities(context.run, block, context.settings.seed)
     if context.artifact is None:
         left_out.append(LeftOut(name=membership.RECONSTRUCTION, reason="the artifact was not given (--artifact)"))
     else:

@@ -16,12 +16,13 @@ from synthmed_tf.data.vessel_maps import reduce_maps, stack_maps
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation.pairs import Block
 from synthmed_tf.exporting import artifact
-from synthmed_tf.models import factory, layers
+from synthmed_tf.models import factory, layers, pyramid
 
 STYLES = 8
 """Styles that are tried for each mask; the nearest image counts."""
 
 _BATCH = 16
+_TIMES = 9
 _DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image_discriminator}
 
 
@@ -40,12 +41,11 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
             size.
     """
     config = _config(run)
-    if block.masks.shape[1] != config.size:
-        raise SynthMedError(f"{run} is of {config.size} pixels, but the set has {block.masks.shape[1]}.")
+    _refuse_size(run, config, block)
     if stage == "stage2" and config.stage2.architecture == "pyramid":
         raise SynthMedError(f"Stage-II of {run} is a pyramid, which is trained without a discriminator.")
     model = _DISCRIMINATORS[stage](config)
-    _restore(model, Path(run) / stage / "checkpoints")
+    _restore(model, Path(run) / stage / "checkpoints", "discriminator")
     masks = np.where(block.masks, np.float32(1), np.float32(-1))[..., None]
     seen = _vessel_maps(config, block) if config.stage1.architecture == "coarse_to_fine" else masks
     images = block.images.astype(np.float32) / np.float32(127.5) - np.float32(1)
@@ -91,6 +91,73 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
     return -best
 
 
+def velocities(run: Path, block: Block, seed: int) -> np.ndarray:
+    """How well a pyramid's networks know the way from noise to real photographs, `(n,)`; higher: more likely a member.
+
+    The loss of flow matching is measured for the thumbnail and for the detail of 128 pixels, at `_TIMES` times with
+    the same noise for each pair. A photograph with much detail has a larger loss whether it was trained on or not, so
+    the score is what a line through the logarithms of loss and mean square leaves, with the sign changed; the mean of
+    both networks.
+
+    Args:
+        run: the run's folder, with its Stage-II.
+        block: n pairs of the run's size.
+        seed: of the noise.
+
+    Raises:
+        SynthMedError: the run cannot be read, its Stage-II is no pyramid, or it is of another size.
+    """
+    config = _config(run)
+    if config.stage2.architecture != "pyramid":
+        raise SynthMedError(f"Stage-II of {run} is no pyramid, so it has no velocities.")
+    _refuse_size(run, config, block)
+    model = factory.image_generator(config)
+    _restore(model, Path(run) / "stage2" / "checkpoints", "network_ema")
+    conditions = np.stack([block.masks & block.fields, block.fields], axis=-1) * np.float32(2) - np.float32(1)
+    coverage, fov = pyramid.reduced(tf.constant(conditions), model.size)
+    images = reduce_maps(block.images * block.fields[..., None], config.size // model.size)
+    image = tf.constant(images, tf.float32) / 127.5 - 1.0
+    base, detail = pyramid.coarse_detail(image, fov)
+    parts = (
+        (
+            model.thumbnails,
+            pyramid.thumbnail_values(image),
+            pyramid.thumbnail_condition(coverage, fov),
+            pyramid.pooled(fov),
+        ),
+        (model.network, detail, pyramid.coarse_condition(coverage, fov, base), fov),
+    )
+    return np.mean([-_unexplained(*_losses(*part, seed)) for part in parts], axis=0)
+
+
+def _losses(
+    network: keras.Model, target: tf.Tensor, condition: tf.Tensor, fov: tf.Tensor, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms of the loss of flow matching and of the target's mean square, in the field of view, `(n,)` each."""
+    inside = tf.cast(fov > 0.0, tf.float32)
+    rng, loss = np.random.default_rng(seed), []
+    for time in np.linspace(0.1, 0.9, _TIMES):
+        noise = tf.constant(rng.standard_normal((1, *target.shape[1:])), tf.float32)
+        point = (1.0 - time) * noise + time * target
+        rows = [slice(start, start + _BATCH) for start in range(0, len(target), _BATCH)]
+        at = tf.constant([time], tf.float32)
+        found = tf.concat([network(point[part], condition[part], at, training=False) for part in rows], axis=0)
+        loss.append(tf.reduce_sum(tf.square(found - (target - noise)) * inside, axis=(1, 2, 3)))
+    pixels = tf.reduce_sum(inside, axis=(1, 2, 3))
+    mean_square = tf.reduce_sum(tf.square(target) * inside, axis=(1, 2, 3))
+    return np.log(np.mean(loss, axis=0) / pixels), np.log(mean_square / pixels)
+
+
+def _unexplained(values: np.ndarray, by: np.ndarray) -> np.ndarray:
+    """What a straight line leaves of the values."""
+    return values - np.polyval(np.polyfit(by, values, 1), by)
+
+
+def _refuse_size(run: Path, config: Config, block: Block) -> None:
+    if block.masks.shape[1] != config.size:
+        raise SynthMedError(f"{run} is of {config.size} pixels, but the set has {block.masks.shape[1]}.")
+
+
 def _vessel_maps(config: Config, block: Block) -> np.ndarray:
     """What the discriminator of a coarse-to-fine Stage-I sees of real masks: `(n, coarse_size, coarse_size, 2)`."""
     size = config.coarse_size
@@ -106,19 +173,19 @@ def _config(run: Path) -> Config:
         raise SynthMedError(f"{file} cannot be read ({error.strerror}); name the folder of synthmed train.") from error
 
 
-def _restore(model: keras.Model, folder: Path) -> None:
-    """Reads the discriminator of the newest checkpoint that has all of it."""
+def _restore(model: keras.Model, folder: Path, part: str) -> None:
+    """Reads a network of the newest checkpoint by its name there."""
     steps = sorted((int(file.stem[len("ckpt-") :]) for file in folder.glob("ckpt-*.index")), reverse=True)
     if not steps:
-        raise SynthMedError(f"{folder} holds no checkpoint, and the discriminator is stored nowhere else.")
+        raise SynthMedError(f"{folder} holds no checkpoint, from which the attack reads the {part}.")
     variables = layers.plain_variables(model)
     try:
         with files.glob_free(folder) as place:
             reader = tf.train.load_checkpoint(str(place / f"ckpt-{steps[0]}"))
-            names = (f"discriminator/{number}/.ATTRIBUTES/VARIABLE_VALUE" for number in range(len(variables)))
+            names = (f"{part}/{number}/.ATTRIBUTES/VARIABLE_VALUE" for number in range(len(variables)))
             values = [reader.get_tensor(name) for name in names]
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
     except Exception as error:  # TensorFlow meets damage with errors of many classes
         reason = " ".join(str(error).split())[:120]
-        raise SynthMedError(f"{folder}/ckpt-{steps[0]} holds no discriminator of this run ({reason}).") from error
+        raise SynthMedError(f"{folder}/ckpt-{steps[0]} holds no {part} of this run ({reason}).") from error

@@ -208,6 +208,31 @@ def test_the_discriminators_of_a_run_give_the_logits_of_training(preset, tiny_bl
         np.testing.assert_allclose(network_attacks.logits(tmp_path, stage, block), expected, rtol=1e-4, atol=1e-5)
 
 
+def test_the_velocities_of_a_pyramid_are_scored_less_what_detail_explains(tiny_block, tmp_path):
+    config = tiny.make_config("coarse_to_fine")
+    (tmp_path / "config.json").write_text(config.model_dump_json())
+    model = factory.image_generator(config)
+    state = {"network_ema": layers.plain_variables(model)}
+    Checkpoints(state, tmp_path / "stage2", tmp_path / "stage2", print).save(7)
+    inside = tiny_block.fields[..., None]
+    image = np.where(inside, tiny_block.images, 0).astype(np.float32) / 127.5 - 1
+    small = image.reshape(3, 8, 4, 8, 4, 3).mean(axis=(2, 4))
+    detail = 8 * (image - tf.image.resize(small, (32, 32)).numpy()) * inside
+    seen = inside.reshape(3, 8, 4, 8, 4, 1).any(axis=(2, 4))
+    scores = []
+    for target, where in ((2 * small, seen), (detail, inside)):
+        # An untrained network's velocity is 0, so that the loss is the mean square of target minus noise.
+        rng = np.random.default_rng(5)
+        noise = rng.standard_normal((9, 1, *target.shape[1:]))
+        pixels = where.sum(axis=(1, 2, 3))
+        loss = np.log((((target - noise) ** 2) * where).sum(axis=(2, 3, 4)).mean(axis=0) / pixels)
+        square = np.log((target**2 * where).sum(axis=(1, 2, 3)) / pixels)
+        scores.append(np.polyval(np.polyfit(square, loss, 1), square) - loss)
+    found = network_attacks.velocities(tmp_path, tiny_block, 5)
+    np.testing.assert_allclose(found, np.mean(scores, axis=0), atol=2e-3)
+    assert np.abs(found).max() > 5e-3
+
+
 def test_a_run_without_checkpoints_is_named(tiny_block, tmp_path):
     with pytest.raises(SynthMedError, match="config.json cannot be read"):
         network_attacks.logits(tmp_path, "stage1", tiny_block)

@@ -86,6 +86,7 @@ def test_what_is_not_at_hand_is_left_out_with_the_reason(section):
         "discriminator of Stage-I",
         "discriminator of Stage-II",
         "reconstruction by Stage-II",
+        "velocities of Stage-II",
     }
 
 

@@ -16,7 +16,7 @@ FOLDER = "report"
 PAGE = "report.html"
 NOT_EVALUATED = "not evaluated"
 
-_ON_WEIGHTS = {*membership.DISCRIMINATORS.values(), membership.RECONSTRUCTION}
+_ON_WEIGHTS = {*membership.DISCRIMINATORS.values(), membership.RECONSTRUCTION, membership.VELOCITIES}
 _FILTER = "drop them with synthmed filter, evaluate the new set, and publish that"
 _SET_ALONE = (
     "evaluate the set without --artifact and --run and publish it without its generator: attacks on weights do not "
