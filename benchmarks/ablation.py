@@ -1,4 +1,4 @@
-"""The effect of each choice in Stage-I's `recommended` preset: one change at a time, on real data.
+"""The effect of each choice in Stage-I's `gan` preset: one change at a time, on real data.
 
     python benchmarks/ablation.py --data CHASE_DB1 --train 01-10 --test 11-14 --size 64 --steps 1000 --runs RUNS
 
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 VARIANTS = {
-    "recommended": (),
+    "gan": (),
     "learning rates 2e-4": ("stage1.optimizer.generator_rate=2e-4", "stage1.optimizer.discriminator_rate=2e-4"),
     "no diversity loss": ("stage1.diversity_weight=0",),
     "two-valued masks to learn from": ("stage1.soft_masks=false",),
@@ -41,7 +41,7 @@ def main() -> None:
 
 
 def _train(run: Path, changes: tuple[str, ...], options: argparse.Namespace) -> None:
-    command = [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--preset", "recommended"]
+    command = [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--preset", "gan"]
     command += ["--data", options.data, "--patients", options.train, "--size", str(options.size), "--run", str(run)]
     settings = (*changes, f"stage1.steps={options.steps}", f"save_every={options.steps}")
     subprocess.run([*command, *(f"--override={setting}" for setting in settings)], check=True)

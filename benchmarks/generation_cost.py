@@ -24,7 +24,7 @@ from synthmed_tf.models.chained_generator import Chain
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--size", type=int, default=512)
-    parser.add_argument("--preset", default="recommended")
+    parser.add_argument("--preset", default="gan")
     parser.add_argument("--batch-size", type=int, default=4)
     parser.add_argument("--batches", type=int, default=5)
     parser.add_argument("--images", type=Path, help="Real pairs, for the bytes.")

@@ -55,7 +55,7 @@ def slope(x: list[float], y: list[float]) -> float:
 
 
 def _step(stage: str, size: int, batch: int, options: argparse.Namespace) -> dict[str, float]:
-    job = {"preset": "recommended", "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}"]}
+    job = {"preset": "gan", "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}"]}
     steps = 8 if stage == "stage1" else 2  # eight have one R1 penalty
     with Worker("tensorflow", job, options.threads) as worker:
         rounds = [worker.run(steps) for _ in range(options.rounds)]

@@ -22,7 +22,7 @@ import runtimes
 from synthmed_tf.config.schema import load_config
 from synthmed_tf.exporting import artifact, exporter
 
-PRESETS = ("recommended", "paper")
+PRESETS = ("gan", "paper")
 RUNTIMES = ("savedmodel", "onnx", "openvino")
 _GOALS = {"savedmodel": 0.75, "best": 0.85}
 

@@ -28,11 +28,11 @@ import numpy as np
 import record
 
 NETWORKS = {
-    "recommended-stage1": ("recommended", "stage1"),
-    "recommended-stage2": ("recommended", "stage2"),
+    "gan-stage1": ("gan", "stage1"),
+    "gan-stage2": ("gan", "stage2"),
     "paper-stage1": ("paper", "stage1"),
     "paper-stage2": ("paper", "stage2"),
-    "segmenter": ("recommended", "segmenter"),
+    "segmenter": ("gan", "segmenter"),
 }
 SIZES, CHECKED = (64, 128, 256, 512, 1024), (64, 128)
 PRECISIONS = ("float32", "mixed_float16")

@@ -35,7 +35,7 @@ def main() -> None:
 def compare(stage: str, size: int, options: argparse.Namespace) -> dict:
     """Images a second of both."""
     batch = BATCH[stage] if size <= 256 else BATCH[stage] // 4
-    job = {"preset": "recommended", "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}"]}
+    job = {"preset": "gan", "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}"]}
     steps = 8 if stage == "stage1" else 2
     stream = _stream(job, batch)
     with Worker("tensorflow", job, options.threads) as worker:

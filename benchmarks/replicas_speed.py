@@ -33,7 +33,7 @@ def main() -> None:
 def compare(stage: str, size: int, batch: int, options: argparse.Namespace) -> dict:
     """Seconds a step with one and with two replicas, medians over the rounds."""
     settings = [f"size={size}", f"{stage}.batch_size={batch}"]
-    jobs = [{"preset": "recommended", "stage": stage, "settings": settings, "replicas": count} for count in (1, 2)]
+    jobs = [{"preset": "gan", "stage": stage, "settings": settings, "replicas": count} for count in (1, 2)]
     with Worker("tensorflow", jobs[0], options.threads) as one, Worker("tensorflow", jobs[1], options.threads) as two:
         workers, seconds = {"one": one, "two": two}, {"one": [], "two": []}
         for worker in workers.values():

@@ -26,7 +26,7 @@ from synthmed_tf.generation import synthesis
 from synthmed_tf.metrics import segmentation
 
 MARKS = {  # steps of Stage-I and of Stage-II
-    "recommended": ((600, 600), (1200, 1200), (2000, 2000), (3200, 4400), (5000, 7000)),
+    "gan": ((600, 600), (1200, 1200), (2000, 2000), (3200, 4400), (5000, 7000)),
     "paper": ((500, 32), (1000, 63)),
 }
 GOALS = (0.90, 0.95)

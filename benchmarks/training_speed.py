@@ -24,8 +24,8 @@ import record
 
 # Preset, stage, batch up to 256 pixels, what else is set.
 ROWS = {
-    "Stage-I": ("recommended", "stage1", 16, ()),
-    "Stage-II": ("recommended", "stage2", 8, ()),
+    "Stage-I": ("gan", "stage1", 16, ()),
+    "Stage-II": ("gan", "stage2", 8, ()),
     "Stage-II of `paper`, 64 filters": ("paper", "stage2", 4, ()),
 }
 SIZES = (64, 128, 256, 512)

@@ -1,6 +1,6 @@
 """One framework's training step in its own process: takes the requested number of steps, and times them.
 
-    python benchmarks/training_worker.py tensorflow '{"preset": "recommended", "stage": "stage1", "settings": []}'
+    python benchmarks/training_worker.py tensorflow '{"preset": "gan", "stage": "stage1", "settings": []}'
 
 `training_speed.py`, `replicas_speed.py` and `growth.py` start it. It prints a JSON object about itself, and then, for
 each line with a number of steps, one with the seconds, those of all processors, and the most memory so far.

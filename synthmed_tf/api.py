@@ -45,7 +45,7 @@ def train(
         data: a folder of pairs, or `phantom` for the built-in data set.
         run: the folder of the run; made if it is missing.
         stage: `stage1` (masks), `stage2` (images of masks), `all` (both), or `segmenter`.
-        preset: `recommended`, `paper` or `demo`.
+        preset: `recommended`, `gan`, `paper` or `demo`.
         size: pixels a side, a power of two; default: that of the preset.
         patients: train on these only, such as `01-10`.
         validation_patients: choose the best step with these.

@@ -98,7 +98,7 @@ def tiny_run(tmp_path_factory) -> Path:
     from helpers.tiny import make_run
 
     options = ("stage1.calibrate=true", "stage2.use_fov=true")
-    return made_once(tmp_path_factory, "run", lambda folder: make_run(folder, "recommended", *options))
+    return made_once(tmp_path_factory, "run", lambda folder: make_run(folder, "gan", *options))
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from synthmed_tf.cli.messages import quoted
 from synthmed_tf.cli.options import FOLDER, say
 from synthmed_tf.errors import SynthMedError
 
-PRESETS = ("paper", "recommended", "coarse_to_fine", "demo")
+PRESETS = ("paper", "gan", "recommended", "demo")
 
 
 @click.command()

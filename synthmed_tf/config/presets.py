@@ -41,7 +41,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "colour": 0.0,
         },
     },
-    "recommended": {
+    # One GAN a stage, at full size (docs/gan_preset.md).
+    "gan": {
         "size": 256,
         "data": {"augment": _GENTLE, "validation_share": 0.1},
         "stage1": {
@@ -58,8 +59,8 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ema_half_life": 5_000,
         },
     },
-    # Masks at 512 pixels from maps of 128: a vessel tree's geometry is coarse, its outlines are fine (docs/results.md).
-    "coarse_to_fine": {
+    # From coarse to fine in both stages: what is global is small, what is fine is local (docs/recommended_preset.md).
+    "recommended": {
         "size": 512,
         "data": {"augment": _GENTLE, "validation_share": 0.1},
         "stage1": {

@@ -1,10 +1,9 @@
 """Stage-I: from a latent to the geometry, a map of how much of each pixel vessels cover.
 
 `DCGANGenerator` and `DCGANDiscriminator` are the paper's pair (after Radford et al. 2016); `MaskGenerator` and
-`MaskDiscriminator` are the recommended one. All of them generate and discriminate `coverage_tanh`
+`MaskDiscriminator` are that of the preset `gan`. All of them generate and discriminate `coverage_tanh`
 `(batch, size, size, 1)`, float32 in [-1, 1]: -1 is background, 1 is vessel, and the edges in between are as soft as a
-camera's pixels make them.
-A two-valued mask is the `coverage_tanh` above a threshold.
+camera's pixels make them. A two-valued mask is the `coverage_tanh` above a threshold.
 """
 
 import keras
@@ -67,7 +66,7 @@ class DCGANDiscriminator(keras.Model):
 
 
 class MaskGenerator(keras.Model):
-    """The recommended Stage-I generator: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size.
+    """Stage-I's generator in the preset `gan`: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size.
 
     The latent is the first 4x4 pixels, and modulates every level as well (Karras et al. 2019): without that,
     all trees soon are one tree.
@@ -118,7 +117,7 @@ class MaskGenerator(keras.Model):
 
 
 class MaskDiscriminator(keras.Model):
-    """The recommended Stage-I discriminator: 4x4 convolutions of stride 2 to 4x4 pixels, and a minibatch statistic."""
+    """Stage-I's discriminator in the preset `gan`: 4x4 convolutions of stride 2 to 4x4 pixels, and a minibatch statistic."""
 
     def __init__(self, size: int, filters: int = 16, max_filters: int = 256):
         """Makes the network; `filters`, at full resolution, are doubled at each halving up to `max_filters`."""

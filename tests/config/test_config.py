@@ -125,9 +125,9 @@ def test_a_configuration_is_frozen():
 
 
 def test_unknown_preset():
-    message = "There is no preset 'demoo' (did you mean 'demo'?); choose paper, recommended, coarse_to_fine or demo."
+    message = "There is no preset 'demoo' (did you mean 'demo'?); choose paper, gan, recommended or demo."
     assert _refusal(preset="demoo") == message
-    assert _refusal(preset="x") == "There is no preset 'x'; choose paper, recommended, coarse_to_fine or demo."
+    assert _refusal(preset="x") == "There is no preset 'x'; choose paper, gan, recommended or demo."
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers import tiny
 
 from synthmed_tf.errors import SynthMedError
@@ -186,7 +187,7 @@ def tiny_block():
     return Block(images, (rng.random(fields.shape) < 0.1) & fields, fields)
 
 
-@pytest.mark.parametrize("preset", ["paper", "recommended"])
+@pytest.mark.parametrize("preset", ["paper", "gan"])
 def test_the_discriminators_of_a_run_give_the_logits_of_training(preset, tiny_block, tmp_path):
     config = tiny.make_config(preset)
     (tmp_path / "config.json").write_text(config.model_dump_json())
@@ -209,7 +210,7 @@ def test_the_discriminators_of_a_run_give_the_logits_of_training(preset, tiny_bl
 
 
 def test_the_velocities_of_a_pyramid_are_scored_less_what_detail_explains(tiny_block, tmp_path):
-    config = tiny.make_config("coarse_to_fine")
+    config = tiny.make_config("recommended")
     (tmp_path / "config.json").write_text(config.model_dump_json())
     model = factory.image_generator(config)
     state = {"network_ema": layers.plain_variables(model)}
@@ -236,13 +237,13 @@ def test_the_velocities_of_a_pyramid_are_scored_less_what_detail_explains(tiny_b
 def test_a_run_without_checkpoints_is_named(tiny_block, tmp_path):
     with pytest.raises(SynthMedError, match="config.json cannot be read"):
         network_attacks.logits(tmp_path, "stage1", tiny_block)
-    (tmp_path / "config.json").write_text(tiny.make_config("recommended").model_dump_json())
+    (tmp_path / "config.json").write_text(tiny.make_config("gan").model_dump_json())
     with pytest.raises(SynthMedError, match="holds no checkpoint"):
         network_attacks.logits(tmp_path, "stage1", tiny_block)
 
 
 def test_a_run_of_another_size_is_named(tmp_path):
-    (tmp_path / "config.json").write_text(tiny.make_config("recommended").model_dump_json())
+    (tmp_path / "config.json").write_text(tiny.make_config("gan").model_dump_json())
     block = Block(np.zeros((1, 64, 64, 3), np.uint8), np.zeros((1, 64, 64), bool), np.ones((1, 64, 64), bool))
     with pytest.raises(SynthMedError, match="is of 32 pixels, but the set has 64"):
         network_attacks.logits(tmp_path, "stage1", block)

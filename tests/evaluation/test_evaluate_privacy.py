@@ -73,7 +73,7 @@ def _spliced(block, into):
 
 def _rendered_again(block):
     """Images of these masks by a Stage-II."""
-    config = tiny.make_config("recommended", f"size={SIDE}")
+    config = tiny.make_config("gan", f"size={SIDE}")
     generators = (factory.mask_generator(config), factory.image_generator(config))
     for generator in generators:
         generator.set_weights(tiny.random_weights(generator, 0))

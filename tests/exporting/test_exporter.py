@@ -192,7 +192,7 @@ def test_stages_that_do_not_belong_together(run_copy, tmp_path):
 def test_weights_of_another_configuration(run_copy, tmp_path):
     file = run_copy / "stage1" / "snapshot" / "snapshot.json"
     facts = _read(file)
-    facts["config"] = make_config("recommended", "stage1.filters=5").model_dump(mode="json")
+    facts["config"] = make_config("gan", "stage1.filters=5").model_dump(mode="json")
     file.write_text(json.dumps(facts))
     message = _refusal(run_copy, tmp_path / "out")
     assert f"The snapshot in {file.parent} is damaged (weights.npz does not fit the configuration)" in message
@@ -248,7 +248,7 @@ def test_the_identity_changes_with_the_fine_network(tmp_path):
 
 def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
     masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
-    other = dataclasses.replace(refiner, config=make_config("coarse_to_fine", "size=128", "stage1.coarse_size=32"))
+    other = dataclasses.replace(refiner, config=make_config("recommended", "size=128", "stage1.coarse_size=32"))
     with pytest.raises(SynthMedError, match=r"do not belong together \(sizes \(64, 32\) and \(128, 32\)\)"):
         exporter.make_mask_generator(masks, run, other)
     shutil.rmtree(run / "stage1_fine")
@@ -258,7 +258,7 @@ def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
 def test_a_fine_renderer_that_is_missing_or_of_another_size_is_refused(tmp_path):
     run = make_coarse_run(tmp_path / "run")
     images, renderer = exporter.load_stage2(run)
-    other = dataclasses.replace(renderer, config=make_config("coarse_to_fine", "size=128", "stage1.coarse_size=32"))
+    other = dataclasses.replace(renderer, config=make_config("recommended", "size=128", "stage1.coarse_size=32"))
     with pytest.raises(SynthMedError, match="snapshots of stage2 and stage2_fine do not belong together"):
         exporter.make_image_generator(images, run, other)
     shutil.rmtree(run / "stage2_fine")

@@ -20,7 +20,7 @@ COARSE += ("stage2_fine.crop=32", "stage2.flow_steps=2", "stage2_fine.flow_steps
 PLAIN = ("stage1.optimizer.name=rmsprop", "stage2.optimizer.name=rmsprop")
 
 
-def make_config(preset: str = "recommended", *overrides: str) -> Config:
+def make_config(preset: str = "gan", *overrides: str) -> Config:
     """A preset at 32 pixels and a few channels."""
     return load_config(preset, overrides=(*SMALL, *overrides))
 

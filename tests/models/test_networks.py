@@ -21,7 +21,7 @@ def _conv(inputs, outputs, kernel, bias=True):
     return kernel * kernel * inputs * outputs + (outputs if bias else 0)
 
 
-@pytest.mark.parametrize("preset", ["paper", "recommended", "demo"])
+@pytest.mark.parametrize("preset", ["paper", "gan", "demo"])
 @pytest.mark.parametrize("size", [32, 64, 128])
 def test_networks_map_what_they_say_at_every_size(preset, size):
     config = _config(preset, size)
@@ -41,7 +41,7 @@ def test_networks_map_what_they_say_at_every_size(preset, size):
 
 @pytest.mark.parametrize(("size", "coarse"), [(32, 32), (128, 64), (256, 128), (256, 32)])
 def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
-    config = _config("coarse_to_fine", size, f"stage1.coarse_size={coarse}", "stage1_fine.filters=4")
+    config = _config("recommended", size, f"stage1.coarse_size={coarse}", "stage1_fine.filters=4")
     maps = factory.mask_generator(config)(tf.random.normal((2, config.stage1.latent_dim)))
     assert maps.shape == (2, coarse, coarse, 2) and maps.dtype == tf.float32
     assert float(tf.reduce_min(maps)) >= 0 and float(tf.reduce_max(maps)) <= 1
@@ -51,7 +51,7 @@ def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
     assert refined.shape == (2, size, size, 1) and refined.dtype == tf.float32
 
 
-@pytest.mark.parametrize("preset", ["paper", "recommended"])
+@pytest.mark.parametrize("preset", ["paper", "gan"])
 def test_names_in_the_graph_do_not_depend_on_what_was_made_before(preset):
     """TensorFlow sums gradients in the order of these names, so the last bits would depend on it too."""
     config = _config(preset, 32)
@@ -75,7 +75,7 @@ def test_names_in_the_graph_do_not_depend_on_what_was_made_before(preset):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("preset", ["paper", "recommended"])
+@pytest.mark.parametrize("preset", ["paper", "gan"])
 @pytest.mark.parametrize("size", [256, 512, 1024])
 def test_large_sizes_too(preset, size):
     test_networks_map_what_they_say_at_every_size(preset, size)
@@ -113,7 +113,7 @@ def test_the_depth_follows_the_size(size, levels):
 
 
 def test_outside_the_field_of_view_the_image_is_black_exactly():
-    config = _config("recommended", 32)
+    config = _config("gan", 32)
     fov = np.full((1, 32, 32, 1), -1.0, np.float32)
     fov[:, 8:24, 8:24] = 1.0
     condition = tf.concat([tf.ones_like(fov), fov], axis=-1)
@@ -142,7 +142,7 @@ def test_layers_of_one_shape_do_not_share_their_initial_weights(make):
 
 
 def test_the_same_seed_gives_the_same_weights():
-    config = _config("recommended", 32)
+    config = _config("gan", 32)
     keras.utils.set_random_seed(5)
     first = factory.mask_generator(config).get_weights()
     keras.utils.set_random_seed(5)
@@ -150,7 +150,7 @@ def test_the_same_seed_gives_the_same_weights():
         np.testing.assert_array_equal(one, other)
 
 
-@pytest.mark.parametrize("preset", ["recommended", "paper"])
+@pytest.mark.parametrize("preset", ["gan", "paper"])
 def test_networks_keep_their_weights_through_a_checkpoint(preset, tmp_path):
     config = _config(preset, 32)
     for make in (

@@ -13,7 +13,7 @@ from synthmed_tf.training.segmenter_stage import SegmenterStage
 
 
 def _config(*overrides):
-    return load_config("recommended", overrides=("size=32", "segmenter.filters=4", "segmenter.levels=2", *overrides))
+    return load_config("gan", overrides=("size=32", "segmenter.filters=4", "segmenter.levels=2", *overrides))
 
 
 def _segmenter(levels, norm="batch", filters=4):

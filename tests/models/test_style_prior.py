@@ -24,7 +24,7 @@ def prior():
 
 @pytest.fixture(scope="module")
 def stage():
-    return ImageStage(make_config("recommended"))
+    return ImageStage(make_config("gan"))
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +62,7 @@ def test_styles_of_normal_numbers(prior):
 
 
 def test_what_is_fitted_is_what_the_encoder_reads_from_the_images(stage, pairs):
-    config = make_config("recommended")
+    config = make_config("gan")
     fitted = fit_styles(stage, config, pairs)
     seen = pairs[..., IMAGE] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
     means, log_variances = (moments.numpy() for moments in stage.encoder(seen))
@@ -72,13 +72,13 @@ def test_what_is_fitted_is_what_the_encoder_reads_from_the_images(stage, pairs):
 
 
 def test_nothing_is_fitted_where_there_is_no_style_or_it_is_not_asked_for(stage, pairs):
-    assert fit_styles(stage, make_config("recommended", "stage2.calibrate_styles=false"), pairs) is None
+    assert fit_styles(stage, make_config("gan", "stage2.calibrate_styles=false"), pairs) is None
     paper = make_config("paper")
     assert fit_styles(ImageStage(paper), paper, pairs) is None
 
 
 def test_generated_images_have_the_fitted_styles(stage, pairs, prior):
-    config = make_config("recommended")
+    config = make_config("gan")
     generated = generate_images(stage, config, pairs[:2], 5, prior)
     zeros, index = tf.zeros(2, tf.int64), tf.constant([5, 6], tf.int64)
     style = latents.sample(zeros, index, 3, latents.STYLE).numpy() @ prior.factor.T + prior.mean

@@ -25,7 +25,7 @@ DISC = np.hypot(*(np.mgrid[:SIDE, :SIDE] - (SIDE - 1) / 2)) < SIDE / 2
 
 def _green_segmenter(gain):
     """Passes green through the first skip: the logit is gain * (green - 1/2) for green in [0, 1]."""
-    network = factory.segmenter(load_config("recommended", overrides=OVERRIDES))
+    network = factory.segmenter(load_config("gan", overrides=OVERRIDES))
     network.set_weights([np.zeros_like(w) if w.ndim > 1 else w for w in network.get_weights()])
 
     def pass_on(convolution, inputs):
@@ -50,7 +50,7 @@ def run(tmp_path_factory):
 
 
 def _run(folder, gain):
-    config = load_config("recommended", overrides=OVERRIDES)
+    config = load_config("gan", overrides=OVERRIDES)
     fov = np.where(DISC, 255, 0).astype(np.uint8)[..., None]
     weights = _green_segmenter(gain).get_weights()
     snapshot.save(snapshot.Snapshot("segmenter", config, 1, weights, fov, 0.0, {}), folder / "segmenter" / "snapshot")

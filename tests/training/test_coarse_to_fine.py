@@ -23,7 +23,7 @@ STAGES = ("stage1", "stage1_fine")
 
 
 def _config(*overrides):
-    return make_config("coarse_to_fine", *COARSE, *overrides)
+    return make_config("recommended", *COARSE, *overrides)
 
 
 def _coverage_u8(size=64):
@@ -116,7 +116,7 @@ SMALL += ("stage1.discriminator_filters=4", "stage1_fine.filters=4", "steps_per_
 def _train(folder, steps):
     options = (*COARSE, *SMALL, f"stage1.steps={steps}", f"stage1_fine.steps={steps}", "validate_every=2")
     lines = []
-    run.train(load_config("coarse_to_fine", overrides=options), "phantom", folder, ("stage1",), lines.append)
+    run.train(load_config("recommended", overrides=options), "phantom", folder, ("stage1",), lines.append)
     return lines
 
 

@@ -36,8 +36,8 @@ COMBINATIONS = [
 @pytest.mark.parametrize(("name", "precision", "replicas"), COMBINATIONS)
 def test_mixed_precision_follows_float32(name, precision, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
-    _, expected = trained(name, make_config("recommended", *PLAIN, *R1), one_device(), 2)
-    step, terms = trained(name, make_config("recommended", *PLAIN, *R1, f"precision={precision}"), strategy, 2)
+    _, expected = trained(name, make_config("gan", *PLAIN, *R1), one_device(), 2)
+    step, terms = trained(name, make_config("gan", *PLAIN, *R1, f"precision={precision}"), strategy, 2)
     for term, value in expected.items():
         np.testing.assert_allclose(terms[term], value, rtol=TOLERANCE[precision], atol=1e-3, err_msg=term)
     assert assert_equal_on_replicas(step, strategy) > 20
@@ -49,7 +49,7 @@ def test_r1_of_a_mixed_network_is_computed_in_float32():
     """Bit for bit that of a float32 network with the same weights; left in bfloat16 it would differ."""
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
     full, _ = trained("stage1", make_config(), one_device(), 1)
-    mixed, _ = trained("stage1", make_config("recommended", "precision=mixed_bfloat16"), one_device(), 1)
+    mixed, _ = trained("stage1", make_config("gan", "precision=mixed_bfloat16"), one_device(), 1)
     mixed.stage.discriminator.set_weights(full.stage.discriminator.get_weights())
     np.testing.assert_allclose(mixed.stage.r1_term(batch), full.stage.r1_term(batch), rtol=1e-5)
     seen = tf.random.stateless_uniform((8, 32, 32, 1), (1, 2))
@@ -129,8 +129,8 @@ def test_the_scale_grows_after_two_thousand_good_steps():
 def test_parts_of_a_batch_add_up_to_the_whole(name, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
     wide = (*PLAIN, *R1, f"{name}.batch_size=16")
-    whole, terms_of_whole = trained(name, make_config("recommended", *wide), one_device(), 2)
-    parts, terms = trained(name, make_config("recommended", *wide, f"{name}.accumulate=2"), strategy, 2)
+    whole, terms_of_whole = trained(name, make_config("gan", *wide), one_device(), 2)
+    parts, terms = trained(name, make_config("gan", *wide, f"{name}.accumulate=2"), strategy, 2)
     for term, value in terms_of_whole.items():
         np.testing.assert_allclose(terms[term], value, rtol=2e-3, err_msg=term)
     for network in ("generator", "discriminator", "generator_ema"):
@@ -148,8 +148,8 @@ def test_combinations_that_cannot_work_are_refused_with_the_reason(two_replicas)
     ]
     for stage, options, sentence in cases:
         with pytest.raises(SynthMedError, match=sentence):
-            check_combination(two_replicas, make_config("recommended", *options), stage)
-    check_combination(one_device(), make_config("recommended", "stage1.accumulate=2"), "stage1")
+            check_combination(two_replicas, make_config("gan", *options), stage)
+    check_combination(one_device(), make_config("gan", "stage1.accumulate=2"), "stage1")
 
 
 XLA_PROGRAM = """
@@ -162,7 +162,7 @@ turn_on_xla()
 tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 2)
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"]) if replicas == 2 else one_device()
-print(json.dumps(trained(name, make_config("recommended", *PLAIN), strategy, 2)[1]))
+print(json.dumps(trained(name, make_config("gan", *PLAIN), strategy, 2)[1]))
 """
 
 
@@ -176,7 +176,7 @@ def test_xla_compiles_clusters_and_follows_the_other_way(replicas, name):
     )
     assert ran.returncode == 0, ran.stderr
     assert "Compiled cluster using XLA" in ran.stderr
-    _, expected = trained(name, make_config("recommended", *PLAIN), one_device(), 2)
+    _, expected = trained(name, make_config("gan", *PLAIN), one_device(), 2)
     terms = json.loads(ran.stdout.splitlines()[-1])
     for term, value in expected.items():
         np.testing.assert_allclose(terms[term], value, rtol=2e-3, err_msg=term)

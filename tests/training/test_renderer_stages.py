@@ -20,7 +20,7 @@ SLOWLY = ("stage2.optimizer.generator_rate=1e-5", "stage2_fine.learning_rate=1e-
 
 
 def _config(*overrides):
-    return make_config("coarse_to_fine", *COARSE, *overrides)
+    return make_config("recommended", *COARSE, *overrides)
 
 
 def _numbers(batch, count, stream):
@@ -123,7 +123,7 @@ TINY += ("steps_per_loop=2", "save_every=2", "validate_every=2")
 
 def _train(folder):
     options = (*COARSE, *TINY, "stage2.steps=4", "stage2_fine.steps=4")
-    run.train(load_config("coarse_to_fine", overrides=options), "phantom", folder, ("stage2",), lambda line: None)
+    run.train(load_config("recommended", overrides=options), "phantom", folder, ("stage2",), lambda line: None)
 
 
 @pytest.mark.once

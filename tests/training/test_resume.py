@@ -19,7 +19,7 @@ OFTEN = ("save_every=2", "image_every=100", "validate_every=2", "steps_per_loop=
 
 
 def _loop(name, folder, strategy, *options, change=lambda step: None):
-    config = make_config("recommended", *OFTEN, *options)
+    config = make_config("gan", *OFTEN, *options)
     dataset = load_dataset("phantom", config)
     lines = []
     with strategy.scope():

@@ -14,7 +14,7 @@ from synthmed_tf.training.stages import ImageStage, MaskStage, condition
 
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
 def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
-    config = make_config("recommended", *PLAIN, "stage1.norm=instance", "stage1.r1_interval=2")
+    config = make_config("gan", *PLAIN, "stage1.norm=instance", "stage1.r1_interval=2")
     one, terms_of_one = trained(name, config, one_device(), 3)
     two, terms_of_two = trained(name, config, two_replicas, 3)
     for term, value in terms_of_one.items():
@@ -29,9 +29,9 @@ def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_repli
 @pytest.mark.parametrize(
     ("name", "preset"),
     [
-        ("stage1", "recommended"),
+        ("stage1", "gan"),
         ("stage1", "paper"),
-        ("stage2", "recommended"),
+        ("stage2", "gan"),
         ("stage2", "paper"),
         ("segmenter", "demo"),
     ],
@@ -49,7 +49,7 @@ def test_the_generator_is_updated_as_often_as_configured():
 
 
 def test_r1_is_computed_when_it_is_due_and_weighs_as_many_times_more():
-    step, first = trained("stage1", make_config("recommended", "stage1.r1_interval=4"), one_device(), 1)
+    step, first = trained("stage1", make_config("gan", "stage1.r1_interval=4"), one_device(), 1)
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
     due = step._lazy_r1(batch, tf.constant(4, tf.int64))
     np.testing.assert_allclose(due, 2.0 * 4 * step.stage.r1_term(batch), rtol=1e-5)
@@ -78,7 +78,7 @@ def _generator_terms(stage, batch, generated):
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
 def test_a_step_follows_the_gradient_of_its_loss(name, updates):
     """The generator's two-part gradient is that of its loss as a whole, and the discriminator's that of its own."""
-    config = make_config("recommended", "stage2.style_weight=0", "stage2.kl_weight=0", f"{name}.r1_gamma=0")
+    config = make_config("gan", "stage2.style_weight=0", "stage2.kl_weight=0", f"{name}.r1_gamma=0")
     with one_device().scope():
         stage = MaskStage(config, np.ones((32, 32, 1), np.float32)) if name == "stage1" else ImageStage(config)
         step = AdversarialStep(stage, one_device())
@@ -116,7 +116,7 @@ def test_half_of_the_examples_are_compared_with_their_image():
 def test_stage1_sees_vessels_inside_the_field_of_view_alone():
     fov = np.zeros((32, 32, 1), np.float32)
     fov[:, :16] = 1
-    stage = MaskStage(make_config("recommended", "stage1.augment.shift=0"), fov)
+    stage = MaskStage(make_config("gan", "stage1.augment.shift=0"), fov)
     seen = stage._seen(tf.ones((2, 32, 32, 1)), {"index": tf.range(2, dtype=tf.int64)}, latents.AUGMENT_REAL).numpy()
     assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == -1)
 

@@ -28,7 +28,7 @@ SMALL = ("size=32", "stage1.latent_dim=8", "stage1.batch_size=4", "stage2.batch_
 SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
 
 
-def _config(preset="recommended", steps=4, **changes):
+def _config(preset="gan", steps=4, **changes):
     overrides = (f"stage1.steps={steps}", f"stage2.steps={steps}", "save_every=2", "image_every=4")
     overrides += tuple(f"{name.replace('__', '.')}={value}" for name, value in changes.items())
     return load_config(preset, overrides=(*SMALL, *overrides))

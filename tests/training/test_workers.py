@@ -17,7 +17,7 @@ from helpers.steps import PLAIN, make_config, one_device, trained
 from synthmed_tf.training import snapshot
 from synthmed_tf.training.checkpoints import saved_steps
 
-OPTIONS = ["stage1", "--preset=recommended", "--size=32", "--data=phantom", "--strategy=multi_worker"]
+OPTIONS = ["stage1", "--preset=gan", "--size=32", "--data=phantom", "--strategy=multi_worker"]
 OPTIONS += [
     "--override=stage1.batch_size=4",
     "--override=stage1.steps=2",
@@ -101,7 +101,7 @@ tf.config.set_logical_device_configuration(
     tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * 4)
 from helpers.steps import PLAIN, assert_equal_on_replicas, make_config, trained
 strategy = tf.distribute.MirroredStrategy([f"CPU:{i}" for i in range(4)])
-step, terms = trained(sys.argv[1], make_config("recommended", *PLAIN, f"{sys.argv[1]}.batch_size=16"), strategy, 2)
+step, terms = trained(sys.argv[1], make_config("gan", *PLAIN, f"{sys.argv[1]}.batch_size=16"), strategy, 2)
 print(json.dumps([assert_equal_on_replicas(step, strategy), terms]))
 """
 
@@ -115,7 +115,7 @@ def test_four_replicas_with_a_quarter_of_the_batch_are_one_with_the_whole(name):
     )
     assert ran.returncode == 0, ran.stderr
     count, terms = json.loads(ran.stdout.splitlines()[-1])
-    _, expected = trained(name, make_config("recommended", *PLAIN, f"{name}.batch_size=16"), one_device(), 2)
+    _, expected = trained(name, make_config("gan", *PLAIN, f"{name}.batch_size=16"), one_device(), 2)
     assert count > 20
     for term, value in expected.items():
         np.testing.assert_allclose(terms[term], value, rtol=2e-3, err_msg=term)
