@@ -1,8 +1,8 @@
 """Stage-II: from a vessel mask to an image (after pix2pix, Isola et al. 2017).
 
 One U-Net and one patch discriminator serve both presets. The paper's has batch normalization, dropout and transposed
-convolutions, and sees the mask alone. That of the preset `gan` has instance normalization and upsampling, sees the field of
-view as well, and takes a style, so that one mask gives many images.
+convolutions, and sees the mask alone. That of the preset `gan` has instance normalization and upsampling, sees the
+field of view as well, and takes a style, so that one mask gives many images.
 
 A condition is `(batch, size, size, channels)`, float32 in [-1, 1]: the two-valued mask and, where the field of view is
 used, that as second channel. An image is `(batch, size, size, 3)`, float32 in [-1, 1].

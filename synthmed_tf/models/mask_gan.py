@@ -66,7 +66,7 @@ class DCGANDiscriminator(keras.Model):
 
 
 class MaskGenerator(keras.Model):
-    """Stage-I's generator in the preset `gan`: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size.
+    """The generator of the preset `gan`: 3x3 convolutions and upsampling from 4x4 pixels on, one more at full size.
 
     The latent is the first 4x4 pixels, and modulates every level as well (Karras et al. 2019): without that,
     all trees soon are one tree.
@@ -117,7 +117,7 @@ class MaskGenerator(keras.Model):
 
 
 class MaskDiscriminator(keras.Model):
-    """Stage-I's discriminator in the preset `gan`: 4x4 convolutions of stride 2 to 4x4 pixels, and a minibatch statistic."""
+    """The discriminator of the preset `gan`: 4x4 convolutions of stride 2 to 4x4 pixels, and a minibatch statistic."""
 
     def __init__(self, size: int, filters: int = 16, max_filters: int = 256):
         """Makes the network; `filters`, at full resolution, are doubled at each halving up to `max_filters`."""

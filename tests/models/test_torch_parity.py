@@ -76,9 +76,7 @@ def _images(batch):
     return made | {"paired": torch.from_numpy((batch["index"].numpy() % 2 == 0).astype(np.float32))}
 
 
-@pytest.mark.parametrize(
-    ("name", "preset"), [("stage1", "gan"), ("stage2", "gan"), ("stage2", "paper")]
-)
+@pytest.mark.parametrize(("name", "preset"), [("stage1", "gan"), ("stage2", "gan"), ("stage2", "paper")])
 def test_every_term_is_the_same_in_pytorch(name, preset):
     ours, theirs, batch, torch_batch = _both(name, preset)
     generated, torch_generated = ours.generate(batch, 0), theirs.generate(torch_batch)
