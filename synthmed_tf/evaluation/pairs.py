@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf import images
-from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples, vessel_coverage
+from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples, vessel_coverage_u8
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.errors import SynthMedError
@@ -117,7 +117,7 @@ class ReducedPairs(Pairs):
         block = self._full.read(rows)
         factor = block.images.shape[1] // self.size
         fields = reduce_maps(block.fields[..., None] * np.uint8(255), factor)[..., 0] >= 128
-        masks = np.stack([vessel_coverage(mask, self.size) >= VESSEL_THRESHOLD for mask in block.masks])
+        masks = np.stack([vessel_coverage_u8(mask, self.size) >= VESSEL_THRESHOLD for mask in block.masks])
         return Block(reduce_maps(block.images, factor) * fields[..., None], masks & fields, fields)
 
 
