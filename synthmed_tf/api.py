@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.local_copies import local_copy, working_copy
 
 if TYPE_CHECKING:
     from synthmed_tf.config.schema import Config
@@ -42,7 +43,8 @@ def train(
     """Trains a model on pairs of images and vessel masks. The same call resumes.
 
     Args:
-        data: a folder of pairs, or `phantom` for the built-in data set.
+        data: a folder of pairs, on this disk or in an object store (`s3://`, `gs://`, `abfs://`), or `phantom` for the
+            built-in data set.
         run: the folder of the run; made if it is missing.
         stage: `stage1` (masks), `stage2` (images of masks), `all` (both), or `segmenter`.
         preset: `recommended`, `gan`, `paper` or `demo`.
@@ -146,7 +148,7 @@ def evaluate(
 ) -> "Report":
     """Evaluates a synthetic set (is it useful, and does it reveal a training patient?) and writes a report.
 
-    The same call resumes.
+    The same call resumes. Each folder but `run` may be in an object store (`s3://`, `gs://`, `abfs://`).
 
     Args:
         set: a folder that `synthmed generate` or `synthmed filter` wrote.
@@ -189,29 +191,30 @@ def evaluate(
     settings = (QUICK if quick else Settings()).model_copy(
         update={name: value for name, value in changed.items() if value is not None}
     )
-    request = evaluator.EvaluationRequest(
-        set=Path(set),
-        real=Path(real),
-        out=Path(out),
-        patients=patients,
-        holdout=_path(holdout),
-        holdout_patients=holdout_patients,
-        other=_path(other),
-        patient_regex=patient_regex,
-        vessel_labels=vessel_labels,
-        artifact=_path(artifact),
-        run=_path(run),
-        only=tuple(only),
-        size=size,
-        real_images=real_images,
-    )
-    return evaluator.evaluate(request, settings, progress)
+
+    def here(folder: StrPath) -> Path:
+        return local_copy(folder, lambda done, total: progress("fetching", done, total))
+
+    with working_copy(out, last="report.json") as written:
+        request = evaluator.EvaluationRequest(
+            set=here(set),
+            real=here(real),
+            out=written,
+            patients=patients,
+            holdout=None if holdout is None else here(holdout),
+            holdout_patients=holdout_patients,
+            other=None if other is None else here(other),
+            patient_regex=patient_regex,
+            vessel_labels=vessel_labels,
+            artifact=None if artifact is None else here(artifact),
+            run=None if run is None else Path(run),
+            only=tuple(only),
+            size=size,
+            real_images=real_images,
+        )
+        return evaluator.evaluate(request, settings, progress)
 
 
 def _texts(values: Mapping[str, Any]) -> list[str]:
     # JSON puts text in quotes, so that a patient `01-10` stays text.
     return [f"{name}={json.dumps(value)}" for name, value in values.items()]
-
-
-def _path(path: StrPath | None) -> Path | None:
-    return None if path is None else Path(path)

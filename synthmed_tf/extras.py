@@ -5,11 +5,14 @@ import importlib.util
 from synthmed_tf.errors import SynthMedError
 
 EXTRAS = {
+    "abfs": ("adlfs", "upath"),
     "beam": ("apache_beam",),
     "dicom": ("pydicom", "highdicom"),
     "evaluate": ("skan", "matplotlib", "jinja2"),
+    "gs": ("gcsfs", "upath"),
     "openvino": ("openvino",),
     "repository": ("tuf", "cryptography", "urllib3", "mlcroissant", "jinja2"),
+    "s3": ("s3fs", "upath"),
     "serving": ("tensorflow_serving", "grpc", "starlette", "uvicorn", "prometheus_client", "requests"),
 }
 """What each extra makes importable."""

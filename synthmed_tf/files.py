@@ -1,4 +1,7 @@
-"""Files and folders that are never half-written: write a temporary file next to them, then rename."""
+"""Files and folders that are never half-written: write a temporary file next to them, then rename.
+
+In an object store, which has no renaming, the whole file is put in its place.
+"""
 
 import contextlib
 import errno
@@ -11,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
 
+from synthmed_tf import stores
 from synthmed_tf.errors import SynthMedError
 
 PART = ".part"
@@ -42,9 +46,15 @@ def replaced_file(path: Path, durable: bool = False) -> Iterator[BinaryIO]:
     """Gives a new file next to `path` to write into, and lets it take its place if all goes well.
 
     Args:
-        path: of the file.
+        path: of the file, on this disk or in a store.
         durable: whether it has to be there, and whole, after a loss of power as well.
     """
+    if stores.in_store(path):
+        with tempfile.NamedTemporaryFile(prefix="synthmed-") as file:
+            yield file  # type: ignore[misc]
+            file.flush()
+            stores.put_files([(Path(file.name), path)])
+        return
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = _temporary(path)
@@ -99,10 +109,17 @@ def clear_remains(folder: Path) -> None:
 def exclusive(path: Path) -> Iterator[None]:
     """Holds a lock file, and removes it at the end; the system lets go of it however the process ends.
 
+    A store has no locks: there it holds nothing.
+
     Raises:
         BlockingIOError: another process holds it; `strerror` says which, as that one wrote it.
     """
+    if stores.in_store(path):
+        yield
+        return
     import fcntl
+
+    path.parent.mkdir(exist_ok=True)
 
     with open(path, "a+", encoding="utf-8") as file:
         try:
@@ -122,6 +139,49 @@ def exclusive(path: Path) -> Iterator[None]:
             os.unlink(path)
 
 
+@contextlib.contextmanager
+def work_folder(folder: Path) -> Iterator[Path]:
+    """Makes a folder on this disk and removes it at the end: `folder`, or for one in a store a temporary folder."""
+    if stores.in_store(folder):
+        with tempfile.TemporaryDirectory(prefix="synthmed-") as work:
+            yield Path(work)
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def move_into(folder: Path, work: Path, last: str) -> None:
+    """Moves all files of a work folder into a folder, each over what is there, and one of them when all are there.
+
+    Args:
+        folder: on this disk or in a store.
+        work: as `work_folder` gives it.
+        last: the path in it of the file that comes last.
+    """
+    names = [name for name in walk(work) if name != last]
+    if stores.in_store(folder):
+        stores.put_files((work / name, folder / name) for name in names)
+        stores.put_files([(work / last, folder / last)])
+        return
+    for name in (*names, last):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        os.replace(work / name, folder / name)
+
+
+def walk(folder: Path) -> Iterator[str]:
+    """The paths of all files below a folder, relative to it."""
+    if stores.in_store(folder):
+        yield from stores.listed(folder)
+        return
+    for place, _, names in os.walk(folder):
+        inside = Path(place).relative_to(folder)
+        yield from ((inside / name).as_posix() for name in names)
+
+
 def write_bytes(path: Path, content: bytes, durable: bool = False) -> None:
     """Writes a temporary file, then renames it; see `replaced_file`."""
     with replaced_file(path, durable) as file:
@@ -137,7 +197,7 @@ def write_text(path: Path, text: str) -> None:
 def failing_clearly(
     out: Path, again: str = ", and run the same command again: what is finished is kept", option: str = "--out"
 ) -> Iterator[None]:
-    """Turns an error of the disk into a sentence.
+    """Turns an error of the disk, or of a store, into a sentence.
 
     Args:
         out: what is written.
@@ -149,7 +209,12 @@ def failing_clearly(
     """
     try:
         yield
-    except OSError as error:
+    except Exception as error:
+        if stores.in_store(out) and (isinstance(error, OSError) or stores.is_failure(error)):
+            why = stores.reason(error)
+            raise SynthMedError(f"{out} cannot be written ({why}); {stores.REMEDY}{again}.") from error
+        if not isinstance(error, OSError):
+            raise
         place = Path(error.filename or out)
         shown = out if place.parent == Path(out).parent and place.name.startswith(".") else place
         remedy = "get the right to write there" if error.errno in _NO_RIGHTS else "free space"
@@ -160,6 +225,8 @@ def failing_clearly(
 
 def create_text(path: Path, text: str) -> bool:
     """Writes a file where there is none, whole or not at all. Returns False where there is one, and leaves it."""
+    if stores.in_store(path):
+        return stores.create_bytes(path, text.encode("utf-8"))
     temporary = _temporary(path)
     try:
         temporary.write_text(text, encoding="utf-8")
@@ -177,10 +244,21 @@ def create_text(path: Path, text: str) -> bool:
     return True
 
 
+def cache_folder() -> Path:
+    """The folder of the cache: `$XDG_CACHE_HOME/synthmed`, or `~/.cache/synthmed`."""
+    named = os.environ.get("XDG_CACHE_HOME")
+    try:
+        return Path(named or Path.home() / ".cache") / "synthmed"
+    except RuntimeError:
+        raise SynthMedError(
+            "There is no home folder for the cache; name a folder by the environment variable XDG_CACHE_HOME."
+        ) from None
+
+
 def sha256(path: Path) -> str:
     """The SHA-256 of a file's bytes, as hexadecimal digits."""
     digest = hashlib.sha256()
-    with open(path, "rb") as file:
+    with path.open("rb") as file:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()

@@ -11,6 +11,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.extras import EXTRAS, require_extra
 
 IMPORTED_AS = {"apache-beam": "apache_beam", "tensorflow-serving-api": "tensorflow_serving", "grpcio": "grpc"}
+IMPORTED_AS |= {"universal-pathlib": "upath"}
 
 
 def test_extras_are_those_of_setup_cfg():

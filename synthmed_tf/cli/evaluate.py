@@ -6,21 +6,21 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
-from synthmed_tf.cli.options import FOLDER, parts
+from synthmed_tf.cli.options import FOLDER, PLACE, parts
 
 
 @click.command()
-@click.argument("folder", metavar="SET", type=FOLDER)
-@click.option("--real", required=True, type=FOLDER, help="The real pairs that the generator was trained on.")
+@click.argument("folder", metavar="SET", type=PLACE)
+@click.option("--real", required=True, type=PLACE, help="The real pairs that the generator was trained on.")
 @click.option("--patients", help="Patients of --real that it was trained on; default: all not held out.")
-@click.option("--holdout", type=FOLDER, help="Real pairs of patients that it never saw.")
+@click.option("--holdout", type=PLACE, help="Real pairs of patients that it never saw.")
 @click.option("--holdout-patients", help="Patients of --real that it never saw, such as 11-14.")
-@click.option("--other", type=FOLDER, help="Real pairs of another camera, as a second test of usefulness.")
+@click.option("--other", type=PLACE, help="Real pairs of another camera, as a second test of usefulness.")
 @click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
 @click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
-@click.option("--artifact", type=FOLDER, help="The artifact that generated the set: for the attacks that need it.")
+@click.option("--artifact", type=PLACE, help="The artifact that generated the set: for the attacks that need it.")
 @click.option("--run", type=FOLDER, help="The run that it was exported from; also for these attacks.")
-@click.option("--out", required=True, type=FOLDER, help="The folder of the report; the same command resumes.")
+@click.option("--out", required=True, type=PLACE, help="The folder of the report; the same command resumes.")
 @click.option("--only", help="Some sections only, such as privacy or geometry,dispersion.")
 @click.option("--size", type=click.IntRange(16), help="Average all pairs down to so many pixels a side.")
 @click.option("--quick", is_flag=True, help="A quick look: fewer and shorter trainings; the report says so.")
@@ -31,7 +31,8 @@ from synthmed_tf.cli.options import FOLDER, parts
 def evaluate(folder, out, only, no_real_images, **options):
     """Evaluates SET: usefulness, fidelity, diversity, privacy.
 
-    SET is a folder that synthmed generate or synthmed filter wrote. Ends with 0 if every verdict is PASS, with 1 if
+    SET is a folder that synthmed generate or synthmed filter wrote. All folders but that of the run may be addresses
+    of object stores (s3://, gs://, abfs://). Ends with 0 if every verdict is PASS, with 1 if
     one is not, with 2 if something is missing.
     """
     from synthmed_tf import api

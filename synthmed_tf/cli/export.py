@@ -4,12 +4,12 @@ from pathlib import Path
 
 import click
 
-from synthmed_tf.cli.options import FOLDER, parts, say
+from synthmed_tf.cli.options import FOLDER, PLACE, parts, say
 
 
 @click.command()
 @click.option("--run", required=True, type=FOLDER, help="A run with both stages trained.")
-@click.option("--out", required=True, type=FOLDER, help="The folder of the artifact.")
+@click.option("--out", required=True, type=PLACE, help="The folder of the artifact, also s3://, gs:// or abfs://.")
 @click.option(
     "--format",
     "formats",

@@ -7,7 +7,7 @@ import click
 
 from synthmed_tf.cli import progress
 from synthmed_tf.cli.messages import quoted
-from synthmed_tf.cli.options import FOLDER
+from synthmed_tf.cli.options import PLACE
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation.plan import FORMATS
 
@@ -16,12 +16,12 @@ _SHOWN = 20
 
 
 @click.command()
-@click.option("--model", required=True, type=FOLDER, help="An artifact, or its generator.onnx.")
+@click.option("--model", required=True, type=PLACE, help="An artifact, or its generator.onnx.")
 @click.option("-n", "--count", type=int, help="Number of pairs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from-index", type=int, help="Index of the first pair in the endless sequence; default: 0.")
 @click.option("--index-range", metavar="A:B", help="The pairs from A to B - 1, instead of -n and --from-index.")
-@click.option("--out", required=True, type=FOLDER, help="The folder of the set; the same command resumes.")
+@click.option("--out", required=True, type=PLACE, help="The folder of the set; the same command resumes.")
 @click.option("--format", type=click.Choice(FORMATS), default="png", show_default=True)
 @click.option("--shards", type=int, help="Number of shards; default: one a thousand pairs, none for png.")
 @click.option("--shard", "only", type=int, multiple=True, help="Generate only this shard, from 0; may be repeated.")
@@ -35,7 +35,8 @@ _SHOWN = 20
 def generate(model, count, from_index, index_range, out, workers, facts, **options):
     """Generates labelled pairs: images, masks, manifest and card.
 
-    Several processes can generate one set in shards: give all of them the same command, or each its own --shard.
+    Model and set may be in an object store (s3://, gs://, abfs://). Several processes can generate one set in shards:
+    give all of them the same command, or each its own --shard.
     """
     first, count = _range(count, from_index, index_range)
     options |= {"workers": workers} if workers else {}
@@ -49,7 +50,7 @@ def generate(model, count, from_index, index_range, out, workers, facts, **optio
 
 
 @click.command()
-@click.argument("folder", metavar="SET", type=FOLDER)
+@click.argument("folder", metavar="SET", type=PLACE)
 @click.option("--all", "whole", is_flag=True, help=f"Name every file, not only the first {_SHOWN}.")
 def verify(folder: Path, whole: bool) -> None:
     """Checks every file of SET against its manifest.

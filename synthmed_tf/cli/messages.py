@@ -28,4 +28,4 @@ def failure(error: Exception) -> str:
 
 def quoted(path: str | os.PathLike) -> str:
     """A path as a shell takes it, for a command that the user may copy."""
-    return shlex.quote(os.fspath(path))
+    return shlex.quote(str(path))

@@ -16,7 +16,12 @@ PRESETS = ("paper", "gan", "recommended", "demo")
 @click.command()
 @click.argument("stage", type=click.Choice(["stage1", "stage2", "segmenter", "all"]), default="all")
 @click.option("--preset", default="recommended", show_default=True, help=f"One of {', '.join(PRESETS)}.")
-@click.option("--data", "source", required=True, help="A folder of pairs, or `phantom` for the built-in set.")
+@click.option(
+    "--data",
+    "source",
+    required=True,
+    help="A folder of pairs, or `phantom`, the built-in set.",
+)
 @click.option("--run", type=FOLDER, help="The folder of the run; the same command resumes it.")
 @click.option("--config", "config_file", type=FOLDER, help="A YAML file with options that differ from the preset.")
 @click.option("--override", "overrides", multiple=True, metavar="NAME=VALUE", help="Such as stage1.batch_size=16.")

@@ -18,7 +18,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from synthmed_tf import files
+from synthmed_tf import files, local_copies, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.extras import require_extra
 from synthmed_tf.old_names import renamed
@@ -190,15 +190,16 @@ def open_artifact(folder: str | os.PathLike[str], runtime: Runtime = "auto") -> 
     """Opens an artifact, whose files are compared with the card first.
 
     Args:
-        folder: the artifact's folder, or its `generator.onnx`.
+        folder: the artifact's folder, or its `generator.onnx`; on this disk or in an object store.
         runtime: of `RUNTIMES`, or `auto`: the first of `savedmodel` and `onnx` that is there.
 
     Raises:
         SynthMedError: there is no such artifact, a file of it is missing or has changed, or it cannot be read.
     """
-    folder = Path(folder)
+    folder = stores.place(folder)
     if folder.name == ONNX.name:
         folder, runtime = folder.parent, "onnx" if runtime == "auto" else runtime
+    folder = local_copies.local_copy(folder)
     card = read_card(folder)
     chosen = next((name for name in ("savedmodel", "onnx") if _has(folder, name)), None)
     if runtime != "auto":
@@ -261,7 +262,7 @@ def read_card(folder: Path) -> dict[str, Any]:
     Raises:
         SynthMedError: it is missing, damaged or the card of something else.
     """
-    file = Path(folder) / CARD
+    file = folder / CARD
     try:
         card = json.loads(file.read_text(encoding="utf-8"), object_hook=renamed)
     except (FileNotFoundError, NotADirectoryError):

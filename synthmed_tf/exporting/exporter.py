@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import platform
 from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
@@ -13,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf import __version__, files
+from synthmed_tf import __version__, files, local_copies, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact, label_visibility, parity, quantization, warmup
 from synthmed_tf.exporting.label_visibility import Measure
@@ -33,7 +34,7 @@ _SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8":
 
 def export(
     run: str | Path,
-    out: str | Path,
+    out: str | os.PathLike[str],
     formats: Sequence[str] = DEFAULT_FORMATS,
     name: str | None = None,
     license: str = "not stated",
@@ -44,7 +45,8 @@ def export(
 
     Args:
         run: the folder of a run, with snapshots of both stages.
-        out: the folder of the artifact; an older artifact there is replaced.
+        out: the folder of the artifact, on this disk or in an object store (`s3://`, `gs://`, `abfs://`); an older
+            artifact there is replaced.
         formats: of `savedmodel`, `onnx`, `onnx-latent` (without integers, for WebGPU), `onnx-fp16` and `onnx-int8`
             (smaller, with a measured loss).
         name: on the card; default: the name of the folder.
@@ -66,17 +68,22 @@ def export(
         True
     """
     _check_formats(formats)
-    out = Path(out).resolve()
-    _refuse_other_folder(out)
+    place = stores.place(out)
+    with stores.reading(place):
+        _refuse_other_folder(place)
     stage1, refiner = load_stage1(Path(run), latest)
     stage2, renderer = load_stage2(Path(run), latest)
     made = [part for part in (stage1, refiner, stage2, renderer) if part is not None]
     say(", ".join(f"{part.stage} of step {part.step}" for part in made))
     chain = make_chain(stage1, stage2, Path(run), refiner, renderer)
-    card = _describe(stage1, stage2, name or out.name, license, [refiner, renderer])
+    card = _describe(stage1, stage2, name or place.resolve().name, license, [refiner, renderer])
     smaller = set(formats) & set(parity.MOST_LOSS)
     measure = label_visibility.of_run(Path(run), np.asarray(stage1.fov) >= 128) if smaller else None
-    with files.failing_clearly(out, again=""), files.replaced_folder(out) as new:
+    with (
+        local_copies.working_copy(out, last=artifact.CARD.name) as written,
+        files.failing_clearly(written, again=""),
+        files.replaced_folder(written) as new,
+    ):
         return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
 
 

@@ -13,7 +13,7 @@ import apache_beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from synthmed_tf import files
+from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact, open_artifact
 from synthmed_tf.generation import set_card, shards, stream
@@ -50,7 +50,7 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
             The number of pairs of each.
         """
         for shard in batch:
-            shards.Shard(self.plan, Path(self.out), shard).write(model, self.workers)
+            shards.Shard(self.plan, stores.place(self.out), shard).write(model, self.workers)
             yield len(self.plan.indices(shard))
 
     def get_num_bytes(self, batch: Sequence[int]) -> int:
@@ -88,7 +88,6 @@ def generate(
     Raises:
         SynthMedError: the folder holds something else or cannot be written, or the pipeline failed.
     """
-    out = Path(out)
     with files.failing_clearly(out):
         set_card.prepare(opened, plan, out)
         needed = [shard for shard in range(plan.shards) if not shards.Shard(plan, out, shard).is_whole(repair)]

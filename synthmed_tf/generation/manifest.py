@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 
-from synthmed_tf import files
+from synthmed_tf import files, stores
 from synthmed_tf.generation.formats.base import Line
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
 from synthmed_tf.generation.plan import LARGEST_INDEX
@@ -70,6 +70,8 @@ def fault(folder: Path, file: Line, read: bool) -> str | None:
     except FileNotFoundError:
         return MISSING
     except OSError as error:
+        if stores.in_store(path):
+            raise  # it says nothing about this file
         return f"cannot be read ({error.strerror})"
 
 

@@ -45,7 +45,7 @@ class Part(abc.ABC):
 
     def __init__(self, plan: Plan, out: Path, number: int, lock: Path):
         self.plan = plan
-        self.out = Path(out)
+        self.out = out
         self.indices = plan.indices(number)
         self.lock = lock
 
@@ -84,7 +84,6 @@ class Part(abc.ABC):
         if self.is_whole(repair):
             progress(len(self.indices), len(self.indices))
             return 0
-        self.lock.parent.mkdir(exist_ok=True)
         with files.exclusive(self.lock):
             finished = self.start(repair)
             progress(len(finished), len(self.indices))

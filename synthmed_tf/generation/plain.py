@@ -29,7 +29,7 @@ class PlainPairs(Part):
     """The only part of a plain set."""
 
     def __init__(self, plan: Plan, out: Path):
-        super().__init__(plan, out, 0, Path(out) / LOCK)
+        super().__init__(plan, out, 0, out / LOCK)
 
     def is_whole(self, read: bool) -> bool:
         return False  # known under the lock only, since others may be adding to the manifest

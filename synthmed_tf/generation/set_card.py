@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from synthmed_tf import __version__, files
+from synthmed_tf import __version__, files, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact
 from synthmed_tf.generation import formats
@@ -44,8 +44,9 @@ def prepare(model: Artifact, plan: Plan, out: Path) -> None:
     if out.exists() and any(not path.name.endswith(files.PART) for path in out.iterdir()):
         check_same_set(out, card)
         return
-    out.mkdir(parents=True, exist_ok=True)
-    if not files.create_text(out / FILE, json.dumps(card, indent=2) + "\n"):
+    if not stores.in_store(out):
+        out.mkdir(parents=True, exist_ok=True)
+    if not files.create_text(out / FILE, json.dumps(card, indent=2) + "\n") or stores.in_store(out):
         check_same_set(out, card)  # another process was faster
 
 
@@ -64,6 +65,8 @@ def read(folder: Path, otherwise: str = "choose another --out or empty it") -> d
     except (FileNotFoundError, NotADirectoryError):
         card = None
     except (OSError, ValueError) as error:
+        if stores.in_store(folder) and isinstance(error, OSError):
+            raise
         raise SynthMedError(f"{folder / FILE} is damaged ({error}); {otherwise}.") from error
     if not folder.exists():
         raise SynthMedError(f"There is no folder {folder}; {otherwise}.")

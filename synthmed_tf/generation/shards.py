@@ -5,8 +5,9 @@
     <set>/manifest.jsonl               all of these in their order, once every shard is there
     <set>/preview.png                  its first pairs; and what the format adds
 
-A shard is generated in `<set>/.drawing/`, and moved to its place when it is whole; its own manifest comes last. Its
-files depend on the artifact and the plan only, so it does not matter who generates it, when, or how often.
+A shard is generated in `<set>/.drawing/`, and moved to its place when it is whole; its own manifest comes last. For a
+set in an object store, this is a temporary folder on this disk. Its files depend on the artifact and the plan only, so
+it does not matter who generates it, when, or how often.
 """
 
 import contextlib
@@ -19,9 +20,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from synthmed_tf import files
+from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.generation import formats, manifest, preview
+from synthmed_tf.generation import formats, manifest, preview, stream
 from synthmed_tf.generation.formats.base import Line, opened_shard
 from synthmed_tf.generation.part import Part, Sink
 from synthmed_tf.generation.plan import Plan
@@ -38,7 +39,7 @@ class Shard(Part):
     """
 
     def __init__(self, plan: Plan, out: Path, number: int):
-        super().__init__(plan, out, number, Path(out) / STAGING / f"{number:05d}.lock")
+        super().__init__(plan, out, number, out / STAGING / f"{number:05d}.lock")
         self.number = number
 
     def is_whole(self, read: bool = False) -> bool:
@@ -46,24 +47,25 @@ class Shard(Part):
             lines = list(read_record(self.plan, self.number, self.out))  # all: the digest is at the end
         except (SynthMedError, FileNotFoundError):
             return False
-        return all(manifest.is_true(self.out, line, read) for line in lines)
+        workers = stores.WORKERS if stores.in_store(self.out) else stream.WORKERS
+        return all(stream.parallel(lambda line: manifest.is_true(self.out, line, read), lines, workers))
 
     def start(self, repair: bool):
-        for left in (self.out / STAGING).glob(f"{self.number:05d}.*.*"):
+        for left in () if stores.in_store(self.out) else (self.out / STAGING).glob(f"{self.number:05d}.*.*"):
             shutil.rmtree(left, ignore_errors=True)
         # Another process may have finished it just before it was locked.
         return self.indices if not repair and self.is_whole() else ()
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Sink]:
-        work = self.out / STAGING / f"{self.number:05d}.{socket.gethostname()}.{os.getpid()}"
-        shutil.rmtree(work, ignore_errors=True)
-        work.mkdir(parents=True)
+        place = self.out / STAGING / f"{self.number:05d}.{socket.gethostname()}.{os.getpid()}"
         kind = formats.writer(self.plan.format)
         first = preview.Collector(self.indices if self.number == 0 else ())
-        try:
+        own = record_path(Path(), self.plan, self.number)
+        with files.work_folder(place) as work:
+            (work / own).parent.mkdir()
             with (
-                open(work / manifest.FILE, "wb") as file,
+                open(work / own, "wb") as file,
                 opened_shard(kind, work, self.plan, self.number) as writer,
             ):
                 record = _Record(file)
@@ -73,9 +75,7 @@ class Shard(Part):
                 if (content := first.encode()) is not None:
                     record.add([writer.save(preview.FILE, content)])
                 record.end(self.number)
-            _move_into_place(work, record_path(self.out, self.plan, self.number), self.out)
-        finally:
-            shutil.rmtree(work, ignore_errors=True)
+            files.move_into(self.out, work, own.as_posix())
 
 
 def read_record(plan: Plan, shard: int, out: Path) -> Iterator[Line]:
@@ -86,7 +86,7 @@ def read_record(plan: Plan, shard: int, out: Path) -> Iterator[Line]:
         OSError: there is none, or it cannot be read.
     """
     path, digest, line = record_path(out, plan, shard), hashlib.sha256(), None
-    with open(path, "rb") as record:
+    with path.open("rb") as record:
         for number, text in enumerate(record):
             try:
                 line = json.loads(text)
@@ -109,7 +109,11 @@ def read_records(plan: Plan, out: Path) -> Iterator[Line]:
 
 def missing(plan: Plan, out: Path) -> tuple[int, ...]:
     """The shards that are not there; a plain set has none."""
-    return tuple(shard for shard in range(plan.shards) if not record_path(out, plan, shard).is_file())
+    try:
+        there = {path.name for path in (out / RECORDS).iterdir()}
+    except (FileNotFoundError, NotADirectoryError):
+        there = set()
+    return tuple(shard for shard in range(plan.shards) if record_path(out, plan, shard).name not in there)
 
 
 def finish(plan: Plan, out: Path) -> None:
@@ -122,7 +126,8 @@ def finish(plan: Plan, out: Path) -> None:
     for name, content in files_of_the_whole(plan, out):
         with files.replaced_file(out / name) as file:
             file.writelines(content)
-    shutil.rmtree(out / STAGING, ignore_errors=True)
+    if not stores.in_store(out):
+        shutil.rmtree(out / STAGING, ignore_errors=True)
 
 
 def files_of_the_whole(plan: Plan, out: Path) -> Iterator[tuple[str, Iterable[bytes]]]:
@@ -138,7 +143,7 @@ def record_path(out: Path, plan: Plan, shard: int) -> Path:
 
 def _merged(plan: Plan, out: Path) -> Iterator[bytes]:
     for shard in range(plan.shards):
-        with open(record_path(out, plan, shard), "rb") as record:
+        with record_path(out, plan, shard).open("rb") as record:
             yield from record
 
 
@@ -167,16 +172,3 @@ class _Record:
 
     def end(self, shard: int) -> None:
         self.add([_ending(shard, self._digest)])
-
-
-def _move_into_place(work: Path, record: Path, out: Path) -> None:
-    """Moves the files of a whole shard into the set, each over what is there, and its manifest last."""
-    os.replace(work / manifest.FILE, work / record.name)
-    for folder, _, names in os.walk(work):
-        place = out / Path(folder).relative_to(work)
-        place.mkdir(parents=True, exist_ok=True)
-        for name in names:
-            if (folder, name) != (str(work), record.name):
-                os.replace(Path(folder) / name, place / name)
-    record.parent.mkdir(exist_ok=True)
-    os.replace(work / record.name, record)

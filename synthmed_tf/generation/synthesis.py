@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthmed_tf import files
+from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact, Runtime, open_artifact
 from synthmed_tf.extras import require_extra
@@ -63,12 +63,13 @@ def generate_set(
 
     Args:
         model: the folder of an artifact, or what `load` returned.
-        out: the folder of the set; made if it is missing.
+        out: the folder of the set, on this disk or in an object store (`s3://`, `gs://`, `abfs://`); made if it is
+            missing.
         count: number of pairs.
         seed: of the endless sequence of pairs; any int64.
         first_index: index of the first pair in that sequence.
         format: one of `plan.FORMATS`; `png` writes `images/` and `masks/`.
-        shards: number of shards; default: one a thousand pairs, and 0 (not cut, one process) for `png`.
+        shards: number of shards; default: one a thousand pairs, and 0 (not cut, one process) for `png` on a disk.
         only: numbers of the shards to generate; default: all.
         repair: whether to read what is there and generate again what has changed; otherwise only sizes count.
         runtime: as of `open_artifact`, if `model` is a folder.
@@ -94,19 +95,21 @@ def generate_set(
         0
     """
     check_pairs(count, first_index, seed)
-    opened = _opened(model, runtime)
-    if shards is None and (only or runner):
+    place, opened = stores.place(out), _opened(model, runtime)
+    if shards is None and (only or runner or stores.in_store(place)):
         shards = default_shards(count)
+    if not shards and stores.in_store(place):
+        raise SynthMedError("Option --shards is 0; a set in an object store has at least one shard.")
     plan = make_plan(opened, count, seed, first_index, format, shards, batch_size, _options(format, dicom))
     if runner is None:
-        return generate(opened, plan, Path(out), only, repair, workers, progress)
+        return generate(opened, plan, place, only, repair, workers, progress)
     if only or isinstance(model, Model | Artifact):
         raise SynthMedError("A runner of Apache Beam generates all shards, and needs the folder of the artifact.")
     require_extra("beam")
     from synthmed_tf.generation import beam
 
-    folders = Path(model).absolute(), Path(out).absolute()
-    return Written(beam.generate(opened, plan, *folders, runner, runner_options, repair, workers))
+    artifact = stores.place(model).absolute()
+    return Written(beam.generate(opened, plan, artifact, place.absolute(), runner, runner_options, repair, workers))
 
 
 def _opened(model: str | os.PathLike[str] | Model | Artifact, runtime: Runtime) -> Artifact:
@@ -182,7 +185,7 @@ def generate(
         SynthMedError: the folder holds something else or another set, or cannot be written; a package is missing; there
             is no such shard; another process is generating the set, or a shard of `only`.
     """
-    out, elsewhere, done, generated = Path(out), [], 0, 0
+    elsewhere, done, generated = [], 0, 0
     numbers = sorted(set(only)) or range(max(1, plan.shards))
     total = sum(len(plan.indices(number)) for number in numbers)
     with files.failing_clearly(out):

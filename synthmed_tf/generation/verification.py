@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from synthmed_tf import files, images
+from synthmed_tf import files, images, stores
 from synthmed_tf.errors import ERROR, Finding, SynthMedError
 from synthmed_tf.generation import manifest, plain, preview, set_card, shards, stream
 from synthmed_tf.generation.formats.base import Line
@@ -38,7 +38,7 @@ class Verified:
     problems: tuple[Finding, ...]
 
 
-def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
+def verify(folder: str | os.PathLike[str], progress: Callable[[int, int], None] = lambda done, total: None) -> Verified:
     """Looks for files of a set that are missing, changed, left half-written, or do not belong to it.
 
     Args:
@@ -48,14 +48,20 @@ def verify(folder: Path, progress: Callable[[int, int], None] = lambda done, tot
     Raises:
         SynthMedError: it is not a set, or its card or manifest cannot be read.
     """
-    folder = Path(folder)
+    folder = stores.place(folder)
+    with stores.reading(folder):
+        return _verified(folder, progress)
+
+
+def _verified(folder: Path, progress: Callable[[int, int], None]) -> Verified:
     card = set_card.read(folder, "name the folder that synthmed generate wrote")
     filtered = "filtered" in card
     plan = set_card.plan_of(card)
     checks = _of_pairs(folder) if plan is None else _of_shards(folder, plan)
-    unlisted = set(_walk(folder)) - {set_card.FILE}
+    unlisted = set(files.walk(folder)) - {set_card.FILE}
     total, good, problems = len(unlisted), 0, []
-    for file, fault in stream.parallel(lambda check: (check[0], check[1]()), checks, ahead=_AHEAD):
+    workers = stores.WORKERS if stores.in_store(folder) else stream.WORKERS
+    for file, fault in stream.parallel(lambda check: (check[0], check[1]()), checks, workers, _AHEAD):
         unlisted.discard(file)
         progress(total - len(unlisted), total)
         if fault is None:
@@ -73,7 +79,7 @@ def _of_pairs(folder: Path) -> Iterator[Check]:
         yield manifest.FILE, lambda: manifest.MISSING
         return
     damaged, pairs = 0, 0
-    with open(path, "rb") as lines:
+    with path.open("rb") as lines:
         for line in map(manifest.parse_pair, lines):
             damaged += line is None
             listed = manifest.files_of(line) if line else []
@@ -126,7 +132,7 @@ def _unreadable(path: Path) -> str | None:
     if not path.is_file():
         return manifest.MISSING
     try:
-        images.read_image(path)
+        images.decode_png(path.read_bytes())
     except SynthMedError:
         return "is damaged"
     return None
@@ -137,10 +143,3 @@ def _unlisted(file: str) -> Finding:
     if file.startswith(f"{shards.STAGING}/") or name.endswith(files.PART) or name == plain.LOCK:
         return Finding(ERROR, file, "was left by a killed process", "delete it, unless the process is still running")
     return Finding(ERROR, file, "does not belong to the set", "delete it")
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    """The paths of the files in a folder, relative to it."""
-    for place, _, names in os.walk(folder):
-        inside = Path(place).relative_to(folder)
-        yield from ((inside / name).as_posix() for name in names)

@@ -13,10 +13,11 @@ from tuf.api.metadata import TargetFile
 from tuf.ngclient import Updater
 
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.files import cache_folder
 from synthmed_tf.repository.entry import ENTRY, INDEX, Entry, Index, Row, number, split
 from synthmed_tf.repository.paths import check_distinct, plain, safe
 from synthmed_tf.repository.read import tuf_errors
-from synthmed_tf.repository.read.client_cache import LIMITS, ClientCache, Trust, cache_folder
+from synthmed_tf.repository.read.client_cache import LIMITS, ClientCache, Trust
 from synthmed_tf.repository.read.fetching import Source
 
 MOST_INDEX_BYTES = 64_000_000

@@ -7,7 +7,6 @@
 import contextlib
 import fcntl
 import hashlib
-import os
 import shutil
 import urllib.parse
 from collections.abc import Iterator
@@ -49,17 +48,6 @@ class Trust:
         """Whether a root is the one that is required."""
         wanted = (self.fingerprint or "").replace(":", "").replace(" ", "").lower()
         return root == (self.root or root) and wanted in ("", hashlib.sha256(root).hexdigest())
-
-
-def cache_folder() -> Path:
-    """The folder of the cache: `$XDG_CACHE_HOME/synthmed`, or `~/.cache/synthmed`."""
-    named = os.environ.get("XDG_CACHE_HOME")
-    try:
-        return Path(named or Path.home() / ".cache") / "synthmed"
-    except RuntimeError:
-        raise SynthMedError(
-            "There is no home folder to keep a repository's root of trust in; name one by XDG_CACHE_HOME."
-        ) from None
 
 
 class ClientCache:

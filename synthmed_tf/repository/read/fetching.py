@@ -1,6 +1,6 @@
-"""Where a repository is read from: a web host, or a folder. What comes from there is not trusted yet.
+"""Where a repository is read from: a web host, an object store, or a folder. What comes from there is not trusted yet.
 
-Both answer as an HTTP server does, in parts and from any byte on, within a time and a length.
+All answer as an HTTP server does, in parts and from any byte on, within a time and a length.
 """
 
 import contextlib
@@ -19,7 +19,7 @@ import urllib3
 from tuf.api import exceptions
 from tuf.ngclient import FetcherInterface
 
-from synthmed_tf import __version__
+from synthmed_tf import __version__, stores
 from synthmed_tf.errors import SynthMedError
 
 PART_BYTES = 1 << 18
@@ -41,6 +41,7 @@ class Source(FetcherInterface):
     def __init__(self, address: str | os.PathLike[str], seconds: float = _SECONDS):
         self.url, self.seconds, self.asked = _url(str(address)), seconds, ""
         self._pool = _pool(self.url)
+        self._store = stores.place(self.url) if _is_store(self.url) else None
 
     @property
     def is_local(self) -> bool:
@@ -91,6 +92,8 @@ class Source(FetcherInterface):
             yield first, parts
 
     def _open(self, url: str, begin: int) -> contextlib.AbstractContextManager[tuple[int, Iterator[bytes]]]:
+        if self._store is not None:
+            return _open_object(self._store / urllib.parse.unquote(url.removeprefix(self.url)), begin)
         return _open_file(_path(url), begin) if self.is_local else self._open_response(url, begin)
 
     @contextlib.contextmanager
@@ -147,6 +150,26 @@ def _open_file(path: Path, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
         first = begin if begin <= facts.st_size else 0
         file.seek(first)
         yield first, _parts_of(file)
+
+
+@contextlib.contextmanager
+def _open_object(path: Path, begin: int) -> Iterator[tuple[int, Iterator[bytes]]]:
+    try:
+        size = path.stat().st_size
+        first = begin if begin <= size else 0
+        with path.open("rb") as file:
+            file.seek(first)
+            yield first, iter(lambda: file.read(PART_BYTES), b"")
+    except FileNotFoundError as error:
+        raise exceptions.DownloadHTTPError(str(error), 404) from error
+    except Exception as error:
+        if isinstance(error, OSError) or stores.is_failure(error):
+            raise exceptions.DownloadError(stores.reason(error)) from error
+        raise
+
+
+def _is_store(address: str) -> bool:
+    return address.partition("://")[0] in stores.SCHEMES
 
 
 def _parts_of(file: io.RawIOBase) -> Iterator[bytes]:
@@ -206,6 +229,8 @@ def _url(address: str) -> str:
                 "without user, ? or #."
             )
         return f"{address.rstrip('/')}/"
+    if _is_store(address):
+        return f"{stores.place(address)}/"
     if scheme not in ("", "file"):
         raise SynthMedError(f"Source {address} begins with {scheme}:; give an https:// address or a folder.")
     folder = (_path(address) if scheme else Path(address)).expanduser().absolute()

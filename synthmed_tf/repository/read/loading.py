@@ -12,9 +12,10 @@ import numpy as np
 
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.files import cache_folder
 from synthmed_tf.repository.entry import Entry
 from synthmed_tf.repository.read.client import Repository
-from synthmed_tf.repository.read.client_cache import Trust, cache_folder
+from synthmed_tf.repository.read.client_cache import Trust
 from synthmed_tf.repository.read.download import Choice, download
 from synthmed_tf.repository.read.fetching import Source
 
