@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
-from synthmed_tf.cli.options import FOLDER
+from synthmed_tf.cli.options import FOLDER, PLACE
 
 
 @click.group()
@@ -15,7 +15,7 @@ def data() -> None:
 
 
 @data.command()
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=PLACE)
 @click.option("--json", "as_json", is_flag=True, help="The whole report as JSON.")
 @click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
 @click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
@@ -25,9 +25,10 @@ def check(folder: Path, as_json: bool, patient_regex: str | None, vessel_labels:
     Ends with 0, with 1 if there are warnings, with 2 if there are errors.
     """
     from synthmed_tf.data.doctor.check import check_folder
+    from synthmed_tf.local_copies import local_copy
 
     with progress.bar("images") as shown:
-        report = check_folder(folder, patient_regex, vessel_labels, progress=shown)
+        report = check_folder(local_copy(folder), patient_regex, vessel_labels, progress=shown)
     click.echo(report.to_json() if as_json else report.to_text())
     sys.exit(report.exit_code)
 

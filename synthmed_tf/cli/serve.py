@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthmed_tf.cli.options import FOLDER, say
+from synthmed_tf.cli.options import PLACE, say
 from synthmed_tf.extras import require_extra
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ _PORT = click.IntRange(0, 65535)
 
 
 @click.command()
-@click.option("--model", required=True, type=FOLDER, help="An artifact with a SavedModel.")
+@click.option("--model", required=True, type=PLACE, help="An artifact with a SavedModel.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: reachable from other machines.")
 @click.option(
     "--rest-port", "--port", "rest_port", type=_PORT, default=8501, show_default=True, help="0: any free port."
@@ -39,10 +39,11 @@ def serve(
     Serving itself in production.
     """
     require_extra("serving")
+    from synthmed_tf.local_copies import local_copy
     from synthmed_tf.serving.limits import Limits
 
     limits = Limits(max_rows, max_queue, max_requests, max_body_mb * 2**20, timeout, not no_batching)
-    _serve(model, host, rest_port, grpc_port, name, limits)
+    _serve(local_copy(model), host, rest_port, grpc_port, name, limits)
 
 
 def _serve(model: Path, host: str, rest_port: int, grpc_port: int, name: str, limits: "Limits") -> None:

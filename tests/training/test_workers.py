@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tensorflow as tf
 from helpers.paths import ROOT
 from helpers.steps import PLAIN, make_config, one_device, trained
 
@@ -34,20 +35,21 @@ def _free_port() -> int:
 
 
 def _start(run: Path, *options: str) -> list[subprocess.Popen]:
-    cluster = {"worker": [f"127.0.0.1:{_free_port()}" for _ in range(2)]}
-    workers = []
-    for index in range(2):
-        task = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": index}})
-        environment = os.environ | {"TF_CONFIG": task, "PYTHONPATH": str(ROOT)}
-        command = [sys.executable, str(ROOT / "train.py"), *OPTIONS, *options, f"--run={run}"]
-        workers.append(subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True))
-    return workers
+    hosts = [f"127.0.0.1:{_free_port()}" for _ in range(2)]
+    return [_start_worker(index, hosts, run, *options) for index in range(2)]
+
+
+def _start_worker(index: int, hosts: list[str], run: Path, *options: str, stderr=subprocess.PIPE) -> subprocess.Popen:
+    task = json.dumps({"cluster": {"worker": hosts}, "task": {"type": "worker", "index": index}})
+    environment = os.environ | {"TF_CONFIG": task, "PYTHONPATH": str(ROOT)}
+    command = [sys.executable, str(ROOT / "train.py"), *OPTIONS, *options, f"--run={run}"]
+    return subprocess.Popen(command, env=environment, stderr=stderr, text=True)
 
 
 def _wait_for_steps(run: Path, workers: list[subprocess.Popen]) -> None:
     deadline = time.monotonic() + 300
     while not saved_steps(run / "stage1" / "checkpoints") and time.monotonic() < deadline:
-        assert all(worker.poll() is None for worker in workers), [worker.stderr.read() for worker in workers]
+        assert all(worker.poll() is None for worker in workers), [w.stderr and w.stderr.read() for w in workers]
         time.sleep(0.5)
 
 
@@ -79,6 +81,43 @@ def test_a_dead_worker_ends_the_other_with_a_sentence_and_both_go_on(lost, tmp_p
     step = max(saved_steps(run / "stage1" / "checkpoints"))
     assert f"the last good checkpoint is of step {step}" in said
     _finish(run, step + 4)
+
+
+def _checkpoint(run: Path) -> dict[str, np.ndarray]:
+    """Each tensor of the newest checkpoint: networks, averages, optimizers and the step."""
+    folder = run / "stage1" / "checkpoints"
+    reader = tf.train.load_checkpoint(str(folder / f"ckpt-{max(saved_steps(folder))}"))
+    names = (name for name in reader.get_variable_to_shape_map() if not name.startswith("_CHECKPOINTABLE"))
+    return {name: reader.get_tensor(name) for name in names}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_worker_killed_and_started_again_ends_with_the_weights_of_an_undisturbed_run(lost, tmp_path):
+    """As under a scheduler that starts a process again by itself, whatever the other one does."""
+    run, steps = tmp_path / "run", 60
+    hosts, options = [f"127.0.0.1:{_free_port()}" for _ in range(2)], (f"--override=stage1.steps={steps}",)
+    options += ("--override=save_every=2",)
+    with open(tmp_path / "stderr", "w") as stderr:
+        workers = [_start_worker(index, hosts, run, *options, stderr=stderr) for index in range(2)]
+        _wait_for_steps(run, workers)
+        workers[lost].kill()
+        starts, deadline = 2, time.monotonic() + 1500
+        while any(worker.poll() != 0 for worker in workers):
+            for index, worker in enumerate(workers):
+                if worker.poll() not in (None, 0):
+                    workers[index] = _start_worker(index, hosts, run, *options, stderr=stderr)
+                    starts += 1
+            assert time.monotonic() < deadline and starts < 40, (tmp_path / "stderr").read_text()[-4000:]
+            time.sleep(1)
+    assert starts >= 4  # the one that was killed, and the other, which ended with a sentence
+    undisturbed = _start(tmp_path / "undisturbed", *options)
+    said = [worker.communicate(timeout=1000)[1] for worker in undisturbed]
+    assert [worker.returncode for worker in undisturbed] == [0, 0], said
+    found, expected = _checkpoint(run), _checkpoint(tmp_path / "undisturbed")
+    assert found.keys() == expected.keys() and len(found) > 50
+    for name, tensor in expected.items():
+        np.testing.assert_array_equal(found[name], tensor, err_msg=name)
 
 
 @pytest.mark.slow
