@@ -23,7 +23,7 @@ WORKERS = 16
 
 REMEDY = "check the address, the connection and the credentials"
 
-_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*):/+(.*)", re.DOTALL)
+_ADDRESS = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
 _LIBRARIES = {"adlfs", "aiobotocore", "aiohttp", "azure", "botocore", "fsspec", "gcsfs", "google", "requests", "s3fs"}
 _PRIVATE = re.compile(r"\?\S+|(?i:(signature|sig|key|token|secret)=)\S+")
 
@@ -44,7 +44,7 @@ def place(name: str | os.PathLike[str]) -> Path:
         >>> place("sets/one")
         PosixPath('sets/one')
     """
-    matched = _ADDRESS.fullmatch(name) if isinstance(name, str) and "://" in name else None
+    matched = _ADDRESS.fullmatch(name) if isinstance(name, str) else None
     if matched is None:
         return name if in_store(name) else Path(name)  # type: ignore[return-value]
     scheme, rest = matched[1].lower(), matched[2]
