@@ -195,7 +195,7 @@ def evaluate(
     def here(folder: StrPath) -> Path:
         return local_copy(folder, lambda done, total: progress("fetching", done, total))
 
-    with working_copy(out, last="report.json") as written:
+    with working_copy(out, last="report.json", mark="evaluation.json") as written:
         request = evaluator.EvaluationRequest(
             set=here(set),
             real=here(real),

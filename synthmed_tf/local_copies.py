@@ -53,7 +53,7 @@ def local_copy(folder: str | os.PathLike[str], progress: Progress = lambda done,
 
 
 @contextlib.contextmanager
-def working_copy(folder: str | os.PathLike[str], last: str, resumes: bool = True) -> Iterator[Path]:
+def working_copy(folder: str | os.PathLike[str], last: str, mark: str = "") -> Iterator[Path]:
     """Gives a folder on this disk to write into: `folder`, or for one in a store a copy, whose changes are put there.
 
     They are put there at the end, after an error too, so that the same command resumes on another machine. A copy of a
@@ -62,11 +62,11 @@ def working_copy(folder: str | os.PathLike[str], last: str, resumes: bool = True
     Args:
         folder: as for `stores.place`.
         last: the path in it of the file that makes it whole; it is put there last, and only if all went well.
-        resumes: whether what is in the store already is needed; otherwise it is not fetched, and nothing is put there
-            after an error.
+        mark: the path in it of a file by which a folder is known that can be resumed; where it is empty, what is in the
+            store is not fetched, and nothing is put there after an error.
 
     Raises:
-        SynthMedError: as `local_copy`, and the store cannot be written.
+        SynthMedError: as `local_copy`; the folder has files but not the mark; the store cannot be written.
     """
     place = stores.place(folder)
     if not stores.in_store(place):
@@ -74,14 +74,16 @@ def working_copy(folder: str | os.PathLike[str], last: str, resumes: bool = True
         return
     copy = _cache_of(place) / "written" / place.name
     listed = _listed(place)
-    if resumes:
+    if mark and listed and mark not in listed:
+        raise SynthMedError(f"is there and has no {mark}", "choose another --out", path=str(place))
+    if mark:
         with files.failing_clearly(copy, option="XDG_CACHE_HOME"):
             _fetch(place, copy, {name: facts for name, facts in listed.items() if not (copy / name).exists()})
     before = _states(copy)
     try:
         yield copy
     except BaseException:
-        if resumes:
+        if mark:
             _put_changes(copy, place, before, set(listed), None)
         raise
     _put_changes(copy, place, before, set(listed), last)
