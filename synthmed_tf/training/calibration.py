@@ -9,9 +9,9 @@ from scipy import ndimage
 from synthmed_tf.models.mask_refiner import Thresholds, candidates
 
 _LEVELS = 255
-_LOW = 30.5 / _LEVELS
-_MIDDLE, _CANDIDATES = (0.3, 0.7), 9
-_HIGHEST = 230
+_LOW = 15.5 / _LEVELS
+_MIDDLE, _CANDIDATES = (0.3, 0.95), 14
+_HIGHEST = 245
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
@@ -37,10 +37,10 @@ def extent(masks: np.ndarray) -> Extent:
 def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
-    The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 9
-    middle thresholds and all high ones up to 0.9 that pair is taken whose share and width are nearest to the target, by
-    the sum of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that probabilities
-    are rounded to.
+    The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 14
+    middle thresholds and all high ones up to 0.96 that pair is taken whose share and width are nearest to the target,
+    by the sum of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that
+    probabilities are rounded to.
 
     Args:
         probabilities: `(n, height, width, 1)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
