@@ -1,6 +1,7 @@
 """Sets, models, reports and training data in object stores: real clients and servers, over TCP on this machine."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -134,11 +135,14 @@ def test_only_what_changed_is_fetched_again(store, phantoms):
     assert fetched() == [0, 1]
 
 
-def test_a_path_that_leads_out_of_the_copy_is_refused(store):
-    data = stores.place(f"{store.address}/data/bad")
-    fs, key = data.fs, data.path
-    fs.pipe_file(f"{key}/images/..", b"x")
-    with pytest.raises(SynthMedError, match=r"holds the object 'images/\.\.', which cannot be a file on a disk"):
+@pytest.mark.parametrize("name", ["images/..", "images/a/b"])
+def test_a_path_that_cannot_be_on_a_disk_is_refused(name, store):
+    if name == "images/.." and store.address.startswith("abfs"):
+        pytest.skip("Azure takes no such name")
+    data = stores.place(f"{store.address}/data/{name.count('.')}")
+    for key in (f"{data.path}/images/a", f"{data.path}/{name}"):
+        data.fs.pipe_file(key, b"x")
+    with pytest.raises(SynthMedError, match=f"holds the object '{re.escape(name)}', which cannot be a file on a disk"):
         local_copies.local_copy(str(data))
 
 

@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-_SECONDS_TO_START = 60
+_SECONDS_TO_START = 300
 SECRET = "a-secret-that-is-nowhere-written"
 _AZURE_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="  # public
 
@@ -89,7 +89,7 @@ def _gs(own: int, port: int, folder: Path) -> tuple[list[str], dict[str, str], s
 
 def _abfs(own: int, port: int, folder: Path) -> tuple[list[str], dict[str, str], str]:
     command = ["azurite-blob", "--blobHost", "127.0.0.1", "--blobPort", str(own), "--location", str(folder)]
-    command += ["--skipApiVersionCheck", "--silent"]
+    command += ["--skipApiVersionCheck", "--silent", "--disableTelemetry"]
     account = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={_AZURE_KEY}"
     environment = {
         "AZURE_STORAGE_CONNECTION_STRING": f"{account};BlobEndpoint=http://127.0.0.1:{port}/devstoreaccount1;",
