@@ -23,7 +23,7 @@ MOST_MASK_SHARE = 1e-5
 """Largest share of mask pixels that differ where one threshold makes the mask."""
 
 MOST_MASK_SHARE_BY_PIECES = 1e-4
-"""The same where pieces are kept or left out as wholes (`mask_refiner.find_vessels`): one rounding can flip a branch."""
+"""The same where pieces are kept as wholes (`mask_refiner.find_vessels`): one rounding can flip a branch."""
 
 MOST_LOSS = {
     "onnx-fp16": {"grey_levels": 4, "mean_grey_levels": 0.1},

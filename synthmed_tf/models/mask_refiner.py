@@ -15,7 +15,7 @@ from synthmed_tf.models import layers
 HYSTERESIS_STEPS = 48
 """How far a vessel may run below the high threshold, in pixels."""
 
-_CREST, _CREST_REACH = 1.1, 2
+_CREST, _CREST_REACH = 1.15, 2
 _CLOSING = 5
 
 
@@ -110,7 +110,7 @@ def find_vessels(probability: tf.Tensor, thresholds: Thresholds, steps: int = HY
 def candidates(probability: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
     """Pixels of at least `middle`, and those of at least `low` on a crest, closed; shapes as of `find_vessels`.
 
-    A crest is where the probability is 1.1 times as high as two pixels away on both sides, along the rows, the columns
+    A crest is where the probability is 1.15 times as high as two pixels away on both sides, along the rows, the columns
     or a diagonal. A faint vessel so keeps its center line and is not widened. Where it leaves a wide one there is no
     crest: a morphological closing with 5 x 5 pixels, where the probability is above 0, bridges that gap.
     """
