@@ -59,7 +59,7 @@ def _stream(job: dict, batch: int):
     tf.config.set_visible_devices([], "GPU")
     rng = np.random.default_rng(0)
     pairs = rng.integers(0, 256, (_PAIRS, config.size, config.size, 5)).astype(np.uint8)
-    ranges = augmentation.Ranges(**config.data.augment.model_dump())
+    ranges = augmentation.ranges_of(config.data)
     colour = getattr(getattr(config, job["stage"]), "colour", 0.0)
     return pipeline.batches(pairs, batch, config.seed, ranges, colour=colour)
 

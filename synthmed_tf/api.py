@@ -32,6 +32,8 @@ def train(
     validation_patients: str | None = None,
     patient_regex: str | None = None,
     vessel_labels: str | None = None,
+    field_of_view: str | None = None,
+    structures: str | None = None,
     strategy: str | None = None,
     precision: str | None = None,
     xla: bool = False,
@@ -53,6 +55,8 @@ def train(
         validation_patients: choose the best step with these.
         patient_regex: its first group, in the name of a file, is the patient.
         vessel_labels: the values or colours of the vessels in label maps, such as `1,2` or `red,blue`.
+        field_of_view: `disc`, `frame` (images that fill their frame) or `from_file`; default: `disc`.
+        structures: what masks mark, `vessels` or `any`; default: `vessels`.
         strategy: `auto`, `one`, `mirrored` or `multi_worker`.
         precision: `float32`, `mixed_float16` or `mixed_bfloat16`.
         xla: whether to compile with XLA.
@@ -87,6 +91,8 @@ def train(
         validation_patients=validation_patients,
         patient_regex=patient_regex,
         vessel_labels=vessel_labels,
+        field_of_view=field_of_view,
+        structures=structures,
         strategy=strategy,
         precision=precision,
         xla=xla,
@@ -106,6 +112,8 @@ def training_config(
     validation_patients: str | None = None,
     patient_regex: str | None = None,
     vessel_labels: str | None = None,
+    field_of_view: str | None = None,
+    structures: str | None = None,
     xla: bool = False,
     **top: Any,
 ) -> "Config":
@@ -113,7 +121,8 @@ def training_config(
     from synthmed_tf.config.schema import load_config
 
     named = {"data.patients": patients, "data.validation_patients": validation_patients}
-    named |= {"data.patient_regex": patient_regex, "data.vessel_labels": vessel_labels, "xla": xla or None} | top
+    named |= {"data.patient_regex": patient_regex, "data.vessel_labels": vessel_labels}
+    named |= {"data.field_of_view": field_of_view, "data.structures": structures, "xla": xla or None} | top
     texts = list(_texts(overrides)) if isinstance(overrides, Mapping) else list(overrides)
     texts += _texts({name: value for name, value in named.items() if value is not None})
     return load_config(preset, None if config_file is None else Path(config_file), tuple(texts))

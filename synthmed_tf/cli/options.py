@@ -1,11 +1,14 @@
-"""What several commands use: the type of a folder, and lines for the user."""
+"""What several commands use: the type of a folder, options, and lines for the user."""
 
+import functools
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from synthmed_tf import stores
+from synthmed_tf.config.image_kind import FieldOfView, ImageKind, Structures
 from synthmed_tf.errors import SynthMedError
 
 
@@ -30,6 +33,30 @@ class _Place(click.ParamType):
 
 
 FOLDER, PLACE = _Folder(), _Place()
+
+field_of_view_option = click.option(
+    "--field-of-view",
+    type=click.Choice(get_args(FieldOfView)),
+    help="disc (from a file, or what is not black; the default), frame (the whole image), or from_file.",
+)
+structures_option = click.option(
+    "--structures",
+    type=click.Choice(get_args(Structures)),
+    help="What masks mark: vessels (thin and dark; the default), or any objects.",
+)
+
+
+def kind_options(command: Callable) -> Callable:
+    """Adds both options to a command, which gets them as `kind`."""
+
+    @field_of_view_option
+    @structures_option
+    @functools.wraps(command)
+    def with_kind(*args, field_of_view: FieldOfView | None, structures: Structures | None, **options):
+        kind = ImageKind(field_of_view or "disc", structures or "vessels")
+        return command(*args, kind=kind, **options)
+
+    return with_kind
 
 
 def say(line: str) -> None:

@@ -7,7 +7,7 @@ import click
 
 from synthmed_tf.cli import progress
 from synthmed_tf.cli.messages import quoted
-from synthmed_tf.cli.options import FOLDER, say
+from synthmed_tf.cli.options import FOLDER, field_of_view_option, say, structures_option
 from synthmed_tf.errors import SynthMedError
 
 PRESETS = ("paper", "gan", "recommended", "demo")
@@ -33,6 +33,8 @@ PRESETS = ("paper", "gan", "recommended", "demo")
 )
 @click.option("--patient-regex", help="The same as --override data.patient_regex=...")
 @click.option("--vessel-labels", help="Of label maps, such as 1,2; the same as --override data.vessel_labels=...")
+@field_of_view_option
+@structures_option
 @click.option("--strategy", help="auto, one, mirrored or multi_worker.")
 @click.option("--cpus", type=click.IntRange(1, 64), default=1, help="Logical CPUs, to try `mirrored` without GPUs.")
 @click.option("--precision", help="float32, mixed_float16 or mixed_bfloat16; the same as --override precision=...")

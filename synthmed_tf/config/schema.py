@@ -10,6 +10,7 @@ import pydantic
 from pydantic import Field
 
 from synthmed_tf.config import parsing
+from synthmed_tf.config.image_kind import FieldOfView, ImageKind, Structures
 from synthmed_tf.config.presets import PRESETS
 from synthmed_tf.errors import SynthMedError
 
@@ -54,7 +55,9 @@ class DataConfig(Section):
         patients: the patients to train on, such as `01-10`; None for all except the validation patients.
         validation_patients: the patients that choose the best step, such as `11-14`; they are not trained on.
         validation_share: the share of patients held out for this if none is named; 0 of fewer than 5 patients.
-        augment: image, mask and field of view are augmented jointly.
+        field_of_view: `disc`, `frame` (the whole image) or `from_file`, as of `image_kind.ImageKind`.
+        structures: what masks mark, `vessels` or `any`, likewise.
+        augment: image, mask and field of view are augmented jointly; a `frame` is mirrored at its edges.
         cache_limit_mb: above this size the decoded images are kept on disk, not in memory.
     """
 
@@ -63,8 +66,15 @@ class DataConfig(Section):
     patients: str | None = None
     validation_patients: str | None = None
     validation_share: Annotated[float, Field(ge=0, le=0.5)] = 0.0
+    field_of_view: FieldOfView = "disc"
+    structures: Structures = "vessels"
     augment: AugmentConfig = AugmentConfig()
     cache_limit_mb: Positive = 4096
+
+    @property
+    def kind(self) -> ImageKind:
+        """What kind of images these are."""
+        return ImageKind(self.field_of_view, self.structures)
 
 
 class OptimizerConfig(Section):

@@ -9,6 +9,8 @@ from typing import NamedTuple
 import numpy as np
 import tensorflow as tf
 
+from synthmed_tf.config.schema import AugmentConfig, DataConfig
+
 
 class Ranges(NamedTuple):
     """How far an augmentation goes; each example is sampled uniformly from these ranges.
@@ -18,6 +20,7 @@ class Ranges(NamedTuple):
         rotation: largest angle, degrees.
         zoom_in, zoom_out: largest magnification and reduction; 0.1 is up to 1.1 times, and down to 1/1.1.
         shift: largest shift along each axis, as a share of the side.
+        mirrored: whether what lies beyond the border mirrors the image, rather than being black.
     """
 
     flip_horizontal: bool = False
@@ -26,6 +29,13 @@ class Ranges(NamedTuple):
     zoom_in: float = 0.0
     zoom_out: float = 0.0
     shift: float = 0.0
+    mirrored: bool = False
+
+
+def ranges_of(data: DataConfig, augment: AugmentConfig | None = None) -> Ranges:
+    """The ranges of a set's augmentation, or of another; images that fill the frame are mirrored at its edges."""
+    options = data.augment if augment is None else augment
+    return Ranges(**options.model_dump(), mirrored=data.field_of_view == "frame")
 
 
 NUMBERS = 6
@@ -57,19 +67,30 @@ def transforms(unit: tf.Tensor, ranges: Ranges) -> tf.Tensor:
     return tf.stack([x_row, y_row], axis=1)
 
 
-def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
+def apply(images: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0, mirrored: bool = False) -> tf.Tensor:
     """Samples images bilinearly under affine transforms; differentiable in the images.
 
     Args:
         images: `(batch, size, size, channels)`, float32.
         matrices: `(batch, 2, 3)`, as `transforms` makes them.
         outside: the value beyond the border.
+        mirrored: whether the image is mirrored there instead.
 
     Returns:
         The images' shape, float32.
     """
     centres = centers(images.shape[1])[None]
-    return sample(images - outside, *transformed(centres, centres, matrices)) + outside
+    points = transformed(centres, centres, matrices)
+    if mirrored:
+        points = mirror(*points, images.shape[1])
+    return sample(images - outside, *points) + outside
+
+
+def mirror(x: tf.Tensor, y: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
+    """Folds coordinates beyond the border of an image of `size` pixels back into it, as between mirrors."""
+    farthest = 1.0 - 1.0 / size
+    folded = (tf.abs(tf.math.floormod(points + 1.0, 4.0) - 2.0) - 1.0 for points in (x, y))
+    return tuple(tf.clip_by_value(-points, -farthest, farthest) for points in folded)
 
 
 def transformed(x: tf.Tensor, y: tf.Tensor, matrices: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from synthmed_tf.config.image_kind import RETINA
 from synthmed_tf.config.schema import Config, DataConfig
 from synthmed_tf.data.layouts import folders_with_masks
 from synthmed_tf.data.phantom import generate_phantoms
@@ -68,12 +69,13 @@ def load_dataset(
     """
     size, options = config.size, config.data
     if data == PHANTOM:
+        _refuse_other_kind(options)
         samples = generate_phantoms(size, PHANTOM_COUNT, seed=0)
         training, held = _split(samples, options, config.seed)
         layout, source = PHANTOM, PHANTOM
     else:
         data = os.fspath(local_copy(data))
-        found = find_pairs(data, options.patient_regex, options.vessel_labels)
+        found = find_pairs(data, options.patient_regex, options.vessel_labels, options.kind)
         labelled = [pair for pair in found.pairs if pair.mask is not None]
         if not labelled:
             better = folders_with_masks(found.root)
@@ -85,8 +87,14 @@ def load_dataset(
         layout, source = found.layout, Path(data).resolve().name
     on_disk = cache is not None and len(training) * size * size * 5 > config.data.cache_limit_mb * 2**20
     array = stack_samples(training, cache / "pairs.npy" if on_disk else None)
-    facts = _facts(source, layout, training, array) | {"validation_patients": _patients(held)}
+    facts = _facts(source, layout, training, array) | {"validation_patients": _patients(held)} | options.kind.facts()
     return Dataset(array, facts, stack_samples(held) if held else None)
+
+
+def _refuse_other_kind(options: DataConfig) -> None:
+    for name, value in options.kind.facts().items():
+        default = getattr(RETINA, name)
+        raise SynthMedError(f"Option data.{name} is {value}, but the phantom is a retina; leave it at {default}.")
 
 
 def _split(items: Sequence, options: DataConfig, seed: int) -> tuple[list, list]:

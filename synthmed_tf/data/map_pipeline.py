@@ -56,6 +56,8 @@ def map_batches(
             normal = latents.sample(seeds, index, augmentation.ELASTIC_NUMBERS, latents.ELASTIC)
             moved = augmentation.displacements(x, y, normal, elastic)
             points = tuple(point + by for point, by in zip(points, moved, strict=True))
+        if ranges.mirrored:
+            points = augmentation.mirror(*points, maps.shape[1])
         fetched = tf.ensure_shape(fetch(maps, rows), shape)
         return {"maps": augmentation.sample(fetched, *points) / 255.0, "index": index}
 

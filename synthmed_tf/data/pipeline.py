@@ -118,10 +118,10 @@ def _order(count: int, seed: int, start: int) -> tf.data.Dataset:
 
 def _augmented(pairs: tf.Tensor, index: tf.Tensor, seed: int, ranges: augmentation.Ranges) -> dict[str, tf.Tensor]:
     """Augments `(batch, size, size, 5)` float32 in [0, 255] and splits it into a batch."""
-    if ranges != augmentation.Ranges():
+    if ranges._replace(mirrored=False) != augmentation.Ranges():
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
         unit = latents.sample_uniform(seeds, index, augmentation.NUMBERS, latents.AUGMENT_DATA)
-        pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges))
+        pairs = augmentation.apply(pairs, augmentation.transforms(unit, ranges), mirrored=ranges.mirrored)
     fov = tf.round(pairs[..., FOV] / 255.0)
     return {
         "image": pairs[..., IMAGE] * fov / 127.5 - 1.0,

@@ -9,15 +9,13 @@ from PIL import Image
 from scipy import ndimage, sparse
 from skimage.morphology import skeletonize
 
+from synthmed_tf.config.image_kind import ImageKind
 from synthmed_tf.data.sample import Crop, Sample
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.images import read_image, read_mask
 
 VESSEL_THRESHOLD = 128
-MOST_VESSEL_SHARE = 0.5
-"""Of the field of view: what has more is no vessel mask."""
-
 _FIELD_SIDE = 320
 _FIELD_LEVEL = 0.07
 _FIELD_LEAST_STEP = 5.0
@@ -31,7 +29,7 @@ _BRIGHT_BORDER, _BORDER_TOLERANCE, _BORDER_SHARE = 200, 24, 0.6
 def load_sample(pair: Pair, size: int) -> Sample:
     """Reads a pair and brings it to `size`.
 
-    The field of view is read or, where there is no file, derived (`derive_fov`). The crop is the smallest square
+    The field of view is that of the pair's kind (`field_of_view`). The crop is the smallest square
     around it, centred on its bounding box. Vessels thinner than a pixel of the new size are widened to about one, so
     that they neither vanish nor break; outside the field of view the mask is 0.
 
@@ -43,8 +41,8 @@ def load_sample(pair: Pair, size: int) -> Sample:
         The sample; see `Sample` for shapes and ranges.
 
     Raises:
-        SynthMedError: a file cannot be read, sizes differ, no field of view is found, or the mask has no vessel in it
-            or covers more than half of it.
+        SynthMedError: a file cannot be read, sizes differ, no field of view is found, or the mask has nothing in it or
+            covers more of it than its kind may.
         ValueError: size is below 1.
     """
     if size < 1:
@@ -53,7 +51,7 @@ def load_sample(pair: Pair, size: int) -> Sample:
     mask = None if pair.mask is None else read_mask(pair.mask, pair.labels, pair.dark_vessels)
     fov = None if pair.fov is None else read_mask(pair.fov, labels=None)
     _refuse_sizes(pair, photograph, mask, fov)
-    fov = derive_fov(photograph, str(pair.photograph)) if fov is None else fov
+    fov = field_of_view(photograph, fov, pair.kind, str(pair.photograph))
     crop = square_around(fov)
     if mask is not None:
         _refuse_implausible(pair, mask, fov)
@@ -133,6 +131,40 @@ def uncrop(array: np.ndarray, crop: Crop) -> np.ndarray:
     return whole
 
 
+def field_of_view(photograph: np.ndarray, given: np.ndarray | None, kind: ImageKind, name: str) -> np.ndarray:
+    """The field of view of an image as its kind has it.
+
+    Args:
+        photograph: `(height, width, 3)`, uint8.
+        given: `(height, width)`, bool: what its file says; None where there is none.
+        kind: for `frame`, the file does not count, and the field is the largest square in the middle of the image.
+        name: what an error calls the photograph.
+
+    Returns:
+        `(height, width)`, bool.
+
+    Raises:
+        SynthMedError: a file is needed and missing, or no field is found (`derive_fov`).
+    """
+    if kind.field_of_view == "frame":
+        return middle_square(*photograph.shape[:2])
+    if given is not None:
+        return given
+    if kind.field_of_view == "from_file":
+        problem = "has no field-of-view mask, which --field-of-view from_file needs"
+        raise SynthMedError(problem, "add one in fov/, or give --field-of-view disc or frame", path=name)
+    return derive_fov(photograph, name)
+
+
+def middle_square(height: int, width: int) -> np.ndarray:
+    """`(height, width)`, bool: the largest square in the middle."""
+    side = min(height, width)
+    top, left = (height - side) // 2, (width - side) // 2
+    inside = np.zeros((height, width), bool)
+    inside[top : top + side, left : left + side] = True
+    return inside
+
+
 def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarray:
     """Finds the field of view: where the brightest channel lies above the black border.
 
@@ -162,7 +194,8 @@ def derive_fov(photograph: np.ndarray, name: str = "The photograph") -> np.ndarr
     share = float(field.mean())
     if share < _LEAST_FIELD_SHARE:
         problem = f"shows no field of view: the largest bright part covers {share:.0%} of the image"
-        raise SynthMedError(problem, "give a field-of-view mask or remove the photograph", path=name)
+        remedy = "give a field-of-view mask or remove the photograph; for images without one, --field-of-view frame"
+        raise SynthMedError(problem, remedy, path=name)
     if share > _FULL_FRAME_SHARE:
         return np.ones((height, width), bool)
     rows, columns = (
@@ -310,11 +343,11 @@ def _refuse_sizes(pair: Pair, photograph: np.ndarray, mask: np.ndarray | None, f
 
 
 def _refuse_implausible(pair: Pair, mask: np.ndarray, fov: np.ndarray) -> None:
-    share = float(mask[fov].mean())
+    share, kind = float(mask[fov].mean()), pair.kind
     if share == 0:
-        problem = f"has no vessel in the field of view of {pair.photograph}"
+        problem = f"has no {kind.noun} in the {kind.place} of {pair.photograph}"
         raise SynthMedError(problem, "check both files", path=pair.mask)
-    if share > MOST_VESSEL_SHARE:
-        problem = f"calls {share:.0%} of the field of view vessel"
-        remedy = "invert it (vessels are the bright value), or check that it is a vessel mask"
+    if share > kind.most:
+        problem = f"calls {share:.0%} of the {kind.place} {kind.noun}"
+        remedy = f"invert it ({kind.noun}s are the bright value), or check that it is a mask of {kind.noun}s"
         raise SynthMedError(problem, remedy, path=pair.mask)

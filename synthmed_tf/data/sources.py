@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.data.layouts import UNREAD_IMAGES, LayoutFiles, bare_name, recognise, stem
 from synthmed_tf.errors import ERROR, Finding, SynthMedError
 from synthmed_tf.images import Label, parse_labels
@@ -23,6 +24,7 @@ class Pair:
         photograph, mask, fov: the files; mask and fov are None where there is no such file.
         labels: the values and colours of the vessels in a label map; empty for masks of two values.
         dark_vessels: whether vessels are the dark value of the mask.
+        kind: of its source.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Pair:
     fov: Path | None
     labels: tuple[Label, ...] = ()
     dark_vessels: bool = False
+    kind: ImageKind = RETINA
 
 
 @dataclass(frozen=True)
@@ -54,7 +57,12 @@ class Source:
         return _natural(pair.patient for pair in self.pairs)
 
 
-def find_pairs(root: str | os.PathLike, patient_regex: str | None = None, vessel_labels: str | None = None) -> Source:
+def find_pairs(
+    root: str | os.PathLike,
+    patient_regex: str | None = None,
+    vessel_labels: str | None = None,
+    kind: ImageKind = RETINA,
+) -> Source:
     """Recognises the layout of a folder and lists its pairs.
 
     Hidden files and files that are no images are passed over. Names are compared in composed form (NFC), extensions
@@ -66,6 +74,7 @@ def find_pairs(root: str | os.PathLike, patient_regex: str | None = None, vessel
         patient_regex: where given, names the patient in every layout: it is searched in the pair's name, and its
             first group (or, without one, the whole match) is the patient.
         vessel_labels: for masks that are label maps: the values or colours of the vessels, such as `1,2` or `red,blue`.
+        kind: which rules hold for images and masks.
 
     Returns:
         The source. All masks are None if the folder has photographs alone; in some layouts (HRF) single ones may be.
@@ -87,7 +96,7 @@ def find_pairs(root: str | os.PathLike, patient_regex: str | None = None, vessel
         raise SynthMedError(problem, "check its rights", path=error.filename) from error
     _refuse_first(findings)
     labels = () if vessel_labels is None else parse_labels(vessel_labels)
-    pairs = [replace(pair, labels=labels) for pair in pairs]
+    pairs = [replace(pair, labels=labels, kind=kind) for pair in pairs]
     if patient_regex is not None:
         pairs = [_with_patient(pair, patient_regex) for pair in pairs]
     return Source(layout, root, tuple(sorted(pairs, key=lambda pair: pair.name)))

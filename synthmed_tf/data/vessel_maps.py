@@ -1,7 +1,9 @@
-"""Two smooth maps that stand for a vessel mask at a quarter of its size: where vessels run, and how wide they are.
+"""Two smooth maps that stand for a mask at a quarter of its size: where vessels run, and how wide they are.
 
 Coverage makes thin vessels faint, and a generator breaks what is faint. In the ridge map every vessel has the same
 width and the same height, so that a thin vessel weighs as much as a thick one; the calibre map keeps the difference.
+
+The center lines of other objects do not tell their shape: their maps are the distance to the outline, and the depth.
 """
 
 from collections.abc import Callable
@@ -10,6 +12,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.morphology import skeletonize
 
+from synthmed_tf.config.image_kind import Structures
 from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD
 
 RIDGE, CALIBRE, VESSEL = slice(0, 1), slice(1, 2), slice(2, 3)
@@ -20,22 +23,30 @@ REACH = 3.0
 LARGEST_RADIUS = 2.0
 """Radius of the vessels of calibre 1, in pixels of the coarse maps; wider ones have 1 too."""
 
+DEEPEST = 12.0
+"""Distance from the outline at which the depth of an object is 1, in pixels of the coarse maps."""
+
 _LEAST_PIECE = 25 / 512**2
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
-def vessel_maps(mask: np.ndarray, coarse_size: int) -> np.ndarray:
+def vessel_maps(mask: np.ndarray, coarse_size: int, structures: Structures = "vessels") -> np.ndarray:
     """Computes ridge and calibre of a mask, at the mask's own size.
 
     With d, the distance to the nearest pixel of the center lines, and r, the distance of that pixel to the outline:
 
         ridge = max(0, 1 - d / (REACH f)), calibre = ridge min(1, r / (LARGEST_RADIUS f)), f = size / coarse_size
 
+    Of other structures, with s, the distance to the outline, positive inside:
+
+        ridge = 1/2 + s / (2 REACH f), calibre = ridge s / (DEEPEST f), both cut to [0, 1]
+
     Specks below 25 of 512 x 512 pixels are left out.
 
     Args:
         mask: `(size, size)`, bool.
         coarse_size: pixels a side of the maps that a generator learns; divides the size.
+        structures: what the mask marks.
 
     Returns:
         `(size, size, 2)`, float32 in [0, 1].
@@ -54,6 +65,8 @@ def vessel_maps(mask: np.ndarray, coarse_size: int) -> np.ndarray:
     whole = _without_specks(mask)
     if not whole.any():
         return np.zeros((*mask.shape, 2), np.float32)
+    if structures == "any":
+        return _shape_maps(whole, factor)
     lines = skeletonize(whole, method="lee") > 0
     away, nearest = ndimage.distance_transform_edt(~lines, return_indices=True)
     radius = ndimage.distance_transform_edt(whole)[tuple(nearest)]
@@ -63,7 +76,10 @@ def vessel_maps(mask: np.ndarray, coarse_size: int) -> np.ndarray:
 
 
 def stack_maps(
-    coverage_u8: np.ndarray, coarse_size: int, progress: Callable[[int, int], None] | None = None
+    coverage_u8: np.ndarray,
+    coarse_size: int,
+    progress: Callable[[int, int], None] | None = None,
+    structures: Structures = "vessels",
 ) -> np.ndarray:
     """Computes the maps of many masks, with the masks themselves.
 
@@ -71,6 +87,7 @@ def stack_maps(
         coverage_u8: `(n, size, size, 1)`, uint8; vessel from 128 on.
         coarse_size: as for `vessel_maps`.
         progress: called with (done, total).
+        structures: as for `vessel_maps`.
 
     Returns:
         `(n, size, size, 3)`, uint8 in [0, 255]: ridge, calibre, and 255 where a vessel is.
@@ -78,7 +95,7 @@ def stack_maps(
     maps = np.empty((*coverage_u8.shape[:3], 3), np.uint8)
     for done, (row, pixels) in enumerate(zip(maps, coverage_u8, strict=True), start=1):
         vessel = pixels[..., 0] >= VESSEL_THRESHOLD
-        row[..., :2] = np.round(vessel_maps(vessel, coarse_size) * 255.0)
+        row[..., :2] = np.round(vessel_maps(vessel, coarse_size, structures) * 255.0)
         row[..., VESSEL] = np.where(vessel, 255, 0)[..., None]
         if progress is not None:
             progress(done, len(maps))
@@ -90,6 +107,14 @@ def reduce_maps(maps: np.ndarray, factor: int) -> np.ndarray:
     n, height, width, channels = maps.shape
     cells = maps.reshape(n, height // factor, factor, width // factor, factor, channels)
     return np.round(cells.mean(axis=(2, 4), dtype=np.float32)).astype(np.uint8)
+
+
+def _shape_maps(mask: np.ndarray, factor: int) -> np.ndarray:
+    inside = ndimage.distance_transform_edt(mask)
+    outside = ndimage.distance_transform_edt(~mask) if not mask.all() else np.zeros(mask.shape)
+    signed = np.where(mask, inside - 0.5, 0.5 - outside) / factor
+    ridge = np.clip(0.5 + signed / (2.0 * REACH), 0.0, 1.0)
+    return np.stack([ridge, ridge * np.clip(signed / DEEPEST, 0.0, 1.0)], axis=-1).astype(np.float32)
 
 
 def _without_specks(mask: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 import pydantic
 
 from synthmed_tf import files
+from synthmed_tf.config.image_kind import ImageKind
 from synthmed_tf.evaluation import results
 from synthmed_tf.evaluation.pairs import Block, Pairs
 from synthmed_tf.evaluation.privacy_results import Copy, Privacy
@@ -107,6 +108,11 @@ class EvaluationContext:
     artifact: Path | None = None
     run: Path | None = None
     progress: Progress = lambda what, done, total: None
+
+    @property
+    def kind(self) -> ImageKind:
+        """What kind of images these are."""
+        return self.synthetic.kind
 
     def rng(self, purpose: str) -> np.random.Generator:
         """Random numbers for a purpose, the same in every run with the settings' seed."""

@@ -175,11 +175,11 @@ def _real_pairs(
     request: EvaluationRequest, synthetic: SyntheticSet, progress: Progress
 ) -> tuple[ArrayPairs, ArrayPairs | None, ArrayPairs | None]:
     """Train, holdout and the other camera, all of the set's size."""
-    source = _labelled(request, request.real)
+    source = _labelled(request, request.real, synthetic)
     chosen = _train_patients(request, source, synthetic)
     held: tuple[Pair, ...] = ()
     if request.holdout is not None:
-        held = _labelled(request, request.holdout).pairs
+        held = _labelled(request, request.holdout, synthetic).pairs
     elif request.holdout_patients is not None:
         names = parse_patients(request.holdout_patients, source.patients)
         held = tuple(pair for pair in source.pairs if pair.patient in names)
@@ -198,7 +198,9 @@ def _real_pairs(
     holdout = load(held, "reading the holdout") if held else None
     if holdout is not None:
         _refuse_shared(train, holdout)
-    other = load(_labelled(request, request.other).pairs, "reading the other camera") if request.other else None
+    other = None
+    if request.other:
+        other = load(_labelled(request, request.other, synthetic).pairs, "reading the other camera")
     return train, holdout, other
 
 
@@ -230,8 +232,9 @@ def _chose_step(synthetic: SyntheticSet, source: Source) -> list[str]:
     ]
 
 
-def _labelled(request: EvaluationRequest, folder: Path) -> Source:
-    found = find_pairs(folder, request.patient_regex, request.vessel_labels)
+def _labelled(request: EvaluationRequest, folder: Path, synthetic: SyntheticSet) -> Source:
+    """The real pairs of a folder that have a mask, read as those of the training were."""
+    found = find_pairs(folder, request.patient_regex, request.vessel_labels, synthetic.kind)
     labelled = tuple(pair for pair in found.pairs if pair.mask is not None)
     if not labelled:
         raise SynthMedError(

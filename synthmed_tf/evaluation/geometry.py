@@ -41,9 +41,20 @@ PLAIN = {
 }
 """The features in words, in order."""
 
+OF_ANY = {
+    "density": "density",
+    "calibre_mean": "mean width",
+    "calibre_p10": "width of the thinnest parts",
+    "calibre_p90": "width of the widest parts",
+    "components": "components (separate pieces)",
+    "largest_share": "share of the largest component",
+    "loops": "holes",
+}
+"""The same of masks of other structures than vessels (`features.OF_ANY`)."""
+
 _LIMIT = (
-    f"a feature whose distance from the real ones is above {LIMITS.geometry} standard deviations of these, with its "
-    f"whole interval, at p < {ALPHA} adjusted for {len(PLAIN)} features"
+    "a feature whose distance from the real ones is above {} standard deviations of these, with its whole interval, at "
+    "p < {} adjusted for {} features"
 )
 LEAST_UNUSUAL = 3.0
 """Standard deviations from the median that are not yet unusual, however alike a few real masks are."""
@@ -72,7 +83,7 @@ def compare(
 
     Args:
         context: whose settings, random numbers and patients are used.
-        real, synthetic, holdout: `(masks, 15)`, from `features.trees`; the holdout may be None.
+        real, synthetic, holdout: `(masks, features)`, from `features.trees`; the holdout may be None.
     """
     patients, repeats = context.train.patients, max(context.settings.permutations, LEAST_PERMUTATIONS)
     found = two_sample_tests.compare(real, synthetic, patients, context.rng("geometry"), repeats)
@@ -86,7 +97,7 @@ def compare(
         real_masks=len(real),
         real_patients=len(set(patients)),
         synthetic_masks=len(synthetic),
-        features=_features(real, synthetic, found, of_holdout),
+        features=_features(_words(context), real, synthetic, found, of_holdout),
         energy=_energy(context, real, synthetic, "energy"),
         energy_holdout=energy_holdout,
         atypical=_atypical(real, synthetic),
@@ -125,11 +136,12 @@ def answer(metrics: Geometry) -> Verdict:
     together = f" All features together: p = {metrics.energy.p:.3f}."
     largest = max(metrics.features, key=lambda feature: np.nan_to_num(feature.high, nan=math.inf))
     of_state, needed = _of_state(metrics, state), None
+    what = "vessel trees" if len(metrics.features) == len(PLAIN) else "masks"
     if state is State.FAIL:
-        sentence = f"The vessel trees differ from real ones in {_listed(of_state)}."
+        sentence = f"The {what} differ from real ones in {_listed(of_state)}."
     elif state is State.PASS:
         of_state = [largest]
-        sentence = f"All {len(metrics.features)} features of the vessel trees are like real ones; the furthest is "
+        sentence = f"All {len(metrics.features)} features of the {what} are like real ones; the furthest is "
         sentence += f"{_described(largest)}."
     else:
         needed = _needed(metrics, largest)
@@ -139,10 +151,14 @@ def answer(metrics: Geometry) -> Verdict:
         question="geometry",
         state=state,
         sentence=sentence + together,
-        limit=_LIMIT,
+        limit=_LIMIT.format(LIMITS.geometry, ALPHA, len(metrics.features)),
         needed=needed,
         evidence=[_evidence(feature) for feature in of_state],
     )
+
+
+def _words(context: EvaluationContext) -> dict[str, str]:
+    return PLAIN if context.kind.structures == "vessels" else OF_ANY
 
 
 def _evidence(feature: TreeFeature) -> Evidence:
@@ -151,11 +167,15 @@ def _evidence(feature: TreeFeature) -> Evidence:
 
 
 def _features(
-    real: np.ndarray, synthetic: np.ndarray, found: Sequence[FeatureDifference], holdout: Sequence[float]
+    words: dict[str, str],
+    real: np.ndarray,
+    synthetic: np.ndarray,
+    found: Sequence[FeatureDifference],
+    holdout: Sequence[float],
 ) -> list[TreeFeature]:
-    columns = zip(PLAIN.items(), real.T, synthetic.T, found, holdout, strict=True)
+    columns = zip(words.items(), real.T, synthetic.T, found, holdout, strict=True)
     rows = []
-    for (name, words), ours, theirs, difference, of_holdout in columns:
+    for (name, plain), ours, theirs, difference, of_holdout in columns:
         ours, theirs = ours[~np.isnan(ours)], theirs[~np.isnan(theirs)]
         state = between(difference.low, difference.high, LIMITS.geometry, "above")
         if state is State.FAIL and not difference.p_holm < ALPHA:
@@ -163,7 +183,7 @@ def _features(
         rows.append(
             TreeFeature(
                 name=name,
-                words=words,
+                words=plain,
                 real_mean=float(ours.mean()) if ours.size else math.nan,
                 real_sd=float(ours.std(ddof=1)) if ours.size > 1 else math.nan,
                 synthetic_mean=float(theirs.mean()) if theirs.size else math.nan,

@@ -122,10 +122,10 @@ def velocities(run: Path, block: Block, seed: int) -> np.ndarray:
         (
             model.thumbnails,
             pyramid.thumbnail_values(image),
-            pyramid.thumbnail_condition(coverage, fov),
+            pyramid.thumbnail_condition(coverage, fov, model.placed),
             pyramid.pooled(fov),
         ),
-        (model.network, detail, pyramid.coarse_condition(coverage, fov, base), fov),
+        (model.network, detail, pyramid.coarse_condition(coverage, fov, base, model.placed), fov),
     )
     return np.mean([-_unexplained(*_losses(*part, seed)) for part in parts], axis=0)
 
@@ -162,7 +162,8 @@ def _vessel_maps(config: Config, block: Block) -> np.ndarray:
     """What the discriminator of a coarse-to-fine Stage-I sees of real masks: `(n, coarse_size, coarse_size, 2)`."""
     size = config.coarse_size
     coverage = np.where(block.masks & block.fields, np.uint8(255), np.uint8(0))[..., None]
-    return reduce_maps(stack_maps(coverage, size)[..., :2], config.size // size) / np.float32(255)
+    maps = stack_maps(coverage, size, structures=config.data.structures)[..., :2]
+    return reduce_maps(maps, config.size // size) / np.float32(255)
 
 
 def _config(run: Path) -> Config:

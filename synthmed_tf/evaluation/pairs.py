@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf import images
+from synthmed_tf.config.image_kind import RETINA, ImageKind, kind_of
 from synthmed_tf.data.preprocessing import VESSEL_THRESHOLD, derive_fov, load_samples, vessel_coverage_u8
 from synthmed_tf.data.sources import Pair
 from synthmed_tf.data.vessel_maps import reduce_maps
@@ -45,8 +46,10 @@ class Pairs(abc.ABC):
         size: pixels a side.
         fingerprint: SHA-256 of the pairs.
         full: the same pairs at their full size; themselves, unless they were averaged down.
+        kind: of the images; retinas unless the card of a synthetic set says something else.
     """
 
+    kind: ImageKind = RETINA
     names: tuple[str, ...]
     patients: tuple[str, ...]
     size: int
@@ -138,17 +141,24 @@ class SyntheticSet(Pairs):
         """
         self.folder = Path(folder)
         self.card = _set_card(self.folder)
+        self.kind = kind_of(self.card.get("data"))
         self.lines = _manifest(self.folder)
         self.names = self.patients = tuple(f"{line['index']:08d}" for line in self.lines)
         self.size = len(self._image(0))
         self.fingerprint = fingerprint(self.lines)
-        self.field = _common_field(np.stack([self._image(i) for i in range(min(len(self), _SHOWN_FOR_FIELD))]))
+        self.field = self._field()
 
     def read(self, rows):
         pixels = np.stack([self._image(row) for row in rows])
         masks = np.stack([self._mask(row) for row in rows])
         fields = np.broadcast_to(self.field, masks.shape)
         return Block(pixels * fields[..., None], masks & fields, fields)
+
+    def _field(self) -> np.ndarray:
+        if self.kind.field_of_view == "frame":
+            return np.ones((self.size, self.size), bool)
+        shown = range(min(len(self), _SHOWN_FOR_FIELD))
+        return _common_field(np.stack([self._image(row) for row in shown]))
 
     def _image(self, row: int) -> np.ndarray:
         return self._read("images", row)

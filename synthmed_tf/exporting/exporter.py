@@ -78,7 +78,8 @@ def export(
     chain = make_chain(stage1, stage2, Path(run), refiner, renderer)
     card = _describe(stage1, stage2, name or place.resolve().name, license, [refiner, renderer])
     smaller = set(formats) & set(parity.MOST_LOSS)
-    measure = label_visibility.of_run(Path(run), np.asarray(stage1.fov) >= 128) if smaller else None
+    inside, kind = np.asarray(stage1.fov) >= 128, stage1.config.data.kind
+    measure = label_visibility.of_run(Path(run), inside, kind) if smaller else None
     with (
         local_copies.working_copy(out, last=artifact.CARD.name) as written,
         files.failing_clearly(written, again=""),

@@ -8,6 +8,7 @@ import numpy as np
 import scipy.ndimage
 import tensorflow as tf
 
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.metrics import segmentation
 from synthmed_tf.models.segmenter import probabilities
 from synthmed_tf.segmentation import labelling
@@ -28,18 +29,21 @@ class Measure:
     of: Callable[[np.ndarray, np.ndarray], float]
 
 
-def of_run(run: Path, inside: np.ndarray) -> Measure:
+def of_run(run: Path, inside: np.ndarray, kind: ImageKind = RETINA) -> Measure:
     """The Dice of the masks that the segmenter of the run finds; without a segmenter, the contrast of the vessels.
 
     Args:
         run: the folder of a run.
         inside: the field of view, `(size, size, 1)`, bool.
+        kind: vessels are dark; other objects may be bright.
 
     Raises:
         SynthMedError: the segmenter is damaged.
     """
     if not any((Path(run) / "segmenter" / part).is_dir() for part in ("best", "snapshot")):
-        return Measure("local contrast of vessels in green", lambda masks, images: contrast(masks, images, inside))
+        vessels = kind.structures == "vessels"
+        name, of = ("vessels", contrast) if vessels else ("objects", _of_objects)
+        return Measure(f"local contrast of {name} in green", lambda masks, images: of(masks, images, inside))
     segmenter, _ = labelling.open_segmenter(run)
     return Measure("Dice of the run's segmenter", lambda masks, images: _dice(segmenter, masks, images, inside))
 
@@ -54,6 +58,11 @@ def contrast(masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float
     side = green.shape[-1] // 8 + 1
     darker = scipy.ndimage.uniform_filter(green, (0, side, side)) - green
     return float(darker[vessel].mean() - darker[~vessel & inside[..., 0]].mean())
+
+
+def _of_objects(masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:
+    """As `contrast`, of objects that may be brighter instead."""
+    return abs(contrast(masks, images, inside))
 
 
 def _dice(segmenter, masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthmed_tf import files
+from synthmed_tf.config.image_kind import kind_of
 
 ATTRIBUTION = {
     "chase_db1": "CHASE_DB1 (Fraz et al., IEEE TBME 59(9), 2012, doi:10.1109/TBME.2012.2205687), CC BY 4.0",
@@ -26,10 +27,12 @@ def write_card(folder: Path, card: dict[str, Any]) -> None:
 
 
 def _markdown(card: dict[str, Any]) -> str:
+    kind = kind_of(card["data"])
+    what = "retinal images" if kind.structures == "vessels" else "images"
     lines = [
         f"# {card['name']}",
         "",
-        "Generates labelled synthetic retinal images: a vessel mask from a latent, an image from the mask "
+        f"Generates labelled synthetic {what}: a {kind.mask} from a latent, an image from the mask "
         "(after Guibas, Virdi, Li, 2017, arXiv 1709.01872). The images are synthetic and show no person; whether they "
         "reveal a training patient has to be audited before they are released.",
         "",

@@ -5,6 +5,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
+from synthmed_tf.config.image_kind import kind_of
 from synthmed_tf.models.chained_generator import Chain
 
 OPSET = 18
@@ -17,7 +18,9 @@ def write_onnx(chain: Chain, file: Path, card: dict[str, Any], function: str = "
     logging.getLogger("tf2onnx").setLevel(logging.ERROR)
     traced = getattr(chain, function)
     model, _ = tf2onnx.convert.from_function(traced, input_signature=traced.input_signature, opset=OPSET)
-    model.doc_string = f"Labelled synthetic retinal images: {_GENERATED_FROM[function]} to vessel mask and image."
+    kind = kind_of(card["data"])
+    what = "retinal images" if kind.structures == "vessels" else "images"
+    model.doc_string = f"Labelled synthetic {what}: {_GENERATED_FROM[function]} to {kind.mask} and image."
     save(model, file, card)
 
 

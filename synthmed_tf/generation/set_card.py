@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from synthmed_tf import __version__, files, stores
+from synthmed_tf.config.image_kind import kind_of
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact
 from synthmed_tf.generation import formats
@@ -36,10 +37,13 @@ def prepare(model: Artifact, plan: Plan, out: Path) -> None:
     """Makes the folder of a set with its card, or checks that it is there. May be called by many processes at once.
 
     Raises:
-        SynthMedError: the folder holds something else or another set, or a package is missing.
+        SynthMedError: the folder holds something else or another set, a package is missing, or the format is for
+            other images.
         OSError: it cannot be written.
     """
     formats.writer(plan.format).require()
+    if plan.format == "dicom" and kind_of(model.card["data"]).structures != "vessels":
+        raise SynthMedError("DICOM files are of retinas, but this model's images are not; give another --format.")
     card = make(model, plan)
     if out.exists() and any(not path.name.endswith(files.PART) for path in out.iterdir()):
         check_same_set(out, card)

@@ -54,7 +54,8 @@ def image_generator(config: Config) -> keras.Model:
     """
     stage = config.stage2
     if stage.architecture == "pyramid":
-        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.flow_steps)
+        placed = config.data.field_of_view != "frame"
+        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.flow_steps, placed)
         return _made(model, _image(config, 2), tf.zeros((1, stage.style_dim)))
     model = image_gan.ImageGenerator(
         size=config.size,

@@ -32,16 +32,17 @@ class CoarseRenderer(keras.Model):
         network: that of the detail.
     """
 
-    def __init__(self, size: int, filters: int, steps: int):
+    def __init__(self, size: int, filters: int, steps: int, placed: bool = True):
         """Makes the networks.
 
         Args:
             size: 32, 64 or 128.
             filters: of the first level of the detail's network; that of the thumbnails has half as many.
             steps: from noise to thumbnail, and from noise to detail.
+            placed: whether the networks are told where in the image they are.
         """
         super().__init__(autocast=False, dtype="float32")
-        self.size, self.steps = size, steps
+        self.size, self.steps, self.placed = size, steps, placed
         self.thumbnails = FlowNetwork(1, max(1, filters // 2))
         self.network = FlowNetwork(_CELLS["coarse"], filters)
 
@@ -61,7 +62,7 @@ class CoarseRenderer(keras.Model):
     def thumbnail(self, coverage: tf.Tensor, fov: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; the arguments are as `reduced` gives them."""
         noise = _noise(style, self.size // THUMBNAIL_FACTOR, latents.THUMBNAIL_NOISE)
-        condition = thumbnail_condition(coverage, fov)
+        condition = thumbnail_condition(coverage, fov, self.placed)
         values = follow(self.thumbnails, noise, condition, self.steps) / _GAIN["thumbnail"]
         return _image(values, pooled(fov))
 
@@ -69,7 +70,8 @@ class CoarseRenderer(keras.Model):
         """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
         base = layers.enlarge(thumbnail, THUMBNAIL_FACTOR)
         noise = _noise(style, self.size, latents.COARSE_NOISE)
-        detail = follow(self.network, noise, coarse_condition(coverage, fov, base), self.steps) / _GAIN["coarse"]
+        condition = coarse_condition(coverage, fov, base, self.placed)
+        detail = follow(self.network, noise, condition, self.steps) / _GAIN["coarse"]
         return _image(_averaging_to(thumbnail, base + detail), fov)
 
 
@@ -123,21 +125,22 @@ def reduced(condition: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     return shares[..., :1], shares[..., 1:]
 
 
-def thumbnail_condition(coverage: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
+def thumbnail_condition(coverage: tf.Tensor, fov: tf.Tensor, placed: bool = True) -> tf.Tensor:
     """What the thumbnails' network is given besides noise: `(batch, size / 4, size / 4, 19)`.
 
     The coverage of 4 x 4 pixels as channels, the field of view, and the place as in `coarse_condition`.
     """
     cells, small = tf.nn.space_to_depth(coverage, THUMBNAIL_FACTOR), pooled(fov)
-    return tf.concat([2.0 * cells - 1.0, 2.0 * small - 1.0, _places(small)], axis=-1)
+    return tf.concat([2.0 * cells - 1.0, 2.0 * small - 1.0, _places(small, placed)], axis=-1)
 
 
-def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
+def coarse_condition(coverage: tf.Tensor, fov: tf.Tensor, base: tf.Tensor, placed: bool = True) -> tf.Tensor:
     """What the coarse network is given in addition to noise: `(batch, size, size, 7)`.
 
-    Coverage, field of view, the distance from the center, a bump in the middle, and the enlarged thumbnail.
+    Coverage, field of view, the distance from the center, a bump in the middle, and the enlarged thumbnail; distance
+    and bump are 0 unless `placed`.
     """
-    return tf.concat([2.0 * coverage - 1.0, 2.0 * fov - 1.0, _places(coverage), base], axis=-1)
+    return tf.concat([2.0 * coverage - 1.0, 2.0 * fov - 1.0, _places(coverage, placed), base], axis=-1)
 
 
 def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
@@ -170,8 +173,10 @@ def pooled(images: tf.Tensor) -> tf.Tensor:
     return tf.nn.avg_pool2d(images, THUMBNAIL_FACTOR, THUMBNAIL_FACTOR, "VALID")
 
 
-def _places(like: tf.Tensor) -> tf.Tensor:
+def _places(like: tf.Tensor, placed: bool) -> tf.Tensor:
     """Distance from the center and a bump in the middle, `(batch, size, size, 2)` for `(batch, size, size, 1)`."""
+    if not placed:
+        return tf.concat([tf.zeros_like(like)] * 2, axis=-1)
     size = like.shape[1]
     line = (2.0 * np.arange(size) + 1.0) / size - 1.0
     away = np.hypot(line[:, None], line[None])

@@ -27,7 +27,8 @@ from PIL import Image, ImageDraw
 
 from synthmed_tf import files
 from synthmed_tf import images as image_files
-from synthmed_tf.data.preprocessing import MOST_VESSEL_SHARE, derive_fov, load_sample, load_samples, uncrop
+from synthmed_tf.config.image_kind import ImageKind
+from synthmed_tf.data.preprocessing import field_of_view, load_sample, load_samples, uncrop
 from synthmed_tf.data.sample import Sample
 from synthmed_tf.data.sources import Pair, Source, find_pairs
 from synthmed_tf.errors import SynthMedError
@@ -113,7 +114,8 @@ def find_vessels(segmenter: Segmenter, pair: Pair, field_pixels: int, flips: boo
     inside = sample.fov >= 128
     seen = np.where(inside, sample.image, 0).astype(np.float32) / np.float32(127.5) - np.float32(1.0)
     found = tiled_probabilities(segmenter, seen, tile, flips) * inside[..., 0]
-    fov = derive_fov(image_files.read_image(pair.photograph)) if pair.fov is None else image_files.read_mask(pair.fov)
+    given = None if pair.fov is None else image_files.read_mask(pair.fov)
+    fov = field_of_view(image_files.read_image(pair.photograph), given, pair.kind, str(pair.photograph))
     return Vessels(uncrop(found, sample.crop) * fov, fov)
 
 
@@ -148,7 +150,7 @@ def segment_folder(
     field_pixels = loaded.config.size if field_pixels is None else field_pixels
     options = {"field_pixels": field_pixels, "flips": flips, "tile": tile}
     _check_options(segmenter, **options)
-    source = find_pairs(images)
+    source = find_pairs(images, kind=loaded.config.data.kind)
     model = files.sha256(snapshot.chosen(run / "segmenter") / "weights.npz")
     labelling = _Labelling(segmenter, options, {"model_sha256": model} | options, out)
     with files.failing_clearly(out):
@@ -156,7 +158,7 @@ def segment_folder(
         facts = [line for line in results if isinstance(line, dict)]
         files.write_text(out / LINES, "".join(json.dumps(line) + "\n" for line in facts))
         if facts:
-            _write_preview(out, facts)
+            _write_preview(out, facts, loaded.config.data.kind)
     return Labelled(facts, [line for line in results if isinstance(line, str)])
 
 
@@ -268,18 +270,19 @@ def _readable_sha256(path: Path) -> str:
 
 def _plausible_share(pair: Pair, vessels: Vessels) -> float:
     """The share of the field of view that is vessel; refuses shares that training would refuse."""
-    share = float(vessels.mask.sum() / vessels.fov.sum())
-    if not 0 < share <= MOST_VESSEL_SHARE:
+    share, kind = float(vessels.mask.sum() / vessels.fov.sum()), pair.kind
+    if not 0 < share <= kind.most:
         raise SynthMedError(
-            f"{pair.photograph}: the segmenter finds {share:.0%} vessel in the field; remove it, or train for longer."
+            f"{pair.photograph}: the segmenter finds {share:.0%} {kind.noun} in the {kind.place}; remove it, or train "
+            "for longer."
         )
     return share
 
 
-def _write_preview(out: Path, facts: list[Line]) -> None:
+def _write_preview(out: Path, facts: list[Line], kind: ImageKind) -> None:
     """Photographs, each with its mask as an overlay on its right: the 24 least confident ones, by confidence."""
     shown = sorted(facts, key=lambda line: line["confidence"])[:_SHOWN]
-    pairs = {pair.name: pair for pair in find_pairs(out).pairs}
+    pairs = {pair.name: pair for pair in find_pairs(out, kind=kind).pairs}
     samples = load_samples([pairs[line["name"]] for line in shown], _SHOWN_SIDE)
     cells = [_cell(sample, line["confidence"]) for sample, line in zip(samples, shown, strict=True)]
     sheet = image_files.grid(np.stack(cells), _SHOWN_COLUMNS)

@@ -180,7 +180,7 @@ class StageLoop:
 
     def _distributed_batches(self, done: int) -> tf.distribute.DistributedDataset:
         stage, config = self.stage.config, self.config
-        ranges = augmentation.Ranges(**getattr(self.stage, "input_augment", config.data.augment).model_dump())
+        ranges = augmentation.ranges_of(config.data, getattr(self.stage, "input_augment", None))
 
         def per_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
             place = {

@@ -46,9 +46,9 @@ class RefinerStage:
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, config.coarse_size)
         self.examples = self.config.total_steps(len(coverage_u8)) * self.config.batch_size
-        self._ranges = augmentation.Ranges(**config.data.augment.model_dump())._replace(shift=0.0)
+        self._ranges = augmentation.ranges_of(config.data)._replace(shift=0.0)
         self._elastic = config.stage1.elastic
-        self.maps = vessel_maps.stack_maps(coverage_u8, config.coarse_size)
+        self.maps = vessel_maps.stack_maps(coverage_u8, config.coarse_size, structures=config.data.structures)
         steps = self.config.total_steps(len(coverage_u8))
         self.learning_rate = keras.optimizers.schedules.CosineDecay(self.config.learning_rate, steps, _LAST_RATE)
         with layers.made_in(config.precision):

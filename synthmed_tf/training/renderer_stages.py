@@ -47,7 +47,7 @@ class CoarseRendererStage:
         self.crop = min(self.config.crop, self.size)
         self.learning_rate = _falling(self.config.optimizer.generator_rate, self.config, pairs)
         self._pairs = _cut(reduce_maps(pairs, max(1, config.size // (2 * self.size))))
-        self._ranges = augmentation.Ranges(**config.data.augment.model_dump())
+        self._ranges = augmentation.ranges_of(config.data)
         with layers.made_in(config.precision):
             self.network = factory.image_generator(config)
         self.network_ema = factory.image_generator(config)
@@ -61,13 +61,14 @@ class CoarseRendererStage:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
         image, coverage, fov = _split(batch, self.seed, self.config.colour)
         values, small = pyramid.thumbnail_values(image), tf.cast(pyramid.pooled(fov) > 0.0, tf.float32)
-        seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov)], axis=-1)
+        seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov, self.network.placed)], axis=-1)
         thumbnails = self.network.thumbnails
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
         terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, 1, self.seed, batch, streams)}
         base, detail = pyramid.coarse_detail(image, fov)
         inside = tf.cast(fov > 0.0, tf.float32)
-        seen = tf.concat([detail, inside, pyramid.coarse_condition(coverage, fov, base)], axis=-1)
+        condition = pyramid.coarse_condition(coverage, fov, base, self.network.placed)
+        seen = tf.concat([detail, inside, condition], axis=-1)
         crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
         return terms | {"velocity": _flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
 
@@ -94,7 +95,7 @@ class FineRendererStage:
         self.learning_rate = _falling(self.config.learning_rate, self.config, pairs)
         self._colour = config.stage2.colour
         self._pairs = _cut(pairs)
-        self._ranges = augmentation.Ranges(**config.data.augment.model_dump())
+        self._ranges = augmentation.ranges_of(config.data)
         with layers.made_in(config.precision):
             self.network = factory.fine_renderer(config)
         self.network_ema = factory.fine_renderer(config)

@@ -34,8 +34,8 @@ class RidgeStage:
         self.size = config.coarse_size
         self.fov = tf.constant(coarse_fov(fov, self.size))
         self.ranges = augmentation.Ranges(**config.stage1.augment.model_dump())
-        self._data_ranges = augmentation.Ranges(**config.data.augment.model_dump())
-        full = vessel_maps.stack_maps(coverage_u8, self.size)[..., :2]
+        self._data_ranges = augmentation.ranges_of(config.data)
+        full = vessel_maps.stack_maps(coverage_u8, self.size, structures=config.data.structures)[..., :2]
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)

@@ -95,7 +95,7 @@ class Validator:
     def _coarse_validation(self, size: int) -> np.ndarray:
         """The coarse maps of the validation masks, `(n, size, size, 2)` float32 in [0, 1]."""
         coverage_u8 = self.dataset.validation[..., COVERAGE]
-        maps = stack_maps(coverage_u8, size)[..., :2]
+        maps = stack_maps(coverage_u8, size, structures=self.config.data.structures)[..., :2]
         return reduce_maps(maps, coverage_u8.shape[1] // size) / np.float32(255)
 
     def _vessels(self, coverage: np.ndarray) -> np.ndarray:
@@ -136,7 +136,7 @@ class Validator:
 
     def _real_masks(self) -> np.ndarray:
         """What Stage-I learns from, as the input pipeline gives it: `(64, size, size, 1)` in [0, 1]."""
-        ranges = augmentation.Ranges(**self.config.data.augment.model_dump())
+        ranges = augmentation.ranges_of(self.config.data)
         batch = next(iter(pipeline.batches(self.dataset.pairs, _MASKS, self.config.seed, ranges)))
         return (batch["coverage"] * tf.constant(self.dataset.fov / 255.0, tf.float32)).numpy()
 

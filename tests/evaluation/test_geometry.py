@@ -6,6 +6,7 @@ import math
 import numpy as np
 import pytest
 
+from synthmed_tf.config.image_kind import ImageKind
 from synthmed_tf.evaluation import features, geometry
 from synthmed_tf.evaluation.context import QUICK, Cache, EvaluationContext
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block
@@ -51,6 +52,21 @@ def rng():
 
 def test_the_words_are_those_of_all_metrics_in_order():
     assert tuple(geometry.PLAIN) == features.TREE
+    assert tuple(geometry.OF_ANY) == features.OF_ANY
+
+
+def test_masks_of_other_structures_are_measured_without_center_lines(tmp_path):
+    bars, real = _pairs(_bars([6, 7, 8]), "s"), _pairs(_bars([3, 4, 4, 5]), "r", ["a", "b", "b", "c"])
+    bars.kind = ImageKind("frame", "any")
+    context = EvaluationContext(bars, real, None, Cache(tmp_path), QUICK)
+    found = geometry.evaluate(context)
+    assert [feature.name for feature in found.metrics.features] == list(features.OF_ANY)
+    assert found.synthetic[:, 0].tolist() == pytest.approx(
+        [measure(m, np.ones_like(m)).density for m in bars.all().masks]
+    )
+    [verdict] = found.verdicts
+    assert "adjusted for 7 features" in verdict.limit
+    assert "vessel" not in verdict.sentence
 
 
 def test_masks_are_measured_and_compared(tmp_path):

@@ -52,6 +52,17 @@ def test_a_set_on_the_disk_has_the_images_of_its_files(generated):
         np.testing.assert_array_equal(block.masks[row], images.read_mask(generated / "masks" / name))
 
 
+def test_a_set_of_images_that_fill_the_frame_says_so_on_its_card(folder):
+    card = json.loads((folder / "card.json").read_text())
+    card["data"]["stage1"] |= {"field_of_view": "frame", "structures": "any"}
+    (folder / "card.json").write_text(json.dumps(card))
+    pairs = SyntheticSet(folder)
+    assert pairs.kind == ("frame", "any")
+    assert pairs.field.all()
+    image = images.read_image(folder / "images" / "00000003.png")
+    np.testing.assert_array_equal(pairs.read([0]).images[0], image)
+
+
 def test_the_field_of_view_of_a_set_is_where_its_images_are_not_black(generated):
     from helpers import tiny
 

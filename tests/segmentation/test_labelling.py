@@ -201,7 +201,7 @@ def test_a_bad_photograph_does_not_stop_the_others(run, eyes, tmp_path):
     assert [line["name"] for line in labelled.facts] == ["a", "c"]
     assert len(labelled.failures) == 2
     assert str(eyes / "b.png") in labelled.failures[0] and "damaged" in labelled.failures[0]
-    assert "d.png: the segmenter finds 0% vessel in the field; remove it" in labelled.failures[1]
+    assert "d.png: the segmenter finds 0% vessel in the field of view; remove it" in labelled.failures[1]
     assert [pair.name for pair in find_pairs(tmp_path / "out").pairs] == ["a", "c"]
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.data.doctor.duplicates import ALIKE, ALIKE_MASKS, same_images
 from synthmed_tf.data.doctor.listing import Job, Listing, list_files
 from synthmed_tf.data.doctor.pair import Looked, look
@@ -30,6 +31,7 @@ def check_folder(
     folder: str | os.PathLike,
     patient_regex: str | None = None,
     vessel_labels: str | None = None,
+    kind: ImageKind = RETINA,
     workers: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Report:
@@ -37,7 +39,7 @@ def check_folder(
 
     Args:
         folder: as for `sources.find_pairs`.
-        patient_regex, vessel_labels: likewise.
+        patient_regex, vessel_labels, kind: likewise.
         workers: threads; by default one a core and eight at most.
         progress: called in the caller's thread with the number of pairs (or single files) read, and of all.
 
@@ -52,7 +54,7 @@ def check_folder(
         raise SynthMedError("does not exist", "give a folder of photographs", path=root)
     if not root.is_dir():
         raise SynthMedError("is a file", "give the folder that it lies in", path=root)
-    listing = list_files(root, patient_regex, () if vessel_labels is None else parse_labels(vessel_labels))
+    listing = list_files(root, patient_regex, () if vessel_labels is None else parse_labels(vessel_labels), kind)
     looked = []
     with _quiet():
         pool = ThreadPoolExecutor(workers or min(8, os.cpu_count() or 1))

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from synthmed_tf import __version__
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.data import alignment
 from synthmed_tf.data.doctor import masks
 from synthmed_tf.data.doctor.duplicates import fingerprint, same_images
 from synthmed_tf.data.doctor.listing import Job, list_files
 from synthmed_tf.data.doctor.photographs import reduce_square
 from synthmed_tf.data.layouts import recognise
-from synthmed_tf.data.preprocessing import bright_border, derive_fov, square_around
+from synthmed_tf.data.preprocessing import bright_border, derive_fov, field_of_view, square_around
 from synthmed_tf.errors import ERROR, Finding, SynthMedError
 from synthmed_tf.files import exclusive, write_text
 from synthmed_tf.images import (
@@ -110,19 +111,21 @@ def fix_folder(
     out: str | os.PathLike[str],
     patient_regex: str | None = None,
     vessel_labels: str | None = None,
+    kind: ImageKind = RETINA,
     progress: Callable[[int, int], None] | None = None,
 ) -> Fixes:
     """Writes what can be trained on into a new folder: `images/`, `masks/` and `fov/`, PNG files of equal names.
 
     Rotations are applied (also to a mask that was made of the unturned photograph), masks that are turned, mirrored or
     inverted are put right, masks become two-valued, label maps are united, bright borders cut, and duplicates left out
-    (the first by name stays). `folder` is never touched. The new folder appears when it is complete; an interrupted
+    (the first by name stays); of images that are no retinas, borders stay, and masks are neither inverted nor turned.
+    `folder` is never touched. The new folder appears when it is complete; an interrupted
     call goes on when it is repeated.
 
     Args:
         folder: as for `sources.find_pairs`; a folder of no known layout is paired by names.
         out: the new folder, outside of `folder`; it must not exist or be empty, or be the result of the same call.
-        patient_regex, vessel_labels: as for `sources.find_pairs`.
+        patient_regex, vessel_labels, kind: as for `sources.find_pairs`.
         progress: called with the number of pairs done, and of all.
 
     Raises:
@@ -134,11 +137,11 @@ def fix_folder(
     """
     root, target = Path(folder), Path(out)
     _refuse_folders(root, target)
-    listing = list_files(root, patient_regex, () if vessel_labels is None else parse_labels(vessel_labels))
+    listing = list_files(root, patient_regex, () if vessel_labels is None else parse_labels(vessel_labels), kind)
     jobs = [job for job in listing.jobs if job.belongs and job.name]
     started = Fixes(str(root), listing.layout, _expression(root, listing.layout, jobs, patient_regex))
     settings = {"version": __version__, "folder": str(root.resolve()), "labels": vessel_labels, "regex": patient_regex}
-    settings["files"] = _state(jobs)
+    settings |= kind.facts() | {"files": _state(jobs)}
     if (target / RECORD).is_file():
         return _finished(target, settings)
     partial = target.parent / f".{target.name}.fixing"
@@ -268,7 +271,7 @@ def _fix_one(root: Path, job: Job, partial: Path) -> dict[str, Any]:
         pair = _read(job)
         _match_sizes(pair)
         _cut_border(pair)
-        seen = pair.fov if pair.fov is not None else derive_fov(pair.photograph, str(job.photograph))
+        seen = field_of_view(pair.photograph, pair.fov, job.kind, str(job.photograph))
         _put_mask_right(pair, seen)
     except SynthMedError as error:
         return asdict(error.finding(job.photograph))
@@ -324,7 +327,7 @@ def _match_sizes(pair: _Read) -> None:
 
 def _cut_border(pair: _Read) -> None:
     border = bright_border(pair.photograph)
-    if not border.any():
+    if pair.job.kind.field_of_view == "frame" or not border.any():
         return
     seen = derive_fov(pair.photograph, str(pair.job.photograph))
     rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
@@ -340,13 +343,16 @@ def _cut_border(pair: _Read) -> None:
 def _put_mask_right(pair: _Read, seen: np.ndarray) -> None:
     if pair.mask is None:
         return
-    if pair.mask[seen].mean() > masks.MOST and (~pair.mask)[seen].mean() <= masks.MANY:
+    kind = pair.job.kind
+    vessels = kind.structures == "vessels"
+    if vessels and pair.mask[seen].mean() > kind.most and (~pair.mask)[seen].mean() <= masks.MANY:
         pair.mask = ~pair.mask & seen
         pair.changes.append("mask inverted, so that vessels are bright")
-    errors = [finding for finding in masks.check_share(pair.job.mask, pair.mask, seen) if finding.severity == ERROR]
+    told = masks.check_share(pair.job.mask, pair.mask, seen, kind)
+    errors = [finding for finding in told if finding.severity == ERROR]
     if errors:
         raise SynthMedError(errors[0].problem, errors[0].remedy, path=pair.job.mask)
-    contrast = _contrast(pair, pair.mask, seen)
+    contrast = _contrast(pair, pair.mask, seen) if vessels else None
     if contrast is None or contrast >= alignment.FITS:
         return
     for name, turn in alignment.TURNS.items():

@@ -6,6 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.data.layouts import (
     UNREAD_IMAGES,
     bare_name,
@@ -32,6 +33,7 @@ class Job:
         belongs: whether training would read them.
         labels, dark_vessels: how the mask is read, as of `sources.Pair`.
         name: of the pair; empty where the files are in none.
+        kind: of its source.
     """
 
     patient: str | None
@@ -42,6 +44,7 @@ class Job:
     labels: tuple[Label, ...] = ()
     dark_vessels: bool = False
     name: str = ""
+    kind: ImageKind = RETINA
 
 
 @dataclass(frozen=True)
@@ -59,13 +62,16 @@ class Listing:
     findings: list[Finding]
 
 
-def list_files(folder: Path, patient_regex: str | None = None, labels: tuple[Label, ...] = ()) -> Listing:
+def list_files(
+    folder: Path, patient_regex: str | None = None, labels: tuple[Label, ...] = (), kind: ImageKind = RETINA
+) -> Listing:
     """Lists all image files and pairs them, also if some are wrong.
 
     Args:
         folder: a folder that exists.
         patient_regex: as for `sources.find_pairs`.
         labels: of the vessels, where masks are label maps.
+        kind: as for `sources.find_pairs`.
 
     Raises:
         SynthMedError: the expression is not valid.
@@ -85,6 +91,7 @@ def list_files(folder: Path, patient_regex: str | None = None, labels: tuple[Lab
         for pair in pairs
     ]
     jobs += _others(folder, layout, files, jobs, found, labels)
+    jobs = [replace(job, kind=kind) for job in jobs]
     return Listing(layout, jobs, findings + found + _missing_masks(folder, layout, jobs))
 
 

@@ -5,14 +5,13 @@ from pathlib import Path
 
 import numpy as np
 
+from synthmed_tf.config.image_kind import RETINA, ImageKind
 from synthmed_tf.errors import ERROR, NOTE, WARNING, Finding
 from synthmed_tf.images import Decoded, Label, split_alpha
 from synthmed_tf.images.labels import describe, name_label, value_image
 
-MOST = 0.5
-"""A mask that covers more of the field than this stops training."""
 MANY, FEW = 0.25, 0.01
-"""Real masks cover 6 to 12.5 % of the field of view."""
+"""Real vessel masks cover 6 to 12.5 % of the field of view."""
 OUTSIDE = 0.08
 """Share of the vessels that may lie outside the field of view; up to 3 % do so with CHASE_DB1's unofficial fields."""
 
@@ -49,31 +48,31 @@ def check_values(path: Path, decoded: Decoded, labels: Sequence[Label] = ()) -> 
     return [_thresholded(path, f"has {many} grey values{palette}, as after JPEG, blur or resizing")]
 
 
-def check_share(path: Path, mask: np.ndarray, field: np.ndarray) -> list[Finding]:
-    """Whether a mask covers as much as vessels do.
+def check_share(path: Path, mask: np.ndarray, field: np.ndarray, kind: ImageKind = RETINA) -> list[Finding]:
+    """Whether a mask covers as much as vessels do; of other structures it may cover nearly all.
 
     Args:
         path: the mask's.
         mask: `(height, width)`, bool.
         field: `(height, width)`, bool: the field of view, with at least one True.
+        kind: what masks mark, and how much of the field they may cover.
     """
     area = int(np.count_nonzero(mask))
     inside = int(np.count_nonzero(mask & field))
     share = inside / np.count_nonzero(field)
     if inside == 0:
-        problem, remedy = "has no vessel in the field of view", "check that it belongs to this photograph"
+        problem, remedy = f"has no {kind.noun} in the {kind.place}", "check that it belongs to this photograph"
         return [Finding(ERROR, str(path), problem, remedy)]
-    if share > MOST:
-        problem = f"calls {share:.0%} of the field of view vessel: it is inverted, full, or no vessel mask"
-        return [
-            Finding(ERROR, str(path), problem, "invert it, so that vessels are the bright value, or generate it again")
-        ]
+    if share > kind.most:
+        problem = f"calls {share:.0%} of the {kind.place} {kind.noun}: it is inverted, full, or no {kind.noun} mask"
+        remedy = f"invert it, so that {kind.noun}s are the bright value, or generate it again"
+        return [Finding(ERROR, str(path), problem, remedy)]
     findings = []
-    if not FEW <= share <= MANY:
+    if kind.structures == "vessels" and not FEW <= share <= MANY:
         problem = f"calls {share:.1%} of the field of view vessel; in most sets it is 5 to 15 %"
         findings.append(Finding(WARNING, str(path), problem, "look at it"))
-    if area - inside > OUTSIDE * area:
-        problem = f"has {1 - inside / area:.0%} of its vessels outside the field of view, where they are cut off"
+    if kind.field_of_view != "frame" and area - inside > OUTSIDE * area:
+        problem = f"has {1 - inside / area:.0%} of its {kind.noun}s outside the field of view, where they are cut off"
         findings.append(Finding(WARNING, str(path), problem, "check that it belongs to this photograph"))
     return findings
 

@@ -80,7 +80,7 @@ def _look(job: Job) -> Looked:
     fov = _read(job.fov, partial(mask_of, labels=None), findings, sums)
     if photograph is None:
         if mask is not None and job.belongs:
-            findings += masks.check_share(job.mask, mask, np.ones_like(mask))
+            findings += masks.check_share(job.mask, mask, np.ones_like(mask), job.kind)
         return Looked(job, tuple(findings), sums=sums)
     size = (photograph.shape[1], photograph.shape[0])
     for path, other in ((job.mask, mask), (job.fov, fov)):
@@ -143,22 +143,22 @@ def _other_size(path: Path | None, other: np.ndarray | None, photograph: Path, s
 
 def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None, fov: np.ndarray | None) -> Looked:
     job = looked.job
-    field, findings = photographs.find_field(job.photograph, photograph, fov)
+    field, findings = photographs.find_field(job.photograph, photograph, fov, job.kind)
     findings = [*looked.findings, *findings]
     if field is None:
         return replace(looked, findings=tuple(findings))
-    findings += photographs.check_size(job.photograph, field)
+    findings += photographs.check_size(job.photograph, field, job.kind)
     crop = square_around(field)
     small = photographs.reduce_square(photograph, crop)
     small_field = photographs.reduce_square(field.astype(np.uint8) * np.uint8(255), crop) >= 128
     if not small_field.any():
         problem, remedy = "has a field of view without an inside", "give another file of it, or remove it"
         return replace(looked, findings=(*findings, Finding(ERROR, str(job.fov or job.photograph), problem, remedy)))
-    closer = photographs.check_light(job.photograph, small, small_field)
+    closer = photographs.check_light(job.photograph, small, small_field, job.kind)
     looked = replace(looked, photograph_print=fingerprint(small[..., 1], small_field))
     misfit = None
     if mask is not None:
-        closer += masks.check_share(job.mask, mask, field)
+        closer += masks.check_share(job.mask, mask, field, job.kind)
         coverage_u8 = photographs.reduce_square(mask.astype(np.uint8) * np.uint8(255), crop)
         # A black photograph or an inverted mask has been told; that they do not fit follows.
         if all(finding.severity != ERROR for finding in closer):
@@ -169,9 +169,11 @@ def _look_closer(looked: Looked, photograph: np.ndarray, mask: np.ndarray | None
 
 
 def _fit(job: Job, green: np.ndarray, coverage_u8: np.ndarray, field: np.ndarray, side: int) -> Finding | None:
-    """Whether the mask lies on vessels that are darker than their surroundings."""
+    """Whether the mask lies on vessels that are darker than their surroundings, or on objects that differ from them."""
     green = alignment.detail(green, field)
     contrast = alignment.contrast(green, coverage_u8, field)
+    if job.kind.structures == "any":
+        return _fit_of_objects(job, contrast)
     if contrast is None or contrast >= alignment.CERTAIN:
         return None
     if contrast <= -alignment.FITS:
@@ -190,6 +192,13 @@ def _fit(job: Job, green: np.ndarray, coverage_u8: np.ndarray, field: np.ndarray
     return Finding(
         severity, str(job.mask), problem, "check that it belongs to this photograph and is not moved or turned"
     )
+
+
+def _fit_of_objects(job: Job, contrast: float | None) -> Finding | None:
+    if contrast is None or abs(contrast) >= alignment.FITS:
+        return None
+    problem = f"marks objects that hardly differ from their surroundings in its photograph (contrast {contrast:.2f})"
+    return Finding(WARNING, str(job.mask), problem, "check that it belongs to this photograph and is not moved")
 
 
 def _words(place: alignment.Place, side: int) -> str:

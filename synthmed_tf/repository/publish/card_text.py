@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from synthmed_tf.config.image_kind import kind_of
 from synthmed_tf.evaluation.verdict import QUESTIONS, Answer, State
 from synthmed_tf.exporting.model_card import ATTRIBUTION
 from synthmed_tf.repository.entry import Entry
@@ -13,14 +14,6 @@ CITATION = """@article{guibas2017synthetic,
   year = {2017}
 }"""
 NOT_STATED = "not stated"
-USES = (
-    "Research and teaching: training and testing of vessel segmentation. Not for diagnosis, and no substitute for real "
-    "photographs in the approval of a medical device."
-)
-IMPACT = (
-    "Vessel segmentation can be studied where photographs of patients cannot be shared. A set that gives a patient "
-    "away would do harm, which is why it is evaluated, and can be withdrawn."
-)
 MAINTENANCE = (
     "A version never changes. One that turns out to be harmful is withdrawn, and a tombstone with the reason stays in "
     "its place."
@@ -59,16 +52,42 @@ def license_url(license: str) -> str | None:
 
 def tags(entry: Entry) -> tuple[str, ...]:
     """Keywords, each once: what holds for every set, then what the publisher adds."""
-    every = ("synthetic", "medical imaging", entry.organ, entry.modality, "vessel segmentation")
+    every = ("synthetic", "medical imaging", entry.organ, entry.modality, f"{noun(entry)} segmentation")
     return tuple(dict.fromkeys((*every, *entry.keywords)))
+
+
+def noun(entry: Entry) -> str:
+    """What the masks mark: a vessel, or an object."""
+    return kind_of(entry.training_data.facts).noun
+
+
+def mask(entry: Entry) -> str:
+    """What a mask is called."""
+    return kind_of(entry.training_data.facts).mask
+
+
+def uses(entry: Entry) -> str:
+    """What the set is for."""
+    return (
+        f"Research and teaching: training and testing of {noun(entry)} segmentation. Not for diagnosis, and no "
+        "substitute for real photographs in the approval of a medical device."
+    )
+
+
+def impact(entry: Entry) -> str:
+    """What publishing the set does."""
+    return (
+        f"{noun(entry).capitalize()} segmentation can be studied where photographs of patients cannot be shared. A set "
+        "that gives a patient away would do harm, which is why it is evaluated, and can be withdrawn."
+    )
 
 
 def collection(entry: Entry) -> str:
     """How the pairs came to be."""
     return (
-        "Synthetic. A generator of two networks generated each pair from (seed, index): Stage-I a vessel mask from a "
-        f"latent, Stage-II the image from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), seed "
-        f"{entry.seed}, {entry.count} of the indices {entry.first_index} to {entry.last_index}. {origin(entry)}"
+        f"Synthetic. A generator of two networks generated each pair from (seed, index): Stage-I a {mask(entry)} "
+        f"from a latent, Stage-II the image from the mask. Model SHA-256 {entry.model_sha256} ({entry.precision}), "
+        f"seed {entry.seed}, {entry.count} of the indices {entry.first_index} to {entry.last_index}. {origin(entry)}"
     )
 
 

@@ -124,7 +124,7 @@ def _record_sets(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
         return mlc.RecordSet(ctx=context, id=name, name=name, description=description, fields=fields)
 
     kinds, (images, masks) = mlc.DataType, FOLDERS
-    vessels, index = "The vessel mask, 0 or 255.", "The pair's index in the endless set of the seed."
+    vessels, index = f"The {card_text.mask(entry)}, 0 or 255.", "The pair's index in the endless set of the seed."
     by_mask = [
         field("mask_files/index", kinds.TEXT, index, source=of_file(masks, "filename")),
         field("mask_files/mask", kinds.IMAGE_OBJECT, vessels, source=of_file(masks, "content")),
@@ -150,8 +150,8 @@ def _responsible(entry: Entry) -> Json:
         "machine_annotation_tools": [entry.made_with],
         "data_limitations": card_text.limits(entry),
         "data_biases": card_text.biases(entry),
-        "data_use_cases": [card_text.USES],
-        "data_social_impact": card_text.IMPACT,
+        "data_use_cases": [card_text.uses(entry)],
+        "data_social_impact": card_text.impact(entry),
         "personal_sensitive_information": [card_text.sensitive(entry)],
         "data_release_maintenance_plan": card_text.MAINTENANCE,
     }

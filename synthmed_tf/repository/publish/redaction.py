@@ -7,11 +7,12 @@ are left out; no sentence is searched for them.
 from collections.abc import Iterable
 from typing import Any
 
+from synthmed_tf.config.image_kind import ImageKind
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.evaluation.results import Compared
 
 UNNAMED = "a source that is not named"
-_DATA = ("layout", "pairs", "patients", "size", "sha256")
+_DATA = ("layout", "pairs", "patients", "size", "sha256", *ImageKind._fields)
 _CARD = ("kind", "model_sha256", "size", "synthetic", "license")
 _SET_CARD = (*_CARD, "precision", "seed", "made_with", "plan", "filtered")
 _SHAPE = ("latent_dim", "style_dim", "threshold")
