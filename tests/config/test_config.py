@@ -196,8 +196,7 @@ def test_unknown_option(override, said):
         (
             "data=",
             "data is a section with the options patient_regex, vessel_labels, patients, validation_patients, "
-            "validation_share, "
-            "augment or cache_limit_mb; it cannot be None.",
+            "validation_share, field_of_view, structures, augment or cache_limit_mb; it cannot be None.",
         ),
         ("preset=paper", "Option preset is 'paper' but --preset is demo; leave one of them out."),
     ],
