@@ -108,7 +108,7 @@ class ReducedPairs(Pairs):
 
     def __init__(self, full: Pairs, size: int):
         """Takes pairs whose size is a multiple of `size`."""
-        self._full, self.size = full, size
+        self._full, self.size, self.kind = full, size, full.kind
         self.names, self.patients = full.names, full.patients
         self.fingerprint = hashlib.sha256(f"{full.fingerprint} {size}".encode()).hexdigest()
 

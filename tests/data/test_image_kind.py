@@ -17,6 +17,7 @@ from synthmed_tf.data.sources import find_pairs
 from synthmed_tf.data.vessel_maps import vessel_maps
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.images import write_png
+from synthmed_tf.models import pyramid
 
 CELLS = ImageKind("frame", "any")
 
@@ -130,3 +131,13 @@ def test_maps_of_objects_tell_outline_and_depth():
     np.testing.assert_allclose(calibre[32, 31], 15.5 / 2 / 12, atol=1e-6)
     np.testing.assert_array_equal(ridge >= 0.5, mask)
     assert not calibre[~mask].any()
+
+
+def test_a_pyramid_of_frames_is_told_no_place():
+    share, base = tf.ones((1, 16, 16, 1)), tf.zeros((1, 16, 16, 3))
+    coarse = pyramid.coarse_condition(share, share, base, placed=False)
+    conditions = coarse, pyramid.thumbnail_condition(share, share, placed=False)
+    assert [tuple(condition.shape) for condition in conditions] == [(1, 16, 16, 7), (1, 4, 4, 19)]
+    assert not conditions[0][..., 2:4].numpy().any()
+    assert not conditions[1][..., 17:].numpy().any()
+    assert pyramid.coarse_condition(share, share, base)[..., 2:4].numpy().any()

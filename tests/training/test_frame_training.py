@@ -31,9 +31,9 @@ def squares(tmp_path_factory):
     return root
 
 
-@pytest.mark.parametrize("preset", ["recommended", "coarse_to_fine"])
+@pytest.mark.parametrize("preset", ["gan", "recommended"])
 def test_frames_are_trained_and_generated_to_their_edges(squares, tmp_path, preset):
-    coarse = COARSE if preset == "coarse_to_fine" else ()
+    coarse = COARSE if preset == "recommended" else ()
     config = make_config(preset, *coarse, *KIND, *FEW)
     run.train(config, str(squares), tmp_path / "run", ("stage1", "stage2"), say=lambda line: None)
     stage1, refiner = load_stage1(tmp_path / "run", latest=True)
