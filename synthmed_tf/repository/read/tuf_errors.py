@@ -61,10 +61,10 @@ def _untrusted(error: exceptions.RepositoryError, file: str) -> str:
             f"{file} is not signed with the keys that are trusted{_KEPT}; ask the publisher whether the keys have "
             "changed."
         )
-    if isinstance(error, exceptions.BadVersionNumberError) and not _is_mixed(said):
-        return f"the metadata was rolled back: {file} is older than what was seen before ({plain(said)}){_KEPT}."
-    if isinstance(error, exceptions.BadVersionNumberError):
+    if isinstance(error, exceptions.BadVersionNumberError) and _is_mixed(file, said):
         return f"the metadata is mixed: {file} is of another state than the rest ({plain(said)}){_KEPT}."
+    if isinstance(error, exceptions.BadVersionNumberError):
+        return f"the metadata was rolled back: {file} is older than what was seen before ({plain(said)}){_KEPT}."
     if isinstance(error, exceptions.LengthOrHashMismatchError):
         return f"{file} was changed, swapped or cut short: it is not the file that is signed{_KEPT}."
     if isinstance(error, DeserializationError):
@@ -74,9 +74,15 @@ def _untrusted(error: exceptions.RepositoryError, file: str) -> str:
     return f"{file} is not to be trusted ({plain(said)}){_KEPT}."
 
 
-def _is_mixed(said: str) -> bool:
-    """Whether the versions differ within one state, and not from what was seen before."""
-    return bool(re.match(r"Expected (snapshot version|root version|\S+ v\d)", said))
+def _is_mixed(file: str, said: str) -> bool:
+    """Whether the versions differ within one state, and not from what was seen before.
+
+    A timestamp is compared with what was seen before, a root or a targets file with what announced it. A snapshot is
+    compared with both, and python-tuf's errors, which have no fields, tell the two apart by their text alone.
+    """
+    if file.endswith(".snapshot.json"):
+        return said.startswith("Expected snapshot version")
+    return file != "metadata/timestamp.json"
 
 
 def _unreachable(error: exceptions.DownloadError, file: str) -> str:
