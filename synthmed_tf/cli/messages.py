@@ -26,6 +26,6 @@ def failure(error: Exception) -> str:
     return line
 
 
-def quoted(path: str | os.PathLike) -> str:
+def quoted(path: str | os.PathLike[str]) -> str:
     """A path as a shell takes it, for a command that the user may copy."""
     return shlex.quote(str(path))

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import keras
 import numpy as np
 import scipy.ndimage
 import tensorflow as tf
@@ -65,7 +66,7 @@ def _of_objects(masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> fl
     return abs(contrast(masks, images, inside))
 
 
-def _dice(segmenter, masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:
+def _dice(segmenter: keras.Model, masks: np.ndarray, images: np.ndarray, inside: np.ndarray) -> float:
     dice = []
     for start in range(0, len(masks), _BATCH):
         seen = tf.constant(images[start : start + _BATCH] / np.float32(127.5) - np.float32(1.0), tf.float32)

@@ -51,12 +51,13 @@ class FromLatent(Artifact):
         self._stage1, self._style_dim = chain.config.stage1, chain.config.stage2.style_dim
         self._session = onnxruntime.InferenceSession(str(file), providers=["CPUExecutionProvider"])
 
-    def pixels(self, seed, index):
+    def pixels(self, seed: np.ndarray, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         stage, pair = self._stage1, (tf.constant(seed), tf.constant(index))
         feed = {"latent": latents.sample(*pair, stage.latent_dim, latents.LATENT, stage.latent).numpy()}
         if self._style_dim:
             feed["style"] = latents.sample(*pair, self._style_dim, latents.STYLE).numpy()
-        return tuple(self._session.run(["mask", "image"], feed))
+        mask, image = self._session.run(["mask", "image"], feed)
+        return mask, image
 
 
 def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = None) -> dict[str, Any]:
@@ -93,7 +94,7 @@ def compare(chain: Chain, artifacts: list[Artifact], measure: Measure | None = N
         masks, images = _generate(opened, seed, index)
         again = _in_batches(chain.translate, "image", masks, seed, index)
         apart = np.abs(images.astype(np.int16) - again)
-        results = {"mask_share": float(np.mean(masks != reference)), "grey_levels": int(apart.max())}
+        results: dict[str, Any] = {"mask_share": float(np.mean(masks != reference)), "grey_levels": int(apart.max())}
         limits = report["limits"]
         if opened.runtime in MOST_LOSS:
             limits = report["limits"] | MOST_LOSS[opened.runtime] | {"visibility_kept": LEAST_VISIBILITY}

@@ -120,7 +120,7 @@ def _calibration() -> Iterator[dict[str, np.ndarray]]:
 class _Generated:
     """A reader of calibration inputs, as ONNX Runtime expects it."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._batches = _calibration()
 
     def get_next(self) -> dict[str, np.ndarray] | None:

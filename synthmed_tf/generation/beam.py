@@ -7,7 +7,7 @@ artifact and the folder of the set under the same paths.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import apache_beam
 from apache_beam.ml.inference.base import ModelHandler, RunInference
@@ -15,12 +15,12 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.exporting.artifact import Artifact, open_artifact
+from synthmed_tf.exporting.artifact import Artifact, Runtime, open_artifact
 from synthmed_tf.generation import set_card, shards, stream
 from synthmed_tf.generation.plan import Plan
 
 
-class ShardHandler(ModelHandler[int, int, Artifact]):
+class ShardHandler(ModelHandler[int, int, Artifact]):  # type: ignore[misc]  # Beam has no types
     """Opens the artifact once in each process, and generates the shards that the process receives.
 
     Attributes:
@@ -38,7 +38,7 @@ class ShardHandler(ModelHandler[int, int, Artifact]):
         self.workers = workers
 
     def load_model(self) -> Artifact:
-        return open_artifact(self.model, self.plan.runtime)
+        return open_artifact(self.model, cast(Runtime, self.plan.runtime))
 
     def run_inference(
         self, batch: Sequence[int], model: Artifact, inference_args: Mapping[str, Any] | None = None

@@ -9,7 +9,7 @@ A pair is in the manifest once both of its files are whole. The set can grow: an
 import contextlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -34,12 +34,13 @@ class PlainPairs(Part):
     def is_whole(self, read: bool) -> bool:
         return False  # known under the lock only, since others may be adding to the manifest
 
-    def start(self, repair: bool) -> np.ndarray:
+    def start(self, repair: bool) -> Sequence[int]:
         for folder in (self.out, *(self.out / name for name in png.FOLDERS)):
             for part in folder.glob(f".*{files.PART}"):
                 part.unlink()
         finished = _tidy_manifest(self.out, repair)
-        return finished[(finished >= self.indices[0]) & (finished <= self.indices[-1])]
+        inside = (finished >= self.indices[0]) & (finished <= self.indices[-1])
+        return [int(index) for index in finished[inside]]
 
     @contextlib.contextmanager
     def opened(self) -> Iterator[Sink]:

@@ -97,7 +97,7 @@ def check_same_set(out: Path, card: dict[str, Any]) -> None:
     if (planned is None) != (plan is None):
         found = f"in {planned.get('shards')} shards of {planned.get('format')}" if planned else "of png without shards"
         raise SynthMedError(f"{out} holds a set {found}; name the same --format and --shards, or another --out.")
-    facts = [(there, card)] + ([(planned, plan)] if plan else [])
+    facts = [(there, card)] + ([(planned, plan)] if plan and planned else [])
     for old, new in facts:
         for name in ("model_sha256", "precision", "seed") if new is card else new:
             if old.get(name, "float32" if name == "precision" else None) != new[name]:

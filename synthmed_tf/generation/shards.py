@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import socket
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -50,7 +50,7 @@ class Shard(Part):
         workers = stores.WORKERS if stores.in_store(self.out) else stream.WORKERS
         return all(stream.parallel(lambda line: manifest.is_true(self.out, line, read), lines, workers))
 
-    def start(self, repair: bool):
+    def start(self, repair: bool) -> Sequence[int]:
         for left in () if stores.in_store(self.out) else (self.out / STAGING).glob(f"{self.number:05d}.*.*"):
             shutil.rmtree(left, ignore_errors=True)
         # Another process may have finished it just before it was locked.
@@ -153,7 +153,7 @@ def _heading(plan: Plan, shard: int) -> Line:
     return facts | {"seed": plan.seed, "model_sha256": plan.model_sha256, "format": plan.format}
 
 
-def _ending(shard: int, digest) -> Line:
+def _ending(shard: int, digest: "hashlib._Hash") -> Line:
     return {"end_of_shard": shard, "sha256_of_lines": digest.hexdigest()}
 
 

@@ -3,8 +3,8 @@
 import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 import numpy as np
@@ -25,7 +25,7 @@ def encoded(
     encode: Callable[[Pair], Result],
     batch_size: int = 16,
     workers: int = WORKERS,
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Generates pairs, and encodes them in threads at the same time.
 
     Only a few batches are in memory, even if the disk is slow.
@@ -46,12 +46,12 @@ def encoded(
 
 def parallel(
     function: Callable[[Item], Result], items: Iterable[Item], workers: int = WORKERS, ahead: int = 64
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Calls a function in threads, and yields the results in the order of the items; at most `ahead` results wait.
 
     If the consumer stops early, the calls that were started are completed.
     """
-    waiting = deque()
+    waiting: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         for item in items:
             waiting.append(pool.submit(function, item))

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
+from typing import Any
 
 from securesystemslib.signer import CryptoSigner
 from tuf.api.exceptions import RepositoryError
@@ -149,14 +150,15 @@ class Chain:
         depths = {1} | {path.count("/") - 1 for path in announced}
         paths = [folder + "/*" * depth for depth in range(1, max(depths) + 1)]
         key = signers["targets"].public_key
-        self.targets.signed.delegations.roles[name] = DelegatedRole(name, [key.keyid], 1, True, paths)
+        _roles(self.targets.signed)[name] = DelegatedRole(name, [key.keyid], 1, True, paths)
         return role
 
     def hand_over(self, signer: CryptoSigner) -> None:
         """Delegates all versions to a new key; their roles are still to be signed with it."""
         key, delegations = signer.public_key, self.targets.signed.delegations
+        assert delegations is not None
         delegations.keys = {key.keyid: key}
-        for role in delegations.roles.values():
+        for role in _roles(self.targets.signed).values():
             role.keyids = [key.keyid]
 
     def commit(self, signers: Signers, changed: Mapping[str, Metadata[Targets]]) -> None:
@@ -214,7 +216,7 @@ class Chain:
             if path.name not in indexes:
                 path.unlink()
 
-    def _sign(self, metadata: Metadata, signer: CryptoSigner, role: str) -> bytes:
+    def _sign(self, metadata: Metadata[Any], signer: CryptoSigner, role: str) -> bytes:
         metadata.signed.version += 1
         metadata.signed.expires = _in_days(days(self.root.signed, role))
         metadata.sign(signer)
@@ -224,7 +226,13 @@ class Chain:
         return self.repository / METADATA / f"{name}.json"
 
 
-def unsigned(signed: Signed) -> Metadata:
+def _roles(targets: Targets) -> dict[str, DelegatedRole]:
+    """The roles that sign for versions; they are always listed by name."""
+    assert targets.delegations is not None and targets.delegations.roles is not None
+    return targets.delegations.roles
+
+
+def unsigned(signed: Signed) -> Metadata[Any]:
     """Metadata that is not written yet: the first signature makes it version 1."""
     signed.version = 0
     return Metadata(signed)
@@ -237,7 +245,7 @@ def set_days(root: Root, role: str, count: int) -> None:
 
 def days(root: Root, role: str) -> int:
     """For how many days a signature of a role is good."""
-    return root.roles[role].unrecognized_fields[_DAYS]
+    return int(root.roles[role].unrecognized_fields[_DAYS])
 
 
 def _encode(index: Index) -> bytes:
@@ -258,13 +266,14 @@ def _read_root(folder: Path) -> Metadata[Root]:
     for version in itertools.count(1):
         path = folder / f"{version}.root.json"
         if not path.is_file():
-            return root
+            break
         root = _read(path, trusted, "root", MetaFile(version))
         _verify(path, root, root.signed, "root")
         trusted = root.signed
+    return root
 
 
-def _read(path: Path, delegator: Root | Targets, role: str, meta: MetaFile | None = None) -> Metadata:
+def _read(path: Path, delegator: Root | Targets, role: str, meta: MetaFile | None = None) -> Metadata[Any]:
     metadata = _load(path, meta)
     _verify(path, metadata, delegator, role)
     if meta is not None and metadata.signed.version != meta.version:
@@ -272,7 +281,7 @@ def _read(path: Path, delegator: Root | Targets, role: str, meta: MetaFile | Non
     return metadata
 
 
-def _load(path: Path, meta: MetaFile | None = None) -> Metadata:
+def _load(path: Path, meta: MetaFile | None = None) -> Metadata[Any]:
     try:
         content = path.read_bytes()
         if meta is not None:
@@ -282,7 +291,7 @@ def _load(path: Path, meta: MetaFile | None = None) -> Metadata:
         raise _damaged(path, error) from error
 
 
-def _verify(path: Path, metadata: Metadata, delegator: Root | Targets, role: str) -> None:
+def _verify(path: Path, metadata: Metadata[Any], delegator: Root | Targets, role: str) -> None:
     try:
         delegator.verify_delegate(role, metadata.signed_bytes, metadata.signatures)
     except (RepositoryError, ValueError) as error:

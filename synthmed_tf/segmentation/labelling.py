@@ -149,7 +149,7 @@ def segment_folder(
     segmenter, loaded = open_segmenter(run)
     field_pixels = loaded.config.size if field_pixels is None else field_pixels
     options = {"field_pixels": field_pixels, "flips": flips, "tile": tile}
-    _check_options(segmenter, **options)
+    _check_options(segmenter, field_pixels, tile)
     source = find_pairs(images, kind=loaded.config.data.kind)
     model = files.sha256(snapshot.chosen(run / "segmenter") / "weights.npz")
     labelling = _Labelling(segmenter, options, {"model_sha256": model} | options, out)
@@ -162,7 +162,7 @@ def segment_folder(
     return Labelled(facts, [line for line in results if isinstance(line, str)])
 
 
-def _check_options(segmenter: Segmenter, field_pixels: int, flips: bool, tile: int) -> None:
+def _check_options(segmenter: Segmenter, field_pixels: int, tile: int) -> None:
     if tile < (least := least_tile(segmenter.levels)):
         raise SynthMedError(f"The tile is {tile} pixels; a segmenter of {segmenter.levels} levels needs {least}.")
     if not 32 <= field_pixels <= 8192:
@@ -290,7 +290,8 @@ def _write_preview(out: Path, facts: list[Line], kind: ImageKind) -> None:
 
 
 def _cell(sample: Sample, confidence: float) -> np.ndarray:
-    """`(side, 2 side, 3)`, uint8."""
+    """`(side, 2 side, 3)`, uint8; the sample has a mask."""
+    assert sample.mask is not None
     marked = sample.image // 2 + np.array([0, 127, 127], np.uint8)
     cell = Image.fromarray(np.hstack([sample.image, np.where(sample.mask >= 128, marked, sample.image)]))
     ImageDraw.Draw(cell).text((2, 1), f"{sample.name}  {confidence:.3f}", fill="white")

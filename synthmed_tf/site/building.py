@@ -126,6 +126,6 @@ def _check_place(repository: Path, out: Path) -> None:
 
 def _is_site(folder: Path) -> bool:
     try:
-        return json.loads((folder / listing.SEARCH).read_text(encoding="utf-8"))["kind"] == listing.KIND
+        return bool(json.loads((folder / listing.SEARCH).read_text(encoding="utf-8"))["kind"] == listing.KIND)
     except (OSError, ValueError, KeyError, TypeError):
         return False

@@ -84,7 +84,7 @@ def write(content: Content, entry: Entry, versions: list[Row], pages: Pages, run
         "generate" if generates.file else "view",
         entry=entry,
         files=f"../../../repository/targets/{entry.name}/{entry.version}/",
-        badge=badge(evaluation and evaluation.verdict),
+        badge=badge(evaluation.verdict if evaluation else None),
         headline=shown(headline(evaluation.verdict, evaluation.verdicts)) if evaluation else "",
         questions=QUESTIONS,
         has_report=has_report(entry),

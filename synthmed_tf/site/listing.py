@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from synthmed_tf import files
-from synthmed_tf.repository.entry import Index, Row, number
+from synthmed_tf.repository.entry import Entry, Index, Row, Tombstone, number
+from synthmed_tf.repository.paths import plain
 from synthmed_tf.site import rendering
 from synthmed_tf.site.rendering import Pages
 
@@ -67,7 +68,7 @@ class Card:
         """What else there is: the generator, and other versions."""
         row = self.row
         if row.withdrawn:
-            return rendering.plain(f"{rendering.day(row.withdrawn.date)}: {row.withdrawn.reason}", _MOST_REASON)
+            return plain(f"{rendering.day(row.withdrawn.date)}: {row.withdrawn.reason}", _MOST_REASON)
         said = ["generator shared"] if row.generator else []
         said += [f"{rendering.number(self.versions)} versions"] if self.versions > 1 else []
         if self.withdrawn:
@@ -78,7 +79,7 @@ class Card:
         """What the browser needs to find it and to show it; addresses follow from its `id`."""
         row = self.row
         return {
-            "thumbnail": self.thumbnail and rendering.url_path(row.thumbnail),
+            "thumbnail": self.thumbnail and rendering.url_path(row.thumbnail or ""),
             "badge": self.badge.kind,
             "title": rendering.shown(row.title),
             "id": row.id,
@@ -95,7 +96,7 @@ class Card:
         }
 
 
-def page_path(row: Row) -> str:
+def page_path(row: Row | Entry | Tombstone) -> str:
     """The page of a version, below the site."""
     return f"entries/{row.name}/{row.version}/index.html"
 

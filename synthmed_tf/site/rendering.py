@@ -112,7 +112,7 @@ def web_address(text: str | None) -> str | None:
     except ValueError:
         return None
     is_page = parts.scheme in ("http", "https") and parts.hostname and "@" not in parts.netloc
-    return text if is_page and shown(text) == text else None
+    return text if text and is_page and shown(text) == text else None
 
 
 def url_path(path: str) -> str:

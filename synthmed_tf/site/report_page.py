@@ -61,7 +61,9 @@ def tables(name: str, result: pydantic.BaseModel) -> Iterator[Table]:
     fields = _fields(result)
     nested = {key: value for key, value in fields.items() if _is_result(value)}
     lists = {key: value for key, value in fields.items() if isinstance(value, tuple) and any(map(_is_result, value))}
-    single = [(label(key), cell(value)) for key, value in fields.items() if key not in nested | lists]
+    single: list[tuple[str, ...]] = [
+        (label(key), cell(value)) for key, value in fields.items() if key not in nested | lists
+    ]
     if single:
         yield _cut(Table(label(name), (), single))
     for key, rows in lists.items():
@@ -111,7 +113,7 @@ def _flat(row: Any, before: str = "") -> Iterator[tuple[str, Any]]:
 
 def _fields(result: Any) -> dict[str, Any]:
     if not isinstance(result, pydantic.BaseModel):
-        return vars(result)
+        return dict(vars(result))
     return dict(result) | {name: getattr(result, name) for name in type(result).model_computed_fields}
 
 

@@ -9,4 +9,5 @@ __all__ = ["Line", "Pair", "ShardWriter", "writer"]
 
 def writer(name: str) -> type[ShardWriter]:
     """The class that writes a format, by the name of the format."""
-    return importlib.import_module(f"{__name__}.{name}").Writer
+    made: type[ShardWriter] = importlib.import_module(f"{__name__}.{name}").Writer
+    return made

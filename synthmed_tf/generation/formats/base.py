@@ -5,13 +5,15 @@ import contextlib
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
 from synthmed_tf import files, images
 from synthmed_tf.extras import require_extra
 from synthmed_tf.generation.plan import Plan
+
+Opened = TypeVar("Opened", bound="ShardWriter")
 
 Line = dict[str, Any]
 """A line of a manifest, as JSON. `{"file", "size", "sha256"}` is a file: its path in the set, its bytes, its digest."""
@@ -26,7 +28,7 @@ class Pair(NamedTuple):
         image: `(size, size, 3)`, uint8, RGB.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples
     mask: np.ndarray
     image: np.ndarray
 
@@ -39,7 +41,7 @@ class PngPair(NamedTuple):
         mask, image: the bytes of each file.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples
     mask: bytes
     image: bytes
 
@@ -137,7 +139,7 @@ class PngWriter(ShardWriter):
 
 
 @contextlib.contextmanager
-def opened_shard(writer: type[ShardWriter], folder: Path, plan: Plan, shard: int) -> Iterator[ShardWriter]:
+def opened_shard(writer: type[Opened], folder: Path, plan: Plan, shard: int) -> Iterator[Opened]:
     """Opens a writer, and abandons it after an error."""
     opened = writer(folder, plan, shard)
     try:

@@ -76,7 +76,7 @@ class Source(NamedTuple):
 
     model_sha256: str
     seed: int
-    index: int
+    index: int  # type: ignore[assignment]  # hides the method of tuples
 
 
 def parse_facts(given: Mapping[str, str]) -> Facts:
@@ -108,8 +108,8 @@ def _validated(make: Callable[[], Facts]) -> Facts:
         ) from None
 
 
-def _sentence(fault: dict[str, Any]) -> str:
-    name, message = ".".join(map(str, fault["loc"])), fault["msg"]
+def _sentence(fault: Mapping[str, Any]) -> str:
+    name, message = ".".join(map(str, fault["loc"])), str(fault["msg"])
     if fault["type"] == "missing":
         return f"{name} is missing"
     if fault["type"] == "extra_forbidden":
@@ -152,7 +152,7 @@ def _uid(name: str) -> str:
     return f"2.25.{uuid.uuid5(_NAMESPACE, name).int}"
 
 
-def _image(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity):
+def _image(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity) -> Any:
     """The data set of an Ophthalmic Photography 8 Bit Image (A.41)."""
     from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
@@ -183,7 +183,7 @@ def _image(source: Source, pixels: np.ndarray, facts: Facts, identity: _Identity
     return data
 
 
-def _add_pixels(data, pixels: np.ndarray) -> None:
+def _add_pixels(data: Any, pixels: np.ndarray) -> None:
     data.Rows, data.Columns, data.SamplesPerPixel = pixels.shape
     data.PhotometricInterpretation, data.PlanarConfiguration = "RGB", 0
     data.BitsAllocated, data.BitsStored, data.HighBit, data.PixelRepresentation = 8, 8, 7, 0
@@ -194,7 +194,7 @@ def _add_pixels(data, pixels: np.ndarray) -> None:
     data.PixelData = content + b"\0" * (len(content) % 2)
 
 
-def _segmentation(source: Source, mask: np.ndarray, facts: Facts, image, identity: _Identity):
+def _segmentation(source: Source, mask: np.ndarray, facts: Facts, image: Any, identity: _Identity) -> Any:
     """The data set of a binary Segmentation (A.51): 1 is vessel. Single-frame, since the image has no position."""
     import highdicom
     from pydicom.sr.codedict import codes
@@ -242,7 +242,7 @@ def _segmentation(source: Source, mask: np.ndarray, facts: Facts, image, identit
     return data
 
 
-def _as_single_frame(image):
+def _as_single_frame(image: Any) -> Any:
     """The image without pixels, as a single-frame class: highdicom requires a pixel size of a multi-frame class,
     and the pixel size is not known.
     """
@@ -254,7 +254,7 @@ def _as_single_frame(image):
     return source
 
 
-def _identify(data, source: Source, facts: Facts) -> None:
+def _identify(data: Any, source: Source, facts: Facts) -> None:
     """Sets patient, equipment, time and Synthetic Data."""
     from pydicom.dataset import Dataset
     from pydicom.sr.codedict import codes
@@ -275,7 +275,7 @@ def _identify(data, source: Source, facts: Facts) -> None:
     data.ContributingEquipmentSequence = [generator]
 
 
-def _code(code):
+def _code(code: Any) -> Any:
     from pydicom.dataset import Dataset
 
     item = Dataset()
@@ -283,7 +283,7 @@ def _code(code):
     return item
 
 
-def _file(data) -> bytes:
+def _file(data: Any) -> bytes:
     import pydicom
     from pydicom.dataset import FileMetaDataset
 

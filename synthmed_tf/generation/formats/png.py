@@ -10,6 +10,7 @@ import numpy as np
 
 from synthmed_tf import files, images
 from synthmed_tf.generation.formats.base import Line, Pair, ShardWriter
+from synthmed_tf.generation.plan import Plan
 
 FOLDERS = ("images", "masks")
 
@@ -36,7 +37,7 @@ class Writer(ShardWriter):
     `images_sha256`, `images_size`, `masks_sha256`, `masks_size`.
     """
 
-    def __init__(self, folder: Path, plan, shard: int):
+    def __init__(self, folder: Path, plan: Plan, shard: int):
         super().__init__(folder, plan, shard)
         for name in FOLDERS:
             (folder / name).mkdir(exist_ok=True)

@@ -35,7 +35,7 @@ class Writer(PngWriter):
         features = {name: _feature(self._train, bytes_list=[value]) for name, value in images.items()}
         features |= {name: _feature(self._train, int64_list=[value]) for name, value in numbers.items()}
         example = self._train.Example(features=self._train.Features(feature=features))
-        return example.SerializeToString(deterministic=True)
+        return bytes(example.SerializeToString(deterministic=True))
 
     def add(self, encoded: bytes) -> list[Line]:
         with self._as_os_errors():
@@ -65,7 +65,7 @@ class Writer(PngWriter):
         yield "dataset_info.json", [_json(_dataset_info(plan, size))]
 
 
-def _feature(train, **values) -> Any:
+def _feature(train: Any, **values: list[Any]) -> Any:
     lists = {"bytes_list": train.BytesList, "int64_list": train.Int64List}
     return train.Feature(**{kind: lists[kind](value=value) for kind, value in values.items()})
 

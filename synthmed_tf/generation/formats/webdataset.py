@@ -9,6 +9,7 @@ import tarfile
 from pathlib import Path
 
 from synthmed_tf.generation.formats.base import Line, PngPair, PngWriter
+from synthmed_tf.generation.plan import Plan
 
 Members = list[tuple[str, bytes]]
 
@@ -16,7 +17,7 @@ Members = list[tuple[str, bytes]]
 class Writer(PngWriter):
     """Writes tars, which say nothing about when, where and by whom they were written."""
 
-    def __init__(self, folder: Path, plan, shard: int):
+    def __init__(self, folder: Path, plan: Plan, shard: int):
         super().__init__(folder, plan, shard)
         self._name = f"train-{shard:05d}.tar"
         self._tar = tarfile.open(folder / self._name, "w", format=tarfile.USTAR_FORMAT)  # noqa: SIM115

@@ -180,9 +180,9 @@ def _filled(request: Request, parts: _Parts, folder: Path, progress: Progress) -
     shown = write_previews(pairs, folder)
     card = redaction.set_card(parts.generated.card, verdict)
     files.write_text(folder / set_card.FILE, json.dumps(card, indent=2) + "\n")
-    if parts.report is not None:
+    if parts.report is not None and request.report is not None:
         evidence.write(parts.report, Path(request.report), folder, request.full_report)
-    if parts.artifact_card is not None:
+    if parts.artifact_card is not None and request.artifact is not None:
         attacked = evidence.attacked_generator(parts.report)
         shared = generator.copy(Path(request.artifact), parts.artifact_card, folder, entry.name, verdict, attacked)
     return entry.model_copy(update={"previews": shown, "generator": shared})

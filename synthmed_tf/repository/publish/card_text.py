@@ -141,7 +141,7 @@ def attacked(entry: Entry) -> str:
     """What is known of what a shared generator gives away."""
     if entry.evaluation is None:
         return "Not evaluated: whether its weights give away who was in the training is not known."
-    if not entry.generator.attacked:
+    if entry.generator is None or not entry.generator.attacked:
         return "Not attacked: the evaluation tested the set, not these weights; what they give away is not known."
     return "The evaluation attacked its weights too; the verdict on membership holds for them."
 

@@ -4,6 +4,7 @@ The record set `pairs` has a record for each pair: `image`, `mask`, `index`, `se
 pair can be generated again.
 """
 
+import importlib
 import json
 from pathlib import Path, PurePosixPath
 from types import ModuleType
@@ -72,7 +73,7 @@ def describe(entry: Entry) -> Json:
         record_sets=_record_sets(mlc, context, entry),
         **_responsible(entry),
     )
-    return made.to_json() | {"rai:hasSyntheticData": True} | _provenance(entry)
+    return dict(made.to_json()) | {"rai:hasSyntheticData": True} | _provenance(entry)
 
 
 def _distribution(mlc: ModuleType, context: Any, entry: Entry) -> list[Any]:
@@ -180,6 +181,4 @@ def _provenance(entry: Entry) -> Json:
 
 def _library() -> ModuleType:
     require_extra("repository")
-    import mlcroissant
-
-    return mlcroissant
+    return importlib.import_module("mlcroissant")

@@ -74,4 +74,4 @@ def _with_facts(content: bytes, facts: dict[str, str]) -> bytes:
     model = onnx.load_model_from_string(content)
     for fact in model.metadata_props:
         fact.value = facts.get(fact.key, fact.value)
-    return model.SerializeToString()
+    return bytes(model.SerializeToString())

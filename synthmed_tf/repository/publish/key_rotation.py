@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
-from tuf.api.metadata import Signed
+from tuf.api.metadata import Metadata, Signed, Targets
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.repository import keys as keyring
@@ -121,7 +121,7 @@ def _rotate(chain: Chain, keys: Path, role: str, new: Path) -> None:
     chain.renew_root([signers["root"]])
 
 
-def _targets(chain: Chain) -> dict:
+def _targets(chain: Chain) -> dict[str, Metadata[Targets]]:
     """All that the targets' key has signed."""
     return {name: chain.role(name) for name in sorted(chain.names)} | {"targets": chain.targets}
 

@@ -9,9 +9,10 @@ What is written depends on the pairs alone: no time, no host, no user.
 import contextlib
 import json
 import zipfile
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation import formats
@@ -115,7 +116,8 @@ def pack(
         OSError: the folder cannot be written.
     """
     plans = {name: _plan(generated, name) for name in names}
-    lines, back = {name: [] for name in names}, {}
+    lines: dict[str, list[Line]] = {name: [] for name in names}
+    back: dict[int, PngPair] = {}
     for name in names:
         _writer(name).require()
         (folder / name).mkdir()
@@ -135,7 +137,7 @@ def pack(
     return back
 
 
-def _describe(plans: dict[str, Plan], lines: dict[str, list[Line]], folder: Path) -> None:
+def _describe(plans: Mapping[str, Plan], lines: dict[str, list[Line]], folder: Path) -> None:
     """Writes the other files of each format."""
     for name, plan in plans.items():
         for place, parts in _writer(name).describe(plan, lines[name]):
@@ -143,7 +145,7 @@ def _describe(plans: dict[str, Plan], lines: dict[str, list[Line]], folder: Path
 
 
 def _write_shard(
-    shard: int, plans: dict[str, Plan], pairs: Iterator[PngPair], folder: Path, lines: dict[str, list[Line]]
+    shard: int, plans: Mapping[str, Plan], pairs: Iterator[PngPair], folder: Path, lines: dict[str, list[Line]]
 ) -> None:
     with contextlib.ExitStack() as stack:
         opened = {
@@ -166,4 +168,4 @@ def _plan(generated: GeneratedSet, name: str) -> Listed:
 
 
 def _writer(name: str) -> type[PngWriter]:
-    return ZipWriter if name == IMAGEFOLDER else formats.writer(name)
+    return ZipWriter if name == IMAGEFOLDER else cast(type[PngWriter], formats.writer(name))

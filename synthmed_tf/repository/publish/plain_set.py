@@ -2,7 +2,7 @@
 
 import hashlib
 from array import array
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,7 @@ class GeneratedSet:
         if not self.indices:
             raise SynthMedError(f"{self.folder} holds no pairs; {_GENERATE}.")
 
-    def pairs(self) -> Iterator[PngPair]:
+    def pairs(self) -> Generator[PngPair, None, None]:
         """All pairs in the order of their indices.
 
         Raises:
@@ -81,7 +81,7 @@ class GeneratedSet:
     def _content(self, file: Line) -> bytes:
         path, remedy = self.folder / file["file"], "synthmed verify names every such file"
         try:
-            content = path.read_bytes()
+            content: bytes = path.read_bytes()
         except OSError as error:
             raise SynthMedError(f"{path} cannot be read ({error.strerror}); {remedy}.") from error
         if hashlib.sha256(content).hexdigest() != file["sha256"]:

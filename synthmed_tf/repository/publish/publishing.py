@@ -96,17 +96,16 @@ def withdraw(
     Raises:
         SynthMedError: there is no such version, or the reason is empty or too long, or something cannot be written.
     """
-    name, version = split(name_and_version)
     with transaction.opened(repository, keys, wait, say) as opened:
         row = opened.rows.get(name_and_version)
         if row is None:
-            raise SynthMedError(f"{repository} has no {name_and_version}; {_there(opened, name)}")
+            raise SynthMedError(f"{repository} has no {name_and_version}; {_there(opened, split(name_and_version)[0])}")
         if row.withdrawn is not None:
             return False
         withdrawal = _withdrawal(reason)
-        tombstone = Tombstone(name=name, version=version, title=row.title, withdrawal=withdrawal)
+        tombstone = Tombstone(name=row.name, version=row.version, title=row.title, withdrawal=withdrawal)
         content = tombstone.model_dump_json(indent=2) + "\n"
-        (opened.stage(name, version) / TOMBSTONE).write_text(content, encoding="utf-8")
+        (opened.stage(row.name, row.version) / TOMBSTONE).write_text(content, encoding="utf-8")
         changed = {"withdrawn": withdrawal, "thumbnail": None, "generator": False}
         opened.rows[row.id] = row.model_copy(update=changed)
         return True

@@ -233,6 +233,6 @@ def _move(folder: Path, place: Path) -> None:
         files.sync(changed)
 
 
-def _place(row: Row) -> tuple:
+def _place(row: Row) -> tuple[str, tuple[int, ...]]:
     """Orders the index: by name, the newest version first."""
     return row.name, tuple(-part for part in number(row.version))

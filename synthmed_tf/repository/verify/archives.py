@@ -60,7 +60,9 @@ def tar_members(path: Path) -> Iterator[tuple[str, bytes]]:
             if member.mode & 0o111:
                 raise Refused(f"holds {named}, which is marked executable")
             _check_bounds(named, len(names), member.size, unpacked)
-            yield _safe(member.name), archive.extractfile(member).read()
+            content = archive.extractfile(member)
+            assert content is not None  # it is a regular file
+            yield _safe(member.name), content.read()
         _check_names(names)
 
 

@@ -130,7 +130,7 @@ def _of_metadata(folder: Path, there: set[str], known: _Known) -> Iterator[Findi
             continue
         found = _METADATA.fullmatch(name)
         newest = known.newest.get(found["role"], 0) if found else 0
-        if not newest:
+        if found is None or not newest:
             yield _problem(path, "does not belong to the repository", REMOVE)
         elif int(found["version"]) > newest:
             yield _problem(path, "was never announced: a publisher was interrupted", REFRESH)
@@ -239,7 +239,7 @@ def walk(folder: Path) -> Iterator[Item]:
                 return
 
 
-def _fault(item: os.DirEntry) -> str | None:
+def _fault(item: os.DirEntry[str]) -> str | None:
     try:
         mode = item.stat(follow_symlinks=False).st_mode
     except OSError as error:

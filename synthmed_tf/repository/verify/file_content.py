@@ -10,6 +10,7 @@ import struct
 from collections.abc import Callable, Iterator
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -211,7 +212,8 @@ class _Page(HTMLParser):
                 if not is_link:
                     raise Refused(f"refers to {plain(value, 60)}, which is not in it")
 
-    handle_startendtag = handle_starttag
+    def handle_startendtag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attributes)
 
     def handle_data(self, data: str) -> None:
         if self.cdata_elem == "style":
@@ -273,7 +275,7 @@ def check_savedmodel(path: Path) -> None:
             raise Refused(f"names the operator {name.decode()}, which runs Python or reaches files or hosts")
 
 
-def _messages(message) -> Iterator:
+def _messages(message: Any) -> Iterator[Any]:
     """A message and all in it, however deeply graphs lie in nodes."""
     waiting = [message]
     while waiting:
@@ -284,7 +286,7 @@ def _messages(message) -> Iterator:
                 waiting.extend([value] if _is_single(field) else value)
 
 
-def _is_single(field) -> bool:
+def _is_single(field: Any) -> bool:
     repeated = getattr(field, "is_repeated", None)  # protobuf before 6 has the label alone
     return not (field.label == field.LABEL_REPEATED if repeated is None else repeated)
 

@@ -4,6 +4,7 @@ import hashlib
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -205,14 +206,15 @@ def _of_pairs(folder: Path, entry: Entry) -> Iterator[Finding]:
     places: dict[str, list[str]] = {"zip": [], "tar": [], "tfrecord": []}
     for file in entry.files:
         places.get(kind(file.path) or "", []).append(file.path)
-    plain, packed, records = {}, {}, [0]
+    plain: Pairs = {}
+    packed: Pairs = {}
+    records = [0]
     for place in places["zip"]:
-        yield from _attempted(place, lambda place=place: _add(plain, _image_folder(folder / place, entry)))
+        yield from _attempted(place, _add_file, plain, _image_folder, folder / place, entry)
     for place in places["tar"]:
-        yield from _attempted(place, lambda place=place: _add(packed, _web_dataset(folder / place, entry)))
+        yield from _attempted(place, _add_file, packed, _web_dataset, folder / place, entry)
     for place in places["tfrecord"]:
-        lengths = archives.record_lengths(folder / place)
-        yield from _attempted(place, lambda lengths=lengths: records.append(sum(1 for _ in lengths)))
+        yield from _attempted(place, _count_records, records, folder / place)
     counts = {"imagefolder": len(plain), "webdataset": len(packed), "tfrecord": sum(records)}
     for form in entry.formats:
         if counts.get(form) != entry.count:
@@ -225,8 +227,16 @@ def _of_pairs(folder: Path, entry: Entry) -> Iterator[Finding]:
                 yield fault(place, f"is not that of pair {preview.index} in imagefolder")
 
 
-def _attempted(place: str, action: Callable[[], object]) -> Iterator[Finding]:
-    yield from (fault(place, what) for what in attempted(action))
+def _attempted(place: str, action: Callable[..., object], *given: object) -> Iterator[Finding]:
+    yield from (fault(place, what) for what in attempted(lambda: action(*given)))
+
+
+def _add_file(pairs: Pairs, read: Callable[[Path, Entry], Pairs], path: Path, entry: Entry) -> None:
+    _add(pairs, read(path, entry))
+
+
+def _count_records(counts: list[int], path: Path) -> None:
+    counts.append(sum(1 for _ in archives.record_lengths(path)))
 
 
 def _add(pairs: Pairs, more: Pairs) -> None:
@@ -238,7 +248,7 @@ def _add(pairs: Pairs, more: Pairs) -> None:
 
 def _image_folder(path: Path, entry: Entry) -> Pairs:
     images: dict[str, str] = {}
-    rows = None
+    rows: list[Any] | None = None
     for name, content in archives.zip_members(path):
         if name == _METADATA:
             rows = [check_json(line) for line in content.splitlines()]
