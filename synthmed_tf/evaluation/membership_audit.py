@@ -9,7 +9,7 @@ from synthmed_tf.errors import SynthMedError
 from synthmed_tf.evaluation import copies, copy_candidates, features, membership, nearest_neighbours
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext
 from synthmed_tf.evaluation.copy_audit import FLIPS, CopyAudit, RealPairs
-from synthmed_tf.evaluation.privacy_results import Attack, Control, Nearness
+from synthmed_tf.evaluation.privacy_results import Attack, Control, Membership, Nearness
 from synthmed_tf.evaluation.two_sample_tests import robust_scores
 from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict
 
@@ -22,16 +22,10 @@ _LIMIT = (
 
 @dataclass(frozen=True)
 class MembershipAudit:
-    """The result of the attacks: the verdict, the fields of `results.Privacy`, and the ROC curves."""
+    """The result of the attacks, the verdict, and the ROC curves."""
 
     verdict: Verdict
-    nearness: tuple[Nearness, ...] = ()
-    attacks: tuple[Attack, ...] = ()
-    left_out: tuple[LeftOut, ...] = ()
-    leaking: tuple[str, ...] = ()
-    detectable_auc: float | None = None
-    more_patients: int | None = None
-    control: Control | None = None
+    metrics: Membership = Membership()
     roc: Arrays = field(default_factory=dict)
 
 
@@ -58,8 +52,7 @@ def audit(context: EvaluationContext, real: RealPairs, found: CopyAudit) -> Memb
     control = membership.control(appearance.control_features, *who, context.rng("control"), permutations)
     attacks, near = membership.adjusted(made, near)
     one = attacks[0]
-    return MembershipAudit(
-        verdict=answer(attacks, near, control),
+    metrics = Membership(
         nearness=near,
         attacks=attacks,
         left_out=tuple(left_out),
@@ -67,8 +60,9 @@ def audit(context: EvaluationContext, real: RealPairs, found: CopyAudit) -> Memb
         detectable_auc=membership.detectable_auc(one.members, one.others),
         more_patients=membership.more_others(LIMITS.membership, one.members, one.others),
         control=control,
-        roc={name: membership.roc(score, *who) for name, score in scores.items()},
     )
+    roc = {name: membership.roc(score, *who) for name, score in scores.items()}
+    return MembershipAudit(answer(attacks, near, control), metrics, roc)
 
 
 def answer(attacks: Sequence[Attack], near: Sequence[Nearness], control: Control) -> Verdict:

@@ -25,13 +25,7 @@ def evaluate(context: EvaluationContext) -> PrivacyResult:
         searches=found.searches,
         copies=found.copies,
         most_copies=copy_audit.most_copies(len(context.synthetic)),
-        nearness=members.nearness,
-        attacks=members.attacks,
-        left_out=members.left_out,
-        leaking=members.leaking,
-        detectable_auc=members.detectable_auc,
-        more_patients=members.more_patients,
-        control=members.control,
+        **dict(members.metrics),
     )
     return PrivacyResult(
         metrics,

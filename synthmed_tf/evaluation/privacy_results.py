@@ -141,8 +141,8 @@ class Control(Result):
     fired: bool
 
 
-class Privacy(Result):
-    """Copies of real pairs, and membership of the training data.
+class CopyResults(Result):
+    """Copies of real pairs.
 
     Attributes:
         synthetic, train, holdout: numbers of pairs.
@@ -150,6 +150,20 @@ class Privacy(Result):
         copies: every copy that was confirmed, the surest first; those of the holdout too, which should have none. None
             are listed in a published report.
         most_copies: share of copies that so many pairs without any do not exclude, with 95 percent confidence.
+    """
+
+    synthetic: int
+    train: int
+    holdout: int
+    searches: tuple[CopySearch, ...]
+    copies: tuple[Copy, ...]
+    most_copies: Number
+
+
+class Membership(Result):
+    """Membership of the training data.
+
+    Attributes:
         nearness: whether the set is nearer to train than to the holdout; empty without a holdout.
         attacks: each membership attack, over patients; empty without a holdout.
         left_out: attacks that were not made.
@@ -160,12 +174,6 @@ class Privacy(Result):
         control: whether train and holdout differ by themselves; None without a holdout.
     """
 
-    synthetic: int
-    train: int
-    holdout: int
-    searches: tuple[CopySearch, ...]
-    copies: tuple[Copy, ...]
-    most_copies: Number
     nearness: tuple[Nearness, ...] = ()
     attacks: tuple[Attack, ...] = ()
     left_out: tuple[LeftOut, ...] = ()
@@ -173,3 +181,7 @@ class Privacy(Result):
     detectable_auc: float | None = None
     more_patients: int | None = None
     control: Control | None = None
+
+
+class Privacy(Membership, CopyResults):
+    """Copies of real pairs, and membership of the training data."""
