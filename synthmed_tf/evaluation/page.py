@@ -1,15 +1,17 @@
 """`report.html`: the report for people, in one file that needs no network and no script."""
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from synthmed_tf import templating
 from synthmed_tf.evaluation.context import EvaluationContext, SectionResults
 from synthmed_tf.evaluation.report import Report
 from synthmed_tf.evaluation.verdict import QUESTIONS, State, headline
 from synthmed_tf.evaluation.views import overview, privacy, similarity, usefulness
-from synthmed_tf.evaluation.views.parts import Page
+from synthmed_tf.evaluation.views.parts import Page, Part
 
-_VIEWS = {
+_VIEWS: dict[str, tuple[str, Callable[[Page, Any], list[Part]]]] = {
     "compared": ("What was compared", overview.compared),
     "utility": ("Usefulness: segmenters trained on the set", usefulness.utility),
     "fidelity": ("Do the images show their masks", usefulness.fidelity),
@@ -38,7 +40,7 @@ def render(report: Report, sections: SectionResults, context: EvaluationContext)
     """
     environment = templating.environment(_TEMPLATES, "evaluate")
     page = Page(context, sections, report.real_images)
-    shown = {name: (_VIEWS[name][0], _VIEWS[name][1](page)) for name, _ in sections.items()}
+    shown = {name: (_VIEWS[name][0], _VIEWS[name][1](page, result)) for name, result in sections.items()}
     shown["pairs"] = ("Typical and worst pairs", overview.pairs(page))
     return environment.get_template("report.html.j2").render(
         report=report,

@@ -27,7 +27,7 @@ class _Job:
     inputs: Arrays
     rows: int
     deadline: float
-    answer: Future = field(default_factory=Future)
+    answer: "Future[Arrays]" = field(default_factory=Future)
 
 
 class Batcher:

@@ -49,7 +49,7 @@ def start(service: Service, host: str, port: int) -> tuple[grpc.Server, int]:
     return server, bound
 
 
-def _methods(service: Service) -> dict[str, dict[str, tuple[type[Message], Callable]]]:
+def _methods(service: Service) -> dict[str, dict[str, tuple[type[Message], Callable[[Any, float | None], Message]]]]:
     status, metadata = get_model_status_pb2.GetModelStatusRequest, get_model_metadata_pb2.GetModelMetadataRequest
     return {
         "tensorflow.serving.PredictionService": {
@@ -67,12 +67,13 @@ def _handler(kind: type[Message], answer: Callable[[Any, float | None], Message]
 
     def handle(body: bytes, context: grpc.ServicerContext) -> bytes:
         try:
-            return answer(_parse(kind, body), context.time_remaining()).SerializeToString()
+            return bytes(answer(_parse(kind, body), context.time_remaining()).SerializeToString())
         except Refused as error:
             context.abort(getattr(grpc.StatusCode, error.code), shortened(error.message))
         except Exception as error:
             logging.getLogger(__name__).exception("a request failed")
             context.abort(grpc.StatusCode.INTERNAL, shortened(f"{type(error).__name__}: {error}"))
+        raise AssertionError("abort raises an exception of its own")
 
     return grpc.unary_unary_rpc_method_handler(handle)
 

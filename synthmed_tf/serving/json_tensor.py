@@ -98,7 +98,7 @@ def _read_rows(instances: Any, dtypes: Mapping[str, str]) -> dict[str, np.ndarra
         )
     named = _is_object(instances[0])
     shapes: dict[str, tuple[int, ...]] = {}
-    values: dict[str, list] = {name: [] for name in dtypes}
+    values: dict[str, list[Any]] = {name: [] for name in dtypes}
     for i, row in enumerate(instances):
         if named != _is_object(row):
             raise invalid(
@@ -111,7 +111,11 @@ def _read_rows(instances: Any, dtypes: Mapping[str, str]) -> dict[str, np.ndarra
 
 
 def _add_row(
-    i: int, row: dict[str, Any], dtypes: Mapping[str, str], shapes: dict[str, tuple[int, ...]], values: dict[str, list]
+    i: int,
+    row: dict[str, Any],
+    dtypes: Mapping[str, str],
+    shapes: dict[str, tuple[int, ...]],
+    values: dict[str, list[Any]],
 ) -> None:
     for name, item in row.items():
         try:
@@ -144,7 +148,7 @@ def _read_columns(inputs: Any, dtypes: Mapping[str, str]) -> dict[str, np.ndarra
     for name, dtype in sorted(dtypes.items()):
         if name not in inputs:
             raise invalid(f"Missing named input: {name} in 'inputs' object.")
-        values: list = []
+        values: list[Any] = []
         shape = _shape(inputs[name])
         _fill(inputs[name], shape, 0, dtype, values)
         arrays[name] = _array(values, shape, dtype)
@@ -161,7 +165,7 @@ def _shape(value: Any) -> tuple[int, ...]:
     return tuple(shape)
 
 
-def _fill(value: Any, shape: tuple[int, ...], level: int, dtype: str, values: list) -> None:
+def _fill(value: Any, shape: tuple[int, ...], level: int, dtype: str, values: list[Any]) -> None:
     if not isinstance(value, list):
         if level != len(shape):
             raise invalid(
@@ -224,14 +228,14 @@ def _is_object(value: Any) -> bool:
     return isinstance(value, dict) and not _is_base64(value)
 
 
-def _array(values: list, shape: tuple[int, ...], dtype: str) -> np.ndarray:
+def _array(values: list[Any], shape: tuple[int, ...], dtype: str) -> np.ndarray:
     array = np.array(values, object if dtype == "string" else dtype)
     return array.reshape(shape)
 
 
-def _to_json(name: str, array: np.ndarray) -> list:
+def _to_json(name: str, array: np.ndarray) -> list[Any]:
     if array.dtype != object:
-        return array.tolist()
+        return list(array.tolist())
     if name.endswith("_bytes"):
         return [{"b64": base64.b64encode(value).decode()} for value in array.tolist()]
     return [value.decode("utf-8", "replace") for value in array.tolist()]

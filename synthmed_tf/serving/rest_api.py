@@ -173,7 +173,7 @@ def deadline_left(deadline: float) -> float:
 
 
 def _to_json(message: Message, **options: bool) -> str:
-    return json_format.MessageToJson(message, indent=1, **{_PRINT_ALL: True}, **options)
+    return str(json_format.MessageToJson(message, indent=1, **{_PRINT_ALL: True}, **options))
 
 
 def _json(text: str) -> Response:

@@ -68,5 +68,5 @@ class Server:
     def __enter__(self) -> "Server":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: object) -> None:
         self.stop()

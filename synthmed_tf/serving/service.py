@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import DTypeLike
 from tensorflow.core.framework import types_pb2
 from tensorflow.core.protobuf import meta_graph_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, get_model_status_pb2, model_pb2
@@ -139,7 +140,7 @@ class Service:
 
 
 def check_inputs(
-    given: Mapping[str, tuple[object, tuple[int, ...]]], signature: meta_graph_pb2.SignatureDef, most_rows: int
+    given: Mapping[str, tuple[DTypeLike, tuple[int, ...]]], signature: meta_graph_pb2.SignatureDef, most_rows: int
 ) -> None:
     """Checks names, types and shapes before anything is decoded or generated.
 

@@ -1,11 +1,13 @@
 """Conversion between arrays and `TensorProto` with typed fields, as TensorFlow Serving writes it."""
 
+from typing import Any
+
 import numpy as np
 from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from synthmed_tf.serving.status import invalid
 
-_NUMPY = {
+_NUMPY: dict[int, np.dtype[Any]] = {
     types_pb2.DT_INT64: np.dtype(np.int64),
     types_pb2.DT_INT32: np.dtype(np.int32),
     types_pb2.DT_UINT8: np.dtype(np.uint8),
@@ -16,7 +18,7 @@ _NUMPY = {
 }
 
 
-def describe(name: str, proto: tensor_pb2.TensorProto) -> tuple[np.dtype, tuple[int, ...]]:
+def describe(name: str, proto: tensor_pb2.TensorProto) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """The type and shape that a proto declares; no memory is allocated for its values.
 
     Raises:
@@ -41,7 +43,7 @@ def decode(name: str, proto: tensor_pb2.TensorProto) -> np.ndarray:
     import tensorflow as tf
 
     try:
-        return tf.make_ndarray(proto)
+        return np.asarray(tf.make_ndarray(proto))
     except Exception as error:
         raise invalid(f"tensor parsing error: {name} ({str(error)[:200]})") from error
 

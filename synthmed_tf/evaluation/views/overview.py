@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from synthmed_tf.evaluation.context import SectionResult
 from synthmed_tf.evaluation.results import Compared
 from synthmed_tf.evaluation.views import parts
 from synthmed_tf.evaluation.views.parts import Image, Images, Note, Page, Part, Table, number
@@ -23,9 +24,9 @@ _SCORES = (
 """Score, which end of it is the worst, and what it is."""
 
 
-def compared(page: Page) -> list[Part]:
+def compared(page: Page, section: SectionResult[Compared]) -> list[Part]:
     """Sets, sizes and patients; then the generator."""
-    metrics = page.sections.compared.metrics
+    metrics = section.metrics
     sets = {words: getattr(metrics, name) for name, words in _SETS.items()}
     given = {words: one for words, one in sets.items() if one is not None}
     rows = [

@@ -182,6 +182,7 @@ def aligned(context: EvaluationContext, copy: Copy) -> tuple[np.ndarray, np.ndar
         The mask, `(side, side)`, bool, and the image, `(side, side, 3)`, uint8.
     """
     pairs = context.train if copy.real_set == "train" else context.holdout
+    assert pairs is not None  # a copy of a holdout pair needs a holdout
     block, warp = pairs.read([copy.real_row]), copy.transform.warp
     channels = [warp(block.images[0, ..., channel] / 255.0) for channel in range(3)]
     return warp(block.masks[0]), np.rint(255 * np.clip(np.stack(channels, axis=-1), 0, 1)).astype(np.uint8)

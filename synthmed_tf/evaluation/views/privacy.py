@@ -26,10 +26,14 @@ _MOST_NAMED = 20
 _YES = {True: "yes", False: "no"}
 
 
-def privacy(page: Page) -> list[Part]:
+def privacy(page: Page, section: PrivacyResult) -> list[Part]:
     """The search for copies with its nearest pairs, then the attacks."""
-    section = page.sections.privacy
     return [*_copies(section), *_nearest(page, section), *_membership(section)]
+
+
+def _roc(section: PrivacyResult, attack: Attack) -> str:
+    fpr, tpr = section.roc[attack.name]
+    return plots.roc(fpr, tpr, attack.members, attack.name)
 
 
 def _copies(section: PrivacyResult) -> list[Part]:
@@ -135,7 +139,7 @@ def _membership(section: PrivacyResult) -> list[Part]:
                 "missed (power of 80 percent)."
             )
         )
-    shown = [(_named(one), plots.roc(*section.roc[one.name], one.members, one.name)) for one in metrics.attacks]
+    shown = [(_named(one), _roc(section, one)) for one in metrics.attacks]
     caption = "ROC curves over patients; hatched: 95 percent interval of the share of members that is found."
     return [*parts, Plots(caption, shown), _nearness(metrics), *reasons(metrics.left_out, "Attacks")]
 

@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 
 from synthmed_tf.evaluation import plots
-from synthmed_tf.evaluation.results import Detector, Geometry, Neighbourhoods
+from synthmed_tf.evaluation.context import DispersionResult, GeometryResult, SectionResult
+from synthmed_tf.evaluation.results import Detector, Distribution, Geometry, Neighbourhoods
 from synthmed_tf.evaluation.views.parts import (
     NOT_MEASURED,
     Note,
@@ -26,9 +27,8 @@ _DIVERGENCES = {
 }
 
 
-def geometry(page: Page) -> list[Part]:
+def geometry(page: Page, section: GeometryResult) -> list[Part]:
     """All features in a table, their distributions, and the test of all together."""
-    section = page.sections.geometry
     metrics = section.metrics
     shown = [
         (feature.words, plots.distributions(section.real[:, i], section.synthetic[:, i], feature.words))
@@ -46,9 +46,9 @@ def geometry(page: Page) -> list[Part]:
     ]
 
 
-def distribution(page: Page) -> list[Part]:
+def distribution(page: Page, section: SectionResult[Distribution]) -> list[Part]:
     """The metrics by each detector."""
-    metrics = page.sections.distribution.metrics
+    metrics = section.metrics
     named = {detector.name: detector for detector in metrics.detectors}
     around = {name: detector.prdc for name, detector in named.items() if detector.prdc is not None}
     parts: list[Part] = [
@@ -85,9 +85,8 @@ def distribution(page: Page) -> list[Part]:
     ]
 
 
-def dispersion(page: Page) -> list[Part]:
+def dispersion(page: Page, section: DispersionResult) -> list[Part]:
     """The divergences, and the histograms that they compare."""
-    section = page.sections.dispersion
     metrics = section.metrics
     rows = [
         (

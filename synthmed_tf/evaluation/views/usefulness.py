@@ -3,6 +3,7 @@
 import numpy as np
 
 from synthmed_tf.evaluation import comparison, plots
+from synthmed_tf.evaluation.context import FidelityResult, UtilityResult
 from synthmed_tf.evaluation.results import Utility
 from synthmed_tf.evaluation.verdict import LIMITS
 from synthmed_tf.evaluation.views.parts import Note, Page, Part, Plots, Table, interval, number, probability, reasons
@@ -18,9 +19,8 @@ _WORDS = {
 }
 
 
-def utility(page: Page) -> list[Part]:
+def utility(page: Page, section: UtilityResult) -> list[Part]:
     """Dice by arm and the differences between arms, for each test set."""
-    section = page.sections.utility
     metrics = section.metrics
     if not metrics.arms:
         return [Note("No segmenter was trained, since there are no real pairs to test it on.")]
@@ -33,15 +33,15 @@ def utility(page: Page) -> list[Part]:
     ]
     for test, words in _TESTS.items():
         if test in section.dice:
-            parts += [_results(metrics, test, words), *_plots(page, test, words), _compared(metrics, test, words)]
+            parts += [_results(metrics, test, words), *_plots(page, section, test, words)]
+            parts.append(_compared(metrics, test, words))
     arms = [(_WORDS[arm.name], arm.meaning, f"{arm.pairs:,}") for arm in metrics.arms]
     left_out = reasons(metrics.left_out, "Arms", _WORDS.__getitem__)
     return [*parts, Table("Trained on", ("arm", "meaning", "pairs"), arms), *left_out]
 
 
-def fidelity(page: Page) -> list[Part]:
+def fidelity(page: Page, section: FidelityResult) -> list[Part]:
     """Dice of the synthetic images and of real ones."""
-    section = page.sections.fidelity
     metrics = section.metrics
     sides = (("synthetic set", metrics.synthetic), ("unseen patients", metrics.unseen), ("trained on", metrics.train))
     rows = [
@@ -64,7 +64,7 @@ def fidelity(page: Page) -> list[Part]:
         ),
         Table("Vessels found, compared with the own mask", head, rows),
     ]
-    if metrics.difference is not None:
+    if metrics.difference is not None and section.unseen is not None:
         found = metrics.difference
         difference = interval(found.mean, found.low, found.high, signed=True)
         parts.append(Note(f"Mean Dice of the set minus that of unseen patients: {difference}."))
@@ -104,8 +104,7 @@ def _results(metrics: Utility, test: str, words: str) -> Table:
     return Table(caption, head, rows)
 
 
-def _plots(page: Page, test: str, words: str) -> list[Part]:
-    section = page.sections.utility
+def _plots(page: Page, section: UtilityResult, test: str, words: str) -> list[Part]:
     patients = getattr(page.context, test).patients
     values, singles = {}, {}
     for arm, dice in section.dice[test].items():
