@@ -94,6 +94,20 @@ def units_needed(distance: float, sd: float) -> int | None:
     return int(counts[np.argmax(clear)]) if clear.any() else None
 
 
+def patients_needed(found: Difference, limit: float, patients: int) -> str:
+    """In words, how many unseen patients would bring a verdict.
+
+    Args:
+        found: the difference, whose interval holds the limit.
+        limit: how much it may lie below zero.
+        patients: how many there are.
+    """
+    count = units_needed(abs(found.mean + limit), found.sd)
+    if count is None:
+        return "more unseen patients"
+    return f"about {max(count, patients + 1)} unseen patients in all, if mean and spread stay as they are"
+
+
 def _sd(values: np.ndarray) -> float:
     return float(np.std(values, ddof=1)) if len(values) > 1 else math.nan
 

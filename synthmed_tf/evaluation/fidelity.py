@@ -8,8 +8,8 @@ import numpy as np
 from synthmed_tf.evaluation import comparison, segmenters
 from synthmed_tf.evaluation.context import Arrays, EvaluationContext, FidelityResult
 from synthmed_tf.evaluation.pairs import Block, Pairs
-from synthmed_tf.evaluation.results import Difference, Fidelity, VesselsFound
-from synthmed_tf.evaluation.verdict import LIMITS, Evidence, State, Verdict, between, cannot_tell
+from synthmed_tf.evaluation.results import Fidelity, VesselsFound
+from synthmed_tf.evaluation.verdict import LIMITS, State, Verdict, between, cannot_tell
 from synthmed_tf.metrics import segmentation
 
 LEAST_ON_UNSEEN = 0.5
@@ -88,15 +88,10 @@ def answer(metrics: Fidelity) -> Verdict:
         f"{metrics.synthetic.dice:.3f}, and in real photographs of {metrics.unseen.patients} unseen patients with "
         f"{metrics.unseen.dice:.3f}: a difference of {difference.mean:+.3f} ({said}).",
         limit=_LIMIT,
-        needed=_needed(difference, metrics.unseen.patients) if state == State.CANNOT_TELL else None,
-        evidence=[
-            Evidence(
-                name="mean Dice minus that of unseen patients",
-                value=difference.mean,
-                low=difference.low,
-                high=difference.high,
-            )
-        ],
+        needed=comparison.patients_needed(difference, LIMITS.fidelity, metrics.unseen.patients)
+        if state == State.CANNOT_TELL
+        else None,
+        evidence=[difference.evidence("mean Dice minus that of unseen patients")],
     )
 
 
@@ -119,10 +114,3 @@ def _summary(found: Arrays, pairs: Pairs) -> VesselsFound:
         dice_p05=float(low),
         dice_p50=float(middle),
     )
-
-
-def _needed(difference: Difference, patients: int) -> str:
-    count = comparison.units_needed(abs(difference.mean + LIMITS.fidelity), difference.sd)
-    if count is None:
-        return "more unseen patients"
-    return f"about {max(count, patients + 1)} unseen patients in all, if mean and spread stay as they are"

@@ -8,7 +8,7 @@ from typing import Any
 import pydantic
 
 from synthmed_tf.evaluation.privacy_results import Privacy
-from synthmed_tf.evaluation.verdict import LeftOut, Number, Result, State
+from synthmed_tf.evaluation.verdict import Evidence, LeftOut, Number, Result, State
 
 
 class Difference(Result):
@@ -30,6 +30,10 @@ class Difference(Result):
     sd: Number
     p: Number
     least_p: Number
+
+    def evidence(self, name: str) -> Evidence:
+        """The mean with its interval, as what a verdict rests on."""
+        return Evidence(name=name, value=self.mean, low=self.low, high=self.high)
 
 
 class PairSet(Result):

@@ -13,7 +13,7 @@ from synthmed_tf.evaluation.context import Arrays, EvaluationContext, UtilityRes
 from synthmed_tf.evaluation.pairs import ArrayPairs, Block, Pairs, ReducedPairs
 from synthmed_tf.evaluation.results import ArmDifference, ArmScore, TrainedArm, Utility
 from synthmed_tf.evaluation.segmenters import MOST_PAIRS, Arm, real_arm
-from synthmed_tf.evaluation.verdict import LIMITS, Evidence, LeftOut, State, Verdict, between, cannot_tell
+from synthmed_tf.evaluation.verdict import LIMITS, LeftOut, State, Verdict, between, cannot_tell
 from synthmed_tf.exporting import artifact
 from synthmed_tf.metrics import segmentation
 
@@ -277,18 +277,11 @@ def _verdict(context: EvaluationContext, compared: Sequence[ArmDifference], resu
     return Verdict(
         question="utility",
         state=between(answer.low, answer.high, -LIMITS.utility, "below"),
-        sentence=f"On images of {answer.units} unseen patients a segmenter trained on the set reaches a mean Dice "
+        sentence=f"On photographs of {answer.units} unseen patients a segmenter trained on the set reaches a mean Dice "
         f"of {dice[SYNTHETIC]:.3f}, one trained on real pairs {dice[REAL]:.3f}: a difference of {_said(answer)}.",
         limit=_LIMIT,
         needed=_needed(answer),
-        evidence=[
-            Evidence(
-                name="mean Dice of the synthetic arm minus that of the real arm",
-                value=answer.mean,
-                low=answer.low,
-                high=answer.high,
-            )
-        ],
+        evidence=[answer.evidence("mean Dice of the synthetic arm minus that of the real arm")],
     )
 
 
@@ -301,7 +294,4 @@ def _said(row: ArmDifference) -> str:
 def _needed(row: ArmDifference) -> str | None:
     if between(row.low, row.high, -LIMITS.utility, "below") != State.CANNOT_TELL:
         return None
-    count = comparison.units_needed(abs(row.mean + LIMITS.utility), row.sd)
-    if count is None:
-        return "more unseen patients"
-    return f"about {max(count, row.units + 1)} unseen patients in all, if mean and spread stay as they are"
+    return comparison.patients_needed(row, LIMITS.utility, row.units)
