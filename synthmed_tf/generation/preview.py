@@ -1,4 +1,7 @@
-"""The preview of a set: its first pairs in one PNG, the images above their masks."""
+"""The preview of a set: its first pairs in one PNG, the images above their masks.
+
+It has two such rows of 8 pairs where the set has 16, else one.
+"""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -12,13 +15,21 @@ from synthmed_tf.generation.formats.base import Pair
 from synthmed_tf.generation.formats.png import FOLDERS, file_name
 
 FILE = "preview.png"
-PAIRS = 8
+COLUMNS = 8
 
 
 def encode(pairs: Sequence[Pair]) -> bytes:
     """The preview of some pairs as PNG."""
-    cells = [pair.image for pair in pairs] + [np.repeat(pair.mask, 3, axis=-1) for pair in pairs]
-    return images.encode_png(images.grid(np.stack(cells), len(pairs)))
+    cells: list[np.ndarray] = []
+    for start in range(0, len(pairs), COLUMNS):
+        row = pairs[start : start + COLUMNS]
+        cells += [pair.image for pair in row] + [np.repeat(pair.mask, 3, axis=-1) for pair in row]
+    return images.encode_png(images.grid(np.stack(cells), min(COLUMNS, len(pairs))))
+
+
+def shown(indices: Sequence[int]) -> Sequence[int]:
+    """The indices of the pairs that the preview shows."""
+    return indices[: 2 * COLUMNS if len(indices) >= 2 * COLUMNS else COLUMNS]
 
 
 def write(folder: Path, indices: Sequence[int]) -> None:
@@ -30,7 +41,7 @@ def write(folder: Path, indices: Sequence[int]) -> None:
     of_images, of_masks = FOLDERS
     pairs = [
         Pair(index, _read(folder / of_masks / file_name(index))[..., :1], _read(folder / of_images / file_name(index)))
-        for index in indices[:PAIRS]
+        for index in shown(indices)
     ]
     files.write_bytes(folder / FILE, encode(pairs))
 
@@ -46,7 +57,7 @@ class Collector:
     """Keeps the first pairs of a set while they are encoded, in any order."""
 
     def __init__(self, indices: Sequence[int]):
-        self._indices = indices[:PAIRS]
+        self._indices = shown(indices)
         self._pairs: dict[int, Pair] = {}
 
     def collecting(self, function: Callable[[Pair], Any]) -> Callable[[Pair], Any]:

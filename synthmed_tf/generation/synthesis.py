@@ -15,6 +15,7 @@ from pathlib import Path
 
 from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import pretrained
 from synthmed_tf.exporting.artifact import Artifact, Runtime, open_artifact
 from synthmed_tf.extras import require_extra
 from synthmed_tf.generation import set_card, stream
@@ -62,7 +63,7 @@ def generate_set(
     """Writes a synthetic set: generates what is missing of it. The same call resumes.
 
     Args:
-        model: the folder of an artifact, or what `load` returned.
+        model: the folder of an artifact, the name of a model that the package holds, or what `load` returned.
         out: the folder of the set, on this disk or in an object store (`s3://`, `gs://`, `abfs://`); made if it is
             missing.
         count: number of pairs.
@@ -108,7 +109,7 @@ def generate_set(
     require_extra("beam")
     from synthmed_tf.generation import beam
 
-    artifact = stores.place(model).absolute()
+    artifact = pretrained.located(model).absolute()
     return Written(beam.generate(opened, plan, artifact, place.absolute(), runner, runner_options, repair, workers))
 
 

@@ -1,4 +1,4 @@
-"""What a run is doing: the state of each stage, read from the run's files, and printed with the newest image.
+"""What a run is doing: the state of each stage, read from the run's files, and printed with the newest contact sheet.
 
 Nothing here imports TensorFlow, and nothing is written. A file that is damaged becomes a sentence of the state.
 """
@@ -25,11 +25,13 @@ from rich.text import Text
 from synthmed_tf import images
 from synthmed_tf.config.schema import Config, config_from_json
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.training.assessment import assess
 
 STAGES = ("segmenter", "stage1", "stage1_fine", "stage2", "stage2_fine")
 NOT_BEGUN, STOPPED, RUNNING, DONE = "not begun", "stopped", "running", "done"
 
 _SPEED_LINES = 10
+_GEOMETRY, _OF_REAL = "geometry/", "_of_real"  # as tree_metrics.py names them
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class StageState:
         ended_by_itself: whether it is done before that, since the measure no longer fell.
         batch_size, speed: images a step, and images a second (the median of the last 10 lines of metrics).
         losses: the last metrics of each network's whole loss, by the network's name.
-        validation: the last measure on the validation patients, and its step.
+        validations: the steps and the measures on the validation patients.
+        target: the measure of real images that the stage learns from; None where it is not known.
+        geometry: the last metrics of generated vessel trees: name, value, and that of real ones.
         best: the step and the measure of the best snapshot.
         warnings: the step and the message of each alarm that rang.
         written: when metrics, snapshot or images were last written, seconds since 1970.
@@ -61,7 +65,9 @@ class StageState:
     batch_size: int | None = None
     speed: float | None = None
     losses: tuple[tuple[str, float], ...] = ()
-    validation: tuple[int, float] | None = None
+    validations: tuple[tuple[int, float], ...] = ()
+    target: float | None = None
+    geometry: tuple[tuple[str, float, float], ...] = ()
     best: tuple[int, float] | None = None
     warnings: tuple[tuple[int, str], ...] = ()
     written: float = 0.0
@@ -87,8 +93,17 @@ class RunState:
     remarks: tuple[str, ...]
 
     @property
+    def assessment(self) -> str | None:
+        """Whether the stage that was written last goes well, in a sentence; None before anything was written."""
+        begun = [stage for stage in self.stages if stage.status != NOT_BEGUN]
+        if not begun:
+            return None
+        latest = max(begun, key=lambda stage: stage.written)
+        return assess(latest.name, latest.validations, latest.warnings, latest.target)
+
+    @property
     def image(self) -> Path | None:
-        """The newest image of the stage that was written last."""
+        """The newest contact sheet of the stage that was written last."""
         generated = [stage for stage in self.stages if stage.image is not None]
         return max(generated, key=lambda stage: stage.written).image if generated else None
 
@@ -123,7 +138,7 @@ def _has_fine_network(run: Path, config: Config | None, name: str) -> bool:
 
 
 def render(state: RunState, console: Console, now: float | None = None) -> None:
-    """Prints a state and the newest image: on a terminal with colours in half blocks, else as the file's path.
+    """Prints a state and the newest contact sheet: on a terminal with colours in half blocks, else as the file's path.
 
     Args:
         state: what `describe` gave.
@@ -136,7 +151,9 @@ def render(state: RunState, console: Console, now: float | None = None) -> None:
         lines += _stage_lines(stage, now)
     lines += [f"  {sentence}" for sentence in state.remarks]
     if state.image is not None:
-        lines.append(f"  newest image: {state.image}")
+        lines.append(f"  newest contact sheet: {state.image}")
+    if state.assessment is not None:
+        lines.append(f"  {state.assessment}")
     say = functools.partial(console.print, markup=False, highlight=False, soft_wrap=True)
     say("\n".join(lines))
     if state.image is not None and console.is_terminal and console.color_system is not None:
@@ -257,7 +274,9 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
         batch_size=getattr(options, "batch_size", None),
         speed=median(speed for _, speed in speeds[-_SPEED_LINES:]) if speeds else None,
         losses=tuple((name.removesuffix("/loss"), value) for name, value in losses.items()),
-        validation=measures[-1] if measures else None,
+        validations=tuple(measures),
+        target=next((value for _, value in reversed(_series(lines, f"validation{_OF_REAL}"))), None),
+        geometry=_geometry(lines),
         best=next(iter(_series([best], "measure")), None),
         warnings=tuple((line["step"], line["message"]) for line in rang),
         written=max(times, default=0.0),
@@ -268,6 +287,14 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
 def _series(lines: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     """The step and the value of each line that has a number of this name."""
     return [(line["step"], line[name]) for line in lines if isinstance(line.get(name), int | float) and "step" in line]
+
+
+def _geometry(lines: list[dict[str, Any]]) -> tuple[tuple[str, float, float], ...]:
+    """The last metrics of geometry that have a target."""
+    last = next((line for line in reversed(lines) if any(name.startswith(_GEOMETRY) for name in line)), {})
+    named = [name for name in last if name.startswith(_GEOMETRY) and not name.endswith(_OF_REAL)]
+    pairs = ((name.removeprefix(_GEOMETRY), last[name], last.get(f"{name}{_OF_REAL}")) for name in named)
+    return tuple(each for each in pairs if all(isinstance(value, int | float) for value in each[1:]))
 
 
 def _no_longer_better(measures: list[tuple[int, float]], patience: int) -> bool:
@@ -291,7 +318,11 @@ def _stage_lines(stage: StageState, now: float) -> list[str]:
     lines = [f"  {stage.name}: {', '.join(facts)}; last written {_duration(now - stage.written)} ago"]
     if stage.losses:
         lines.append("    losses: " + ", ".join(f"{name} {value:.4g}" for name, value in stage.losses))
-    for name, validated in (("best", stage.best), ("last validated", stage.validation)):
+    if stage.geometry:
+        named = (f"{name.replace('_', ' ')} {value:.3g} ({real:.3g})" for name, value, real in stage.geometry)
+        lines.append(f"    generated trees (real ones): {', '.join(named)}")
+    last = stage.validations[-1] if stage.validations else None
+    for name, validated in (("best", stage.best), ("last validated", last)):
         if validated:
             lines.append(f"    {name}: step {validated[0]}, measure {validated[1]:.4g}")
     return lines + [f"    warning at step {step}: {message}" for step, message in stage.warnings]

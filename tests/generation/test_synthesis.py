@@ -11,6 +11,8 @@ import pytest
 from synthmed_tf import images
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import open_artifact
+from synthmed_tf.generation import preview
+from synthmed_tf.generation.formats.base import Pair
 from synthmed_tf.generation.manifest import read_pairs
 from synthmed_tf.generation.synthesis import Written, generate, generate_set, make_plan
 from synthmed_tf.generation.verification import verify
@@ -71,10 +73,19 @@ def test_the_card_and_the_preview(opened, whole):
     facts = {"kind": "synthetic set", "model_sha256": opened.model_sha256, "seed": 4, "size": 32, "synthetic": True}
     facts |= {"license": "CC BY 4.0", "data": opened.card["data"]}
     assert {name: card[name] for name in facts} == facts
-    preview = images.decode_png((whole / "preview.png").read_bytes())
-    assert preview.shape == (2 * 34 + 2, 8 * 34 + 2, 3)
+    sheet = images.decode_png((whole / "preview.png").read_bytes())
+    assert sheet.shape == (2 * 34 + 2, 8 * 34 + 2, 3)
     first = images.decode_png((whole / "images" / "00000000.png").read_bytes())
-    np.testing.assert_array_equal(preview[2:34, 2:34], first)
+    np.testing.assert_array_equal(sheet[2:34, 2:34], first)
+
+
+def test_sixteen_pairs_are_shown_in_two_rows():
+    pairs = [Pair(i, np.full((4, 4, 1), 100 + i, np.uint8), np.full((4, 4, 3), i, np.uint8)) for i in range(16)]
+    assert list(preview.shown(range(100))) == list(range(16)) and list(preview.shown(range(15))) == list(range(8))
+    sheet = images.decode_png(preview.encode(pairs))
+    assert sheet.shape == (4 * 6 + 2, 8 * 6 + 2, 3)
+    expected = [[*range(8)], [*range(100, 108)], [*range(8, 16)], [*range(108, 116)]]
+    np.testing.assert_array_equal(sheet[2::6, 2::6, 0], expected)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ def test_losses_are_the_last_ones_of_each_network(run):
 
 def test_the_measure_of_the_best_step_and_the_last_one_are_told(run):
     stage = _stage(run, "stage2")
-    assert stage.best == (200, 0.5) and stage.validation == (300, 0.75)
+    assert stage.best == (200, 0.5) and stage.validations == ((200, 0.5), (300, 0.75))
 
 
 def test_epochs_are_counted_in_steps_by_the_number_of_pairs(run):
@@ -158,8 +158,48 @@ def test_the_state_is_printed_a_stage_a_line(run):
         "    losses: generator 0.44",
         "    best: step 200, measure 0.5",
         "    last validated: step 300, measure 0.75",
-        f"  newest image: {run / 'stage2' / 'samples' / '00000400.png'}",
+        f"  newest contact sheet: {run / 'stage2' / 'samples' / '00000400.png'}",
+        "  stage2: too early to say, after 2 of at least 3 validations.",
     ]
+
+
+def _measured(run, *measures, target=None, **more):
+    """Lines of metrics that validate every 100 steps."""
+    lines = [{"step": 100 * (i + 1), "validation": value} for i, value in enumerate(measures)]
+    lines[-1] |= more | ({"validation_of_real": target} if target else {})
+    _lines(run / "stage2" / "metrics.jsonl", lines)
+
+
+@pytest.mark.parametrize(
+    ("measures", "said"),
+    [
+        ((0.8, 0.6, 0.4), "stage2 goes well: its measure fell from 0.8 to 0.4 (real images of other patients: 0.2)."),
+        ((0.8, 0.4, 0.42, 0.44), "stage2 goes well: its measure fell from 0.8 to 0.44"),  # within a tenth
+        (
+            (0.8, 0.4, 0.42, 0.45),
+            "stage2 no longer gets better: its measure was lowest at step 200 (0.4) and is now 0.45",
+        ),
+        ((0.5, 0.48, 0.9), "stage2 does not go well: its measure has not fallen since the first validation (0.5, now"),
+    ],
+)
+def test_one_sentence_says_whether_it_goes_well(run, measures, said):
+    _measured(run, *measures, target=0.2)
+    _age(run / "stage2", 90)
+    assert run_status.describe(run).assessment.startswith(said)
+
+
+def test_an_alarm_after_the_best_step_says_that_it_does_not_go_well(run):
+    _measured(run, 0.8, 0.6, 0.4, 0.39)
+    for step, expected in ((200, "stage2 goes well: "), (400, "stage2 does not go well: masks alike; raise it.")):
+        _lines(run / "stage2" / "warnings.jsonl", [{"step": step, "alarm": "a", "message": "masks alike; raise it"}])
+        _age(run / "stage2", 90)
+        assert run_status.describe(run).assessment.startswith(expected)
+
+
+def test_geometry_is_told_with_its_target(run):
+    _measured(run, 0.8, **{"geometry/pieces": 14.25, "geometry/pieces_of_real": 9.0, "geometry/calibre": 5.0})
+    _age(run / "stage2", 90)
+    assert "    generated trees (real ones): pieces 14.2 (9)\n" in _printed(run)
 
 
 def test_warnings_and_changed_options_are_printed(run):
@@ -247,7 +287,7 @@ def test_a_terminal_shows_the_newest_image_in_colours(run):
 
 def test_a_terminal_without_colours_shows_the_path_alone(run):
     text = _printed(run, force_terminal=True, no_color=True, color_system=None)
-    assert text.endswith("00000400.png\n") and "▀" not in text
+    assert "00000400.png\n" in text and "▀" not in text
 
 
 def test_an_image_that_is_damaged_is_a_sentence(run):
