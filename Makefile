@@ -7,17 +7,19 @@ export PYTHON
 
 VENV := .venv
 ADDONS := .venv-addons
+CLUSTER := .venv-cluster
 METADATA := setup.cfg setup.py pyproject.toml
 # An interpreter named on the command line may differ from the one that made the environment: look again.
 RECHECK := $(if $(PYTHON),FORCE)
 
-.PHONY: help test test-slow test-addons browser demo examples lint docs clean FORCE
+.PHONY: help test test-slow test-addons browser cluster demo examples lint docs clean FORCE
 
 help:
 	@echo "make test         the tests, on the current TensorFlow (environment $(VENV))"
 	@echo "make test-slow    only the slow tests, which the others leave out"
 	@echo "make test-addons  the same tests with TensorFlow Addons (Python 3.10 or 3.11, environment $(ADDONS))"
 	@echo "make browser      install what the tests in a browser need; without it they are left out"
+	@echo "make cluster      sets on clusters of this machine, of Ray and Spark, whose workers die (environment $(CLUSTER))"
 	@echo "make demo         train, export, generate and publish, on the built-in set, into $(DEMO)"
 	@echo "make examples     the notebooks, with the model of the demo"
 	@echo "make lint         ruff, the direction of imports, and mypy"
@@ -35,6 +37,9 @@ test-addons: $(ADDONS)/.test
 
 browser:
 	@.ci/browser
+
+cluster:
+	@.ci/cluster
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .
@@ -79,7 +84,7 @@ $(ADDONS)/.test: $(METADATA) $(RECHECK)
 	@touch $@
 
 clean:
-	rm -rf $(VENV) $(ADDONS) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache $(DEMO)
+	rm -rf $(VENV) $(ADDONS) $(CLUSTER) build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .import_linter_cache $(DEMO)
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 FORCE:

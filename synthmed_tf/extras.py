@@ -11,8 +11,10 @@ EXTRAS = {
     "evaluate": ("skan", "matplotlib", "jinja2"),
     "gs": ("gcsfs", "upath"),
     "openvino": ("openvino",),
+    "ray": ("ray",),
     "repository": ("tuf", "cryptography", "urllib3", "mlcroissant", "jinja2"),
     "s3": ("s3fs", "upath"),
+    "spark": ("pyspark",),
     "serving": ("tensorflow_serving", "grpc", "starlette", "uvicorn", "prometheus_client", "requests"),
 }
 """What each extra makes importable."""

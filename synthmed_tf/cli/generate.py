@@ -9,6 +9,7 @@ from synthmed_tf.cli import progress
 from synthmed_tf.cli.messages import quoted
 from synthmed_tf.cli.options import MODEL, PLACE
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.generation.engines import ENGINES, LOCAL
 from synthmed_tf.generation.plan import FORMATS
 
 RUNTIMES = ("auto", "savedmodel", "onnx", "openvino", "onnx-fp16", "onnx-int8")
@@ -33,11 +34,13 @@ _SHOWN = 20
 @click.option("--workers", type=click.IntRange(1, 256), help="Threads that encode and write; default: one a core.")
 @click.option("--repair", is_flag=True, help="Read what is there, and generate again what has changed.")
 @click.option("--dicom", "facts", multiple=True, metavar="NAME=VALUE", help="A fact for --format dicom.")
-@click.option("--runner", help="Of Apache Beam: DirectRunner, FlinkRunner, SparkRunner or DataflowRunner.")
-@click.option("--runner-option", "runner_options", multiple=True, help="Such as --flink_master=HOST:8081.")
+@click.option("--engine", type=click.Choice(ENGINES), default=LOCAL, show_default=True, help="What runs the shards.")
+@click.option(
+    "--engine-option", "engine_options", multiple=True, metavar="NAME=VALUE", help="Such as address=HOST:6379."
+)
 @click.option("--runtime", type=click.Choice(RUNTIMES), default="auto", show_default=True)
 @click.option("--batch-size", type=click.IntRange(1, 4096), default=16, show_default=True)
-def generate(model, count, from_index, index_range, out, workers, facts, **options):
+def generate(model, count, from_index, index_range, out, workers, facts, engine_options, **options):
     """Generates labelled pairs: images, masks, manifest and card.
 
     Model and set may be in an object store (s3://, gs://, abfs://). Several processes can generate one set in shards:
@@ -46,6 +49,7 @@ def generate(model, count, from_index, index_range, out, workers, facts, **optio
     first, count = _range(count, from_index, index_range)
     options |= {"workers": workers} if workers else {}
     options["dicom"] = dict(fact.partition("=")[::2] for fact in facts)
+    options["engine_options"] = dict(option.lstrip("-").partition("=")[::2] for option in engine_options)
 
     from synthmed_tf.generation import synthesis
 

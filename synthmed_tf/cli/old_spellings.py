@@ -29,6 +29,9 @@ def translate(arguments: list[str]) -> tuple[list[str], list[str]]:
         rest = _renamed(rest, "--set", "--override", notices)
     if command in _COMMANDS_WITH_SET:
         rest = _positional(rest, "--set", f"`{command} --set SET` is now `synthmed {command} SET`", notices)
+    if command == "generate" and _has(rest, "--runner"):
+        rest = _renamed(rest, "--runner-option", "--engine-option", notices)
+        rest = _runner(rest, notices)
     if command == "runs":
         command = "status"
         notices.append("`synthmed runs RUN` is now `synthmed status RUN`")
@@ -61,3 +64,17 @@ def _positional(arguments: list[str], old: str, notice: str, notices: list[str])
     notices.append(notice)
     split = ((argument, *argument.partition("=")[::2]) for argument in arguments)
     return [value if name == old else argument for argument, name, value in split if argument != old]
+
+
+def _runner(arguments: list[str], notices: list[str]) -> list[str]:
+    """The runner of Apache Beam, which is an option of the engine."""
+    found = iter(arguments)
+    rest = []
+    for argument in found:
+        name, equals, value = argument.partition("=")
+        if name == "--runner":
+            rest += ["--engine", "beam", "--engine-option", f"runner={value if equals else next(found, '')}"]
+        else:
+            rest.append(argument)
+    notices.append("`--runner NAME` is now `--engine beam --engine-option runner=NAME`")
+    return rest

@@ -35,10 +35,13 @@ def bars(quiet: bool = False) -> Iterator[Callable[[str, int, int], None]]:
     tasks: dict[str, int] = {}
     written = time.monotonic() if quiet else 0.0
 
-    with _shown(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()) as shown:
+    shown = _shown(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with contextlib.ExitStack() as display:
 
         def update(what: str, done: int, total: int) -> None:
             nonlocal written
+            if not tasks:  # not earlier: an engine that reports nothing here shows a bar of its own
+                display.enter_context(shown)
             if what not in tasks:
                 tasks[what] = shown.add_task(what, total=total)
             shown.update(tasks[what], completed=done, total=total)

@@ -12,6 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
@@ -20,6 +21,7 @@ from synthmed_tf.exporting.artifact import Artifact, Runtime, open_artifact
 from synthmed_tf.extras import require_extra
 from synthmed_tf.generation import set_card, stream
 from synthmed_tf.generation import shards as sharding
+from synthmed_tf.generation.engines import ENGINES, LOCAL
 from synthmed_tf.generation.model import Model
 from synthmed_tf.generation.part import Part, Progress
 from synthmed_tf.generation.plain import PlainPairs
@@ -56,8 +58,8 @@ def generate_set(
     batch_size: int = 16,
     workers: int = stream.WORKERS,
     dicom: Mapping[str, str] | None = None,
-    runner: str | None = None,
-    runner_options: Sequence[str] = (),
+    engine: str = LOCAL,
+    engine_options: Mapping[str, str] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Written:
     """Writes a synthetic set: generates what is missing of it. The same call resumes.
@@ -77,9 +79,10 @@ def generate_set(
         batch_size: pairs generated at once.
         workers: threads that encode and write.
         dicom: what DICOM demands and a generator cannot know, for `format="dicom"`: see docs/dicom.md.
-        runner: the name of a runner of Apache Beam, such as `DirectRunner`; default: this process.
-        runner_options: options of the runner, as on its command line.
-        progress: called with (done, total), in pairs.
+        engine: `local` (this process), `ray`, `spark` or `beam`, which distribute the shards over machines on which
+            `model` and `out` are the same folders.
+        engine_options: of the engine, such as `{"spark.master": "spark://HOST:7077"}`: see docs/scale.md.
+        progress: called with (done, total), in pairs; not called with Spark and Beam, which show their own.
 
     Returns:
         How many pairs were generated now, and which shards are missing.
@@ -96,21 +99,33 @@ def generate_set(
         0
     """
     check_pairs(count, first_index, seed)
+    _check_engine(engine, engine_options, bool(only) or isinstance(model, Model | Artifact))
     place, opened = stores.place(out), _opened(model, runtime)
-    if shards is None and (only or runner or stores.in_store(place)):
+    if shards is None and (only or engine != LOCAL or stores.in_store(place)):
         shards = default_shards(count)
     if not shards and stores.in_store(place):
         raise SynthMedError("Option --shards is 0; a set in an object store has at least one shard.")
     plan = make_plan(opened, count, seed, first_index, format, shards, batch_size, _options(format, dicom))
-    if runner is None:
+    if engine == LOCAL:
         return generate(opened, plan, place, only, repair, workers, progress)
-    if only or isinstance(model, Model | Artifact):
-        raise SynthMedError("A runner of Apache Beam generates all shards, and needs the folder of the artifact.")
-    require_extra("beam")
-    from synthmed_tf.generation import beam
+    from synthmed_tf.generation.engines import cluster
+    from synthmed_tf.generation.engines.work import Work
 
-    artifact = pretrained.located(model).absolute()
-    return Written(beam.generate(opened, plan, artifact, place.absolute(), runner, runner_options, repair, workers))
+    artifact = pretrained.located(cast(str, model)).absolute()
+    work = Work(str(artifact), plan, str(place.absolute()), repair, workers)
+    return Written(cluster.generate(opened, work, engine, engine_options or {}, progress))
+
+
+def _check_engine(engine: str, options: Mapping[str, str] | None, only_here: bool) -> None:
+    if engine not in ENGINES:
+        raise SynthMedError(f"There is no engine {engine}; choose one of {', '.join(ENGINES)}.")
+    if engine == LOCAL:
+        if options:
+            raise SynthMedError(f"The engine {LOCAL} has no options; choose another engine.")
+        return
+    if only_here:
+        raise SynthMedError(f"The engine {engine} generates all shards, and needs the folder of the artifact.")
+    require_extra(engine)
 
 
 def _opened(model: str | os.PathLike[str] | Model | Artifact, runtime: Runtime) -> Artifact:

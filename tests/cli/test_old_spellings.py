@@ -23,6 +23,14 @@ TRANSLATED = [
         ["`synthmed serve --repository REPO` is now `synthmed site serve REPO`"],
     ),
     ("site R --out S", "site build R --out S", ["`synthmed site REPO` is now `synthmed site build REPO`"]),
+    (
+        "generate -n 1 --runner FlinkRunner --runner-option=--flink_master=H:1",
+        "generate -n 1 --engine beam --engine-option runner=FlinkRunner --engine-option=--flink_master=H:1",
+        [
+            "`--runner-option` is now `--engine-option`",
+            "`--runner NAME` is now `--engine beam --engine-option runner=NAME`",
+        ],
+    ),
     ("export --licence=CC0 --run R", "export --license=CC0 --run R", ["`--licence` is now `--license`"]),
     (
         "publish S --licence A --training-licence B",

@@ -275,8 +275,8 @@ def test_a_set_of_an_older_version_is_verified_and_resumed(opened, whole, tmp_pa
             "The facts for DICOM have no place in the format png; choose the format dicom.",
         ),
         (
-            {"runner": "DirectRunner"},
-            "A runner of Apache Beam generates all shards, and needs the folder of the artifact.",
+            {"engine": "beam"},
+            "The engine beam generates all shards, and needs the folder of the artifact.",
         ),
         ({"shards": 6}, "The number of shards is 6; it must be from 0 to the number of pairs, 5."),
     ],

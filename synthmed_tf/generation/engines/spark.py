@@ -1,0 +1,34 @@
+"""Generates shards on Spark: a partition for each shard, which Spark runs on any executor and retries."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+
+from pyspark.sql import SparkSession
+
+from synthmed_tf.generation.engines.work import Work
+from synthmed_tf.generation.part import Progress
+
+PARTITIONS = 100_000
+"""At most; a job of more is slow to schedule. With more shards a partition has several."""
+
+
+def run(work: Work, numbers: Sequence[int], options: Mapping[str, str], progress: Progress) -> None:
+    """Generates shards, and returns when all are whole.
+
+    Args:
+        work: what is done for each element.
+        numbers: of the shards.
+        options: of Spark's configuration, such as `spark.master`. Without them those of `spark-submit` or
+            `spark-defaults.conf` hold.
+        progress: not called; Spark shows its own.
+    """
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # otherwise Spark takes what is called python3
+    ours = SparkSession.getActiveSession() is None
+    session = SparkSession.builder.appName("synthmed generate").config(map=dict(options)).getOrCreate()
+    try:
+        partitions = min(len(numbers), PARTITIONS)
+        session.sparkContext.parallelize(numbers, partitions).map(work).count()
+    finally:
+        if ours:
+            session.stop()
