@@ -47,8 +47,8 @@ class ImageKind(NamedTuple):
 RETINA = ImageKind()
 
 
-def kind_of(data: dict[str, Any] | None) -> ImageKind:
-    """The kind that a model's or a set's card tells: `facts` among the facts of any stage's data."""
-    told = (facts for facts in (data or {}).values() if isinstance(facts, dict))
+def kind_of(data: Any) -> ImageKind:
+    """The kind that a model's or a set's card tells: `facts` among the facts of any stage's data; retinas otherwise."""
+    told = (facts for facts in data.values() if isinstance(facts, dict)) if isinstance(data, dict) else ()
     found = [{name: facts[name] for name in ImageKind._fields if name in facts} for facts in told]
     return RETINA._replace(**next(filter(None, found), {}))
