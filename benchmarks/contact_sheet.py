@@ -7,15 +7,18 @@ import argparse
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from synthmed_tf import images
 from synthmed_tf.exporting import artifact
 
-PAIRS, MASKS, STYLES = 16, 8, 3
+COLUMNS, PAIRS, MASKS, STYLES = 4, 8, 4, 3
+AT_ONCE = 4
+DETAIL = 256
 
 
 def main() -> None:
-    """Writes pairs.png (masks above their images, two rows) and styles.png (one mask per column, one style per row)."""
+    """Writes pairs.jpg (masks above their images), styles.jpg (a mask a column, a style a row) and detail.png (1:1)."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--model", required=True, help="an artifact with a SavedModel")
     parser.add_argument("--seed", type=int, default=1)
@@ -23,24 +26,43 @@ def main() -> None:
     options = parser.parse_args()
     opened = artifact.open_artifact(options.model, "savedmodel")
     options.out.mkdir(parents=True, exist_ok=True)
-    images.write_png(options.out / "pairs.png", pairs(opened, options.seed))
-    images.write_png(options.out / "styles.png", styles(opened, options.seed))
+    masks, pixels = first_pairs(opened, options.seed)
+    save(options.out / "pairs.jpg", pairs(masks, pixels))
+    save(options.out / "styles.jpg", styles(opened, masks[:MASKS], options.seed))
+    images.write_png(options.out / "detail.png", detail(masks[0], pixels[0]))
 
 
-def pairs(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
-    """The first 16 pairs of a seed, unselected: masks above images, eight per row."""
-    masks, pixels = opened.pixels(np.full(PAIRS, seed), np.arange(PAIRS))
-    columns = PAIRS // 2
-    rows = [shown[i : i + columns] for i in (0, columns) for shown in (_rgb(masks), pixels)]
-    return images.grid(np.concatenate(rows), columns)
+def first_pairs(opened: artifact.SavedModelArtifact, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """The first 8 pairs of a seed, unselected: masks `(8, size, size, 1)` and images `(8, size, size, 3)`, uint8."""
+    parts = [np.arange(start, start + AT_ONCE) for start in range(0, PAIRS, AT_ONCE)]
+    masks, pixels = zip(*(opened.pixels(np.full(len(part), seed), part) for part in parts), strict=True)
+    return np.concatenate(masks), np.concatenate(pixels)
 
 
-def styles(opened: artifact.SavedModelArtifact, seed: int) -> np.ndarray:
-    """The first 8 masks of a seed, each with 3 styles below it; all images of a row have one style."""
-    masks, _ = opened.pixels(np.full(MASKS, seed), np.arange(MASKS))
+def pairs(masks: np.ndarray, pixels: np.ndarray) -> np.ndarray:
+    """Masks above images, four per row."""
+    rows = [shown[i : i + COLUMNS] for i in range(0, PAIRS, COLUMNS) for shown in (_rgb(masks), pixels)]
+    return images.grid(np.concatenate(rows), COLUMNS)
+
+
+def styles(opened: artifact.SavedModelArtifact, masks: np.ndarray, seed: int) -> np.ndarray:
+    """Masks, each with 3 styles below it; all images of a row have one style."""
+    count = len(masks)
     rows = [_rgb(masks)]
-    rows += [opened.translate(masks, np.full(MASKS, seed), np.full(MASKS, 1000 + style)) for style in range(STYLES)]
-    return images.grid(np.concatenate(rows), MASKS)
+    rows += [opened.translate(masks, np.full(count, seed), np.full(count, 1000 + style)) for style in range(STYLES)]
+    return images.grid(np.concatenate(rows), count)
+
+
+def detail(mask: np.ndarray, image: np.ndarray) -> np.ndarray:
+    """The middle of a pair, pixel for pixel: mask and image side by side."""
+    first = (len(mask) - DETAIL) // 2
+    middle = slice(first, first + DETAIL)
+    return np.concatenate([_rgb(mask[None])[0][middle, middle], image[middle, middle]], axis=1)
+
+
+def save(file: Path, pixels: np.ndarray) -> None:
+    """Writes a JPEG file."""
+    Image.fromarray(pixels).save(file, quality=88)
 
 
 def _rgb(masks: np.ndarray) -> np.ndarray:
