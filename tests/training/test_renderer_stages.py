@@ -55,7 +55,7 @@ def test_an_untrained_network_misses_all_of_the_velocity():
     stage = FineRendererStage(_config("stage2.colour=0"), random_pairs(64))
     batch = next(iter(stage.batches()))
     fov = np.round(batch["maps"].numpy()[..., 4:])
-    photograph = 2 * batch["maps"].numpy()[..., :3] * fov - 1
+    photograph = np.where(batch["maps"].numpy()[..., 4:] < 0.02, -1, 2 * batch["maps"].numpy()[..., :3] - 1)
     low = photograph.reshape(8, 16, 2, 16, 2, 3).mean(axis=(2, 4))
     detail = 20 * (photograph - tf.image.resize(low, (32, 32)).numpy())
     noise = _numbers(batch, 32 * 32 * 3, latents.FLOW_NOISE).reshape(8, 32, 32, 3)
