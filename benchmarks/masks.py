@@ -27,6 +27,7 @@ from synthmed_tf.evaluation import vessel_tree
 from synthmed_tf.exporting import exporter
 from synthmed_tf.models import latents
 from synthmed_tf.training import snapshot
+from synthmed_tf.training.calibration import extent
 
 ALL_NEIGHBOURS = np.ones((3, 3))
 
@@ -84,7 +85,7 @@ def medians(masks: np.ndarray, fov: np.ndarray) -> dict[str, float]:
 
 
 def shape(masks: np.ndarray) -> dict[str, float]:
-    """Means per mask: vessel share of the image, pieces of 5 pixels or more, and the largest piece's share."""
+    """Vessel share and width, and means per mask: pieces of 5 pixels or more, and the largest piece's share."""
     pieces, largest = [], []
     for mask in masks:
         labels, _ = ndimage.label(mask, ALL_NEIGHBOURS)
@@ -94,6 +95,7 @@ def shape(masks: np.ndarray) -> dict[str, float]:
     return {
         "masks": len(masks),
         "vessel share": round(float(np.mean(masks)), 4),
+        "width": round(extent(masks).width, 2),
         "pieces": round(float(np.mean(pieces)), 2),
         "largest piece": round(float(np.mean(largest)), 3),
     }

@@ -94,7 +94,7 @@ def _checkpoint(run: Path) -> dict[str, np.ndarray]:
 @pytest.mark.slow
 @pytest.mark.parametrize("lost", [0, 1])
 def test_a_worker_killed_and_started_again_ends_with_the_weights_of_an_undisturbed_run(lost, tmp_path):
-    """As under a scheduler that starts a process again by itself, whatever the other one does."""
+    """As under a scheduler that starts a process again by itself."""
     run, steps = tmp_path / "run", 40
     hosts, options = [f"127.0.0.1:{_free_port()}" for _ in range(2)], (f"--override=stage1.steps={steps}",)
     options += ("--override=save_every=2",)

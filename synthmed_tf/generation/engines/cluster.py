@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import Artifact
-from synthmed_tf.extras import require_extra
 from synthmed_tf.generation import set_card, shards
 from synthmed_tf.generation.engines.work import Work
 from synthmed_tf.generation.part import Progress
@@ -32,10 +31,8 @@ def generate(
         The number of pairs that were generated.
 
     Raises:
-        SynthMedError: the package of the engine is missing; the folder holds something else or cannot be written; the
-            engine refuses an option, or gave up.
+        SynthMedError: the folder holds something else or cannot be written; the engine refuses an option, or gave up.
     """
-    require_extra(engine)
     plan, out = work.plan, stores.place(work.out)
     with files.failing_clearly(out):
         set_card.prepare(opened, plan, out)
