@@ -163,7 +163,8 @@ def _command(folder: Path, steps: int) -> list[str]:
     options = [
         f"--override={part}" for part in (*SMALL, f"stage1.steps={steps}", "save_every=1000", "image_every=1000")
     ]
-    return [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--data=phantom", f"--run={folder}", *options]
+    command = [sys.executable, "-m", "synthmed_tf", "train", "stage1", "--preset=gan", "--data=phantom"]
+    return [*command, f"--run={folder}", *options]
 
 
 @pytest.mark.once
