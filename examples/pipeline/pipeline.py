@@ -172,6 +172,8 @@ def main() -> None:
     if options.compile:
         compiler.Compiler().compile(synthmed, options.compile)
         return
+    if not options.data or not options.work:
+        parser.error("give --data and --work, or --compile")
     small = [f"{stage}.{name}=4" for stage in ("stage1", "stage2") for name in ("filters", "discriminator_filters")]
     quick = {
         "preset": "demo",
@@ -181,7 +183,8 @@ def main() -> None:
     }
     work = os.path.abspath(options.work)
     local.init(runner=local.SubprocessRunner(use_venv=False), pipeline_root=f"{work}/steps")
-    folders = {"data": os.path.abspath(options.data), "work": work, "serving": f"{work}/serving"}
+    data = options.data if "://" in options.data else os.path.abspath(options.data)
+    folders = {"data": data, "work": work, "serving": f"{work}/serving"}
     print(synthmed(**folders, **(quick if options.quick else {})).output)
 
 

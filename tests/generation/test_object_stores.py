@@ -7,16 +7,21 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
+from helpers import published
 from helpers.object_stores import SECRET, free_port, store_of, why_not
 from helpers.paths import ENVIRONMENT
 from helpers.tcp_proxy import TcpProxy
 
 import synthmed_tf as sm
 from synthmed_tf import files, local_copies, stores
+from synthmed_tf.cli.main import main
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting.artifact import ONNX
 from synthmed_tf.generation.verification import verify
+from synthmed_tf.serving.client import Client
 
 pytestmark = pytest.mark.slow
 COUNT, SHARDS = 12, 4
@@ -68,6 +73,10 @@ def environment(request, monkeypatch, tmp_path):
 
 def _generate(model, out, form="webdataset", **options) -> int:
     return sm.generate_set(str(model), str(out), COUNT, seed=3, format=form, shards=SHARDS, **options).generated
+
+
+def _run(*arguments: str):
+    return CliRunner().invoke(main, arguments)
 
 
 def _contents(folder) -> dict[str, bytes]:
@@ -176,6 +185,59 @@ def test_a_report_goes_into_a_store(store, on_disk, phantoms):
     assert {"report.json", "report.html", "pairs.jsonl"} <= set(there)
     assert report.model_dump_json(indent=2).encode() in there["report.json"] + b"\n"
     assert not any(SECRET.encode() in content for content in there.values())
+
+
+def test_a_repository_in_a_store_is_searched_downloaded_and_loaded(store, tmp_path):
+    made, source = published.make(tmp_path, "phantom@1.0.0"), stores.place(f"{store.address}/repository")
+    stores.put_files((made / name, source / name) for name in files.walk(made))
+    found = _run("search", "phantom", "--from", str(source))
+    assert (found.exit_code, "phantom" in found.stdout, "1.0.0" in found.stdout) == (0, True, True), found.output
+
+    out = tmp_path / "out"
+    download = ("download", "phantom", "--from", str(source), "--out", str(out))
+    done = _run(*download)
+    assert done.exit_code == 0 and "phantom@1.0.0 is in" in done.stdout, done.output
+    there, signed = _contents(out), _contents(made / "targets" / "phantom" / "1.0.0")
+    assert there.items() <= signed.items() and any(name.endswith(".zip") for name in there)
+    (out / "card.json").write_bytes(b"{}")
+    again = _run(*download)
+    assert again.exit_code == 0 and "(1 fetched now" in again.stdout and _contents(out) == there, again.output
+
+    dataset, card = sm.load_dataset("phantom", source=str(source), cache=tmp_path / "loaded")
+    assert (card.name, card.version) == ("phantom", "1.0.0")
+    pairs = list(dataset.as_numpy_iterator())
+    assert len(pairs) == published.COUNT
+    for index, (image, mask) in enumerate(pairs):
+        expected_mask, expected_image = published.pair(index)
+        np.testing.assert_array_equal(image, expected_image)
+        np.testing.assert_array_equal(mask, expected_mask)
+    missing = _run("search", "--from", f"{store.address}/nothing")
+    assert missing.exit_code == 2 and f"{store.address}/nothing" in missing.output, missing.output
+
+
+def test_a_server_takes_its_model_from_a_store(store, tiny_artifact):
+    model = stores.place(f"{store.address}/models/served")
+    stores.put_files((tiny_artifact / name, model / name) for name in files.walk(tiny_artifact))
+    expected = sm.load(str(tiny_artifact)).generate(seed=3, index=range(2))
+    command = [sys.executable, "-m", "synthmed_tf", "serve", "--model", str(model), "--port", "0", "--grpc-port", "0"]
+    environment = os.environ | {"PYTHONPATH": ENVIRONMENT["PYTHONPATH"]}
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            url = re.search(r"REST on (http://[^/]+)/", server.stdout.readline())[1]
+            with Client(url) as client:
+                masks, images = client.pixels([3, 3], [0, 1])
+        finally:
+            server.terminate()
+        assert server.wait(60) == 0
+    np.testing.assert_array_equal(masks, expected.mask)
+    np.testing.assert_allclose(images.astype(int), expected.image, atol=1)
+
+
+def test_a_command_names_the_store_that_has_no_model(store):
+    for command in (["serve", "--port", "0", "--grpc-port", "0"], ["generate", "-n", "1", "--out", "set"]):
+        ran = _run(*command, "--model", f"{store.address}/models/none")
+        said = f"{store.address}/models/none is not there, or has no files; correct the address."
+        assert (ran.exit_code, said in ran.output) == (2, True), ran.output
 
 
 def test_cut_connections_change_nothing(behind_a_proxy, on_disk, tiny_artifact):
