@@ -55,10 +55,13 @@ class Chain(tf.Module):
         latent = tf.TensorSpec((None, config.stage1.latent_dim), tf.float32, "latent")
         style = [tf.TensorSpec((None, config.stage2.style_dim), tf.float32, "style")] if config.stage2.style_dim else []
         mask = tf.TensorSpec((None, config.size, config.size, 1), tf.uint8, "mask")
+        vessel = tf.TensorSpec((None, config.size, config.size, 1), tf.bool, "vessel")
+        # They call each other as functions, so that a network is in the graph of a SavedModel once.
         self.serving_default = tf.function(self._serving_default, input_signature=[seed, index])
         self.pixels = tf.function(self._pixels, input_signature=[seed, index])
         self.from_latent = tf.function(self._from_latent, input_signature=[latent, *style])
         self.translate = tf.function(self._translate, input_signature=[mask, seed, index])
+        self._image = tf.function(self._image_of, input_signature=[vessel, *style])
 
     def signatures(self) -> dict:
         """The functions by the name that a server knows them by."""
@@ -66,7 +69,7 @@ class Chain(tf.Module):
         return {name: getattr(self, name) for name in names}
 
     def _serving_default(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
-        generated = self._pixels(seed, index)
+        generated = self.pixels(seed, index)
         return {
             "mask_bytes": tf.io.encode_png(generated["mask"]),
             "image_bytes": tf.io.encode_png(generated["image"]),
@@ -75,24 +78,23 @@ class Chain(tf.Module):
     def _pixels(self, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         stage = self.config.stage1
         latent = latents.sample(seed, index, stage.latent_dim, latents.LATENT, stage.latent)
-        return self._from_latent(latent, self._style(seed, index))
+        return self.from_latent(latent, *self._style(seed, index))
 
-    def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
+    def _from_latent(self, latent: tf.Tensor, *style: tf.Tensor) -> dict[str, tf.Tensor]:
         coverage_tanh = self._networks.mask(latent, training=False)
         vessel = (coverage_tanh > self.threshold) & self._inside
-        return {"mask": tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))} | self._image(
-            vessel, style
-        )
+        mask = tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
+        return {"mask": mask, "image": self._image(vessel, *style)}
 
     def _translate(self, mask: tf.Tensor, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         vessel = (tf.cast(mask, tf.int32) >= 128) & self._inside
-        return self._image(vessel, self._style(seed, index))
+        return {"image": self._image(vessel, *self._style(seed, index))}
 
-    def _style(self, seed: tf.Tensor, index: tf.Tensor) -> tf.Tensor | None:
+    def _style(self, seed: tf.Tensor, index: tf.Tensor) -> list[tf.Tensor]:
         dim = self.config.stage2.style_dim
-        return latents.sample(seed, index, dim, latents.STYLE) if dim else None
+        return [latents.sample(seed, index, dim, latents.STYLE)] if dim else []
 
-    def _image(self, vessel: tf.Tensor, style: tf.Tensor | None) -> dict[str, tf.Tensor]:
+    def _image_of(self, vessel: tf.Tensor, style: tf.Tensor | None = None) -> tf.Tensor:
         condition = tf.where(vessel, 1.0, -1.0)
         if self.config.stage2.use_fov:
             fov = tf.constant(np.where(self._inside, 1.0, -1.0)[None], tf.float32)
@@ -101,4 +103,4 @@ class Chain(tf.Module):
             style = self._styles.style(style)
         image = self._networks.image(condition, style, training=False)
         levels = tf.round((image + 1.0) * 127.5)
-        return {"image": tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)}
+        return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)

@@ -53,27 +53,27 @@ class FlowNetwork(keras.Model):
         Returns:
             The shape of `noisy`, float32.
         """
-        embedding = self._embed(time)
+        embedding = self._embed(time, training)
         given = tf.concat([noisy, condition], axis=-1)
         cells = given if self.cell == 1 else tf.nn.space_to_depth(given, self.cell)
         x = self.first(tf.cast(cells, self.compute_dtype))
         skips = []
         for block, halve in zip(self.before, self.halve, strict=True):
-            x = block(x, embedding)
+            x = block(x, embedding, training=training)
             skips.append(x)
             x = halve(x)
         for block in self.middle:
-            x = block(x, embedding)
+            x = block(x, embedding, training=training)
         for block in self.after:
-            x = block(tf.concat([layers.upsample(x), skips.pop()], axis=-1), embedding)
-        velocity = self.to_velocity(tf.nn.silu(self.norm(x)))
+            x = block(tf.concat([layers.upsample(x), skips.pop()], axis=-1), embedding, training=training)
+        velocity = self.to_velocity(layers.silu(self.norm(x), training))
         return velocity if self.cell == 1 else tf.nn.depth_to_space(velocity, self.cell)
 
-    def _embed(self, time: tf.Tensor) -> tf.Tensor:
+    def _embed(self, time: tf.Tensor, training: bool) -> tf.Tensor:
         angles = time[:, None] * tf.constant(_FREQUENCIES)
         first, second = self.time
-        embedding = second(tf.nn.silu(first(tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1))))
-        return tf.nn.silu(embedding)
+        embedding = second(layers.silu(first(tf.concat([tf.sin(angles), tf.cos(angles)], axis=-1)), training))
+        return layers.silu(embedding, training)
 
 
 class FlowBlock(keras.layers.Layer):
@@ -89,11 +89,11 @@ class FlowBlock(keras.layers.Layer):
         self.refine = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=layers.narrow_normal())
         self.project = keras.layers.Conv2D(filters, 1) if changes else None
 
-    def call(self, features: tf.Tensor, embedding: tf.Tensor) -> tf.Tensor:
+    def call(self, features: tf.Tensor, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
         """From features `(batch, h, w, channels)` to `(batch, h, w, filters)`."""
         before, within = self.norms
-        x = self.convolve(tf.nn.silu(before(features)))
-        x = self.refine(tf.nn.silu(self.modulation(within(x), embedding)))
+        x = self.convolve(layers.silu(before(features), training))
+        x = self.refine(layers.silu(self.modulation(within(x), embedding), training))
         return x + (features if self.project is None else self.project(features))
 
 
