@@ -89,6 +89,7 @@ def test_the_identity_changes_with_all_that_decides_the_images(tiny_run):
     assert exporter._identity(changed(masks, step=8, data={}), images) == identities[0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("fault", ["mask", "image", "batch"])
 def test_parity_refuses_a_runtime_that_generates_something_else(tiny_artifact, tiny_chain, fault):
     class Other(artifact.SavedModelArtifact):
@@ -214,9 +215,15 @@ def test_a_file_in_the_way(tiny_run, tmp_path):
     assert "cannot be written (" in message and "choose another --out." in message
 
 
+@pytest.fixture(scope="module")
+def coarse_run(tmp_path_factory):
+    """Two networks in each stage. Not to be changed."""
+    return make_coarse_run(tmp_path_factory.mktemp("coarse") / "run")
+
+
 @pytest.mark.once
-def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(tmp_path):
-    run = make_coarse_run(tmp_path / "run")
+def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(coarse_run, tmp_path):
+    run = coarse_run
     report = exporter.export(run, tmp_path / "model")
     for runtime in ("savedmodel", "onnx"):
         assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
@@ -239,15 +246,15 @@ def _parts(run):
     return masks, run, refiner
 
 
-def test_the_identity_changes_with_the_fine_network(tmp_path):
-    masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
+def test_the_identity_changes_with_the_fine_network(coarse_run):
+    masks, run, refiner = _parts(coarse_run)
     images = snapshot.load(run / "stage2" / "snapshot")
     other = dataclasses.replace(refiner, thresholds=refiner.thresholds._replace(high=0.7))
     assert len({exporter._identity(masks, images, *fine) for fine in ((), (refiner,), (other,))}) == 3
 
 
-def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
-    masks, run, refiner = _parts(make_coarse_run(tmp_path / "run"))
+def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(coarse_run, tmp_path):
+    masks, run, refiner = _parts(shutil.copytree(coarse_run, tmp_path / "run"))
     other = dataclasses.replace(refiner, config=make_config("recommended", "size=128", "stage1.coarse_size=32"))
     with pytest.raises(SynthMedError, match=r"do not belong together \(sizes \(64, 32\) and \(128, 32\)\)"):
         exporter.make_mask_generator(masks, run, other)
@@ -255,8 +262,8 @@ def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(tmp_path):
     assert "stage1_fine" in _refusal(run, tmp_path / "model")
 
 
-def test_a_fine_renderer_that_is_missing_or_of_another_size_is_refused(tmp_path):
-    run = make_coarse_run(tmp_path / "run")
+def test_a_fine_renderer_that_is_missing_or_of_another_size_is_refused(coarse_run, tmp_path):
+    run = shutil.copytree(coarse_run, tmp_path / "run")
     images, renderer = exporter.load_stage2(run)
     other = dataclasses.replace(renderer, config=make_config("recommended", "size=128", "stage1.coarse_size=32"))
     with pytest.raises(SynthMedError, match="snapshots of stage2 and stage2_fine do not belong together"):
