@@ -1,5 +1,8 @@
 """A few steps of a stage on random images, small enough for every combination of options."""
 
+import shutil
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -69,3 +72,11 @@ def assert_equal_on_replicas(step: TrainingStep, strategy: tf.distribute.Strateg
         for other in values[1:]:
             np.testing.assert_array_equal(other, values[0], err_msg=variable.name)
     return len(variables)
+
+
+def without_last_checkpoint(run: Path, copy: Path, step: int) -> Path:
+    """A copy of a run as a kill after `step` leaves it: with an earlier checkpoint, but with later metrics."""
+    shutil.copytree(run, copy)
+    for file in copy.glob(f"*/checkpoints/ckpt-{step}.*"):
+        file.unlink()
+    return copy

@@ -1,5 +1,6 @@
 """Mixed precision, XLA, loss scaling and accumulation, on one replica and two, against float32 and the whole batch."""
 
+import functools
 import itertools
 import json
 import subprocess
@@ -16,6 +17,7 @@ from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.models import layers
 from synthmed_tf.training.loss_scale import LossScale
+from synthmed_tf.training.stages import MaskStage
 from synthmed_tf.training.strategy import check_combination
 
 # After two steps, relative to a term's size: bfloat16 has 8 bits of precision, float16 has 11.
@@ -33,10 +35,16 @@ COMBINATIONS = [
 ]
 
 
+@functools.cache
+def _in_float32(name, *options):
+    """Two steps of the whole batch; several tests compare with them, since each compiles for seconds."""
+    return trained(name, make_config("gan", *PLAIN, *R1, *options), one_device(), 2)
+
+
 @pytest.mark.parametrize(("name", "precision", "replicas"), COMBINATIONS)
 def test_mixed_precision_follows_float32(name, precision, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
-    _, expected = trained(name, make_config("gan", *PLAIN, *R1), one_device(), 2)
+    _, expected = _in_float32(name)
     step, terms = trained(name, make_config("gan", *PLAIN, *R1, f"precision={precision}"), strategy, 2)
     for term, value in expected.items():
         np.testing.assert_allclose(terms[term], value, rtol=TOLERANCE[precision], atol=1e-3, err_msg=term)
@@ -48,12 +56,14 @@ def test_mixed_precision_follows_float32(name, precision, replicas, two_replicas
 def test_r1_of_a_mixed_network_is_computed_in_float32():
     """Bit for bit that of a float32 network with the same weights; left in bfloat16 it would differ."""
     batch = next(iter(pipeline.batches(random_pairs(), 8, 0, augmentation.Ranges())))
-    full, _ = trained("stage1", make_config(), one_device(), 1)
-    mixed, _ = trained("stage1", make_config("gan", "precision=mixed_bfloat16"), one_device(), 1)
-    mixed.stage.discriminator.set_weights(full.stage.discriminator.get_weights())
-    np.testing.assert_allclose(mixed.stage.r1_term(batch), full.stage.r1_term(batch), rtol=1e-5)
+    full, mixed = (
+        MaskStage(make_config("gan", f"precision={precision}"), np.ones((32, 32, 1), np.float32))
+        for precision in ("float32", "mixed_bfloat16")
+    )
+    mixed.discriminator.set_weights(full.discriminator.get_weights())
+    np.testing.assert_allclose(mixed.r1_term(batch), full.r1_term(batch), rtol=1e-5)
     seen = tf.random.stateless_uniform((8, 32, 32, 1), (1, 2))
-    outside = mixed.stage.discriminator(seen) - full.stage.discriminator(seen)
+    outside = mixed.discriminator(seen) - full.discriminator(seen)
     assert float(tf.reduce_max(tf.abs(outside))) > 1e-4
 
 
@@ -128,9 +138,10 @@ def test_the_scale_grows_after_two_thousand_good_steps():
 @pytest.mark.parametrize("name", ["stage1", "stage2"])
 def test_parts_of_a_batch_add_up_to_the_whole(name, replicas, two_replicas):
     strategy = two_replicas if replicas == 2 else one_device()
-    wide = (*PLAIN, *R1, f"{name}.batch_size=16")
-    whole, terms_of_whole = trained(name, make_config("gan", *wide), one_device(), 2)
-    parts, terms = trained(name, make_config("gan", *wide, f"{name}.accumulate=2"), strategy, 2)
+    wide = (f"{name}.batch_size=16",) if replicas == 2 else ()
+    whole, terms_of_whole = _in_float32(name, *wide)
+    options = (*PLAIN, *R1, *wide, f"{name}.accumulate=2")
+    parts, terms = trained(name, make_config("gan", *options), strategy, 2)
     for term, value in terms_of_whole.items():
         np.testing.assert_allclose(terms[term], value, rtol=2e-3, err_msg=term)
     for network in ("generator", "discriminator", "generator_ema"):

@@ -1,12 +1,20 @@
 """Stage-II as a pyramid: terms by value, replicas, precision, exact resume, and what is generated between steps."""
 
+import functools
 import json
-import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.steps import COARSE, assert_equal_on_replicas, make_config, one_device, random_pairs, trained
+from helpers.steps import (
+    COARSE,
+    assert_equal_on_replicas,
+    make_config,
+    one_device,
+    random_pairs,
+    trained,
+    without_last_checkpoint,
+)
 
 from synthmed_tf.config.schema import load_config
 from synthmed_tf.models import latents, pyramid
@@ -28,11 +36,16 @@ def _numbers(batch, count, stream):
     return latents.sample(tf.zeros_like(index), index, count, stream).numpy()
 
 
+@functools.cache
+def _on_one_device(name):
+    """Two steps; two tests compare with them, since each compiles for seconds."""
+    return trained(name, _config(*SLOWLY), one_device(), 2)
+
+
 @pytest.mark.parametrize("name", STAGES)
 def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
-    config = _config(*SLOWLY)
-    one, terms_of_one = trained(name, config, one_device(), 2)
-    two, terms_of_two = trained(name, config, two_replicas, 2)
+    one, terms_of_one = _on_one_device(name)
+    two, terms_of_two = trained(name, _config(*SLOWLY), two_replicas, 2)
     for term, value in terms_of_one.items():
         np.testing.assert_allclose(terms_of_two[term], value, rtol=2e-3, err_msg=term)
     for network in ("network", "network_ema"):
@@ -44,7 +57,7 @@ def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_repli
 
 @pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.slow), "stage2_fine"])
 def test_mixed_precision_follows_float32(name):
-    _, expected = trained(name, _config(*SLOWLY), one_device(), 2)
+    _, expected = _on_one_device(name)
     _, terms = trained(name, _config(*SLOWLY, "precision=mixed_bfloat16"), one_device(), 2)
     for term, value in expected.items():
         np.testing.assert_allclose(terms[term], value, rtol=0.05, err_msg=term)
@@ -130,11 +143,7 @@ def _train(folder):
 @pytest.mark.once
 def test_stage2_is_both_networks_and_a_resumed_run_ends_with_the_same_bits(tmp_path):
     _train(tmp_path / "whole")
-    shutil.copytree(tmp_path / "whole", tmp_path / "resumed")
-    for name in STAGES:
-        for file in (tmp_path / "resumed" / name / "checkpoints").glob("ckpt-4.*"):
-            file.unlink()
-    _train(tmp_path / "resumed")
+    _train(without_last_checkpoint(tmp_path / "whole", tmp_path / "resumed", 4))
     for name in STAGES:
         whole, resumed = (snapshot.load(tmp_path / kind / name / "snapshot") for kind in ("whole", "resumed"))
         assert whole.step == resumed.step == 4

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from helpers.steps import make_config, one_device
+from helpers.steps import make_config, one_device, without_last_checkpoint
 
 from synthmed_tf.data.dataset import load_dataset
 from synthmed_tf.errors import SynthMedError
@@ -54,8 +54,8 @@ def _tensors(folder):
 def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_replicas, tmp_path):
     strategy = two_replicas if replicas == 2 else one_device()
     _run(name, tmp_path / "whole", strategy, *options, f"{name}.steps=4")
-    for steps in (2, 4):
-        _run(name, tmp_path / "parts", strategy, *options, f"{name}.steps={steps}")
+    without_last_checkpoint(tmp_path / "whole", tmp_path / "parts", 4)
+    _run(name, tmp_path / "parts", strategy, *options, f"{name}.steps=4")
     there, here = (_tensors(tmp_path / run / name) for run in ("whole", "parts"))
     assert set(there) == set(here) and len(there) > 20
     for key in there:

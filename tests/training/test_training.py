@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from helpers.paths import ENVIRONMENT
+from helpers.steps import without_last_checkpoint
 
 from synthmed_tf import images
 from synthmed_tf.config.schema import load_config
@@ -56,15 +57,15 @@ def _make_layers_until_names_grow():
 @pytest.mark.parametrize("stage", run.GANS)
 def test_a_resumed_run_ends_with_the_same_bits(stage, whole_run, tmp_path):
     _make_layers_until_names_grow()
-    _train(tmp_path, _config(steps=2), (stage,))
-    _train(tmp_path, _config(steps=4), (stage,))
-    there, here = (tf.train.load_checkpoint(str(f / stage / "checkpoints")) for f in (whole_run, tmp_path))
+    resumed = without_last_checkpoint(whole_run, tmp_path / "resumed", 4)
+    _train(resumed, _config(steps=4), (stage,))
+    there, here = (tf.train.load_checkpoint(str(f / stage / "checkpoints")) for f in (whole_run, resumed))
     names = [name for name in there.get_variable_to_shape_map() if "save_counter" not in name]
     names = [name for name in names if name != "_CHECKPOINTABLE_OBJECT_GRAPH"]
     assert len(names) > 50
     apart = {name: np.max(np.abs(here.get_tensor(name) - there.get_tensor(name))) for name in names}
     assert {name: difference for name, difference in apart.items() if difference} == {}
-    one, other = (snapshot.load(f / stage / "snapshot") for f in (whole_run, tmp_path))
+    one, other = (snapshot.load(f / stage / "snapshot") for f in (whole_run, resumed))
     assert one.threshold == other.threshold
     for a, b in zip(one.weights, other.weights, strict=True):
         np.testing.assert_array_equal(a, b)
