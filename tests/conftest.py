@@ -21,7 +21,8 @@ tf.config.set_logical_device_configuration(
 
 
 # A file is run by one process. The longest come first, so that none is left to one process while the other waits.
-LONGEST = ("test_resume.py", "test_training.py", "test_precision.py", "test_step.py", "test_cli.py")
+LONGEST = ("test_training.py", "test_resume.py", "test_exporter.py", "test_step.py", "test_coarse_to_fine.py")
+LONGEST += ("test_renderer_stages.py", "test_precision.py", "test_cli.py")
 
 
 # Their code touches neither TensorFlow nor Keras, and NumPy and Pillow only in ways that all versions share.

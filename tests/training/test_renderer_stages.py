@@ -42,7 +42,7 @@ def _on_one_device(name):
     return trained(name, _config(*SLOWLY), one_device(), 2)
 
 
-@pytest.mark.parametrize("name", STAGES)
+@pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.once), "stage2_fine"])
 def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
     one, terms_of_one = _on_one_device(name)
     two, terms_of_two = trained(name, _config(*SLOWLY), two_replicas, 2)
@@ -55,6 +55,7 @@ def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_repli
     assert assert_equal_on_replicas(two, two_replicas) > 20
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.slow), "stage2_fine"])
 def test_mixed_precision_follows_float32(name):
     _, expected = _on_one_device(name)
@@ -119,6 +120,7 @@ def test_crops_are_squares_at_even_places():
         np.testing.assert_array_equal(crop, image[row, top : top + 4, left : left + 4])
 
 
+@pytest.mark.once
 def test_images_between_steps_come_from_real_ones_averaged_down_where_there_is_no_coarse_network():
     config, pairs = _config(), random_pairs(64)
     coarse, fine = CoarseRendererStage(config, pairs), FineRendererStage(config, pairs)

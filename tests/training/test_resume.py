@@ -45,7 +45,7 @@ def _tensors(folder):
 @pytest.mark.parametrize(
     ("name", "replicas", "options"),
     [
-        ("stage1", 2, ()),
+        pytest.param("stage1", 2, (), marks=pytest.mark.once),
         pytest.param("stage2", 2, ("precision=mixed_float16",), marks=pytest.mark.once),
         ("segmenter", 1, ("precision=mixed_float16", "segmenter.accumulate=2")),
         pytest.param("segmenter", 2, (), marks=pytest.mark.slow),

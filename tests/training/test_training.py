@@ -169,7 +169,7 @@ def _command(folder: Path, steps: int) -> list[str]:
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_a_signal_saves_and_the_same_command_goes_on(number, tmp_path):
     environment = ENVIRONMENT
     process = subprocess.Popen(_command(tmp_path, 100_000), stderr=subprocess.PIPE, text=True, env=environment)
