@@ -16,7 +16,11 @@ _SHOWN = 50
 _ROLES = ("root", "targets", "snapshot", "timestamp")
 
 _from = click.option(
-    "--from", "source", required=True, metavar="SOURCE", help="The https:// address of a repository, or its folder."
+    "--from",
+    "source",
+    required=True,
+    metavar="SOURCE",
+    help="A repository: its address (https://, s3://, gs://, abfs://) or its folder.",
 )
 _root = click.option("--root", type=FOLDER, help="Trust this root.json only.")
 _fingerprint = click.option("--fingerprint", metavar="SHA256", help="Trust only the root with this fingerprint.")

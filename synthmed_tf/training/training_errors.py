@@ -37,12 +37,12 @@ def explained(folder: Path, several_workers: bool) -> Iterator[None]:
             ) from error
         if isinstance(error, tf.errors.ResourceExhaustedError):
             raise SynthMedError(
-                f"A step does not fit into memory ({_first_words(error)}); {_last_good(folder)}; set accumulate for "
+                f"A step does not fit into memory ({_reason(error)}); {_last_good(folder)}; set accumulate for "
                 "this stage, a smaller batch_size or size, or precision=mixed_float16."
             ) from error
         if several_workers and _is_lost(error):
             raise SynthMedError(
-                f"Another worker ended or cannot be reached ({_first_words(error)}); {_last_good(folder)}; start all "
+                f"Another worker ended or cannot be reached ({_reason(error)}); {_last_good(folder)}; start all "
                 "workers again with the same command."
             ) from error
         raise
@@ -61,5 +61,8 @@ def _last_good(folder: Path) -> str:
     return f"the last good checkpoint is of step {steps[-1]}" if steps else "nothing was saved yet"
 
 
-def _first_words(error: Exception) -> str:
-    return " ".join(str(error).split())[:100]
+def _reason(error: Exception) -> str:
+    """The line that says the most; TensorFlow begins with where in the graph it was."""
+    lines = str(error).splitlines()
+    telling = [line for line in lines if any(words in line for words in (*_LOST_WORDS, "OOM"))]
+    return " ".join((telling[0] if telling else str(error)).split())[:100]

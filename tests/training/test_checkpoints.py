@@ -150,9 +150,10 @@ def test_a_full_disk_is_one_sentence_and_leaves_the_last_checkpoint_intact(tmp_p
 
 def test_a_lost_worker_is_one_sentence(tmp_path):
     _saved(tmp_path, 4)
-    sentence = r"Another worker ended .*Socket closed.* step 4; start all workers again"
+    sentence = r"cannot be reached \(Collective ops is aborted by: Socket closed\); .* step 4; start all workers again"
+    said = "Graph execution error:\n\nDetected at node while\nCollective ops is aborted by: Socket closed\n"
     with pytest.raises(SynthMedError, match=sentence), explained(tmp_path, several_workers=True):
-        raise tf.errors.UnavailableError(None, None, "Collective ops is aborted by: Socket closed")
+        raise tf.errors.UnavailableError(None, None, said)
     with (
         pytest.raises(SynthMedError, match=r"does not fit into memory .*step 4; set accumulate"),
         explained(tmp_path, False),

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 
 from pyspark.sql import SparkSession
 
@@ -27,8 +28,20 @@ def run(work: Work, numbers: Sequence[int], options: Mapping[str, str], progress
     ours = SparkSession.getActiveSession() is None
     session = SparkSession.builder.appName("synthmed generate").config(map=dict(options)).getOrCreate()
     try:
-        partitions = min(len(numbers), PARTITIONS)
-        session.sparkContext.parallelize(numbers, partitions).map(work).count()
+        _run(session, work, numbers)
     finally:
         if ours:
             session.stop()
+
+
+def _run(session: SparkSession, work: Work, numbers: Sequence[int]) -> None:
+    context = session.sparkContext
+    shards = context.parallelize(numbers, min(len(numbers), PARTITIONS)).map(work)
+    # In a thread, since each has its own connection to Java: after Ctrl-C this one's is free to cancel the job.
+    with ThreadPoolExecutor(1) as pool:
+        job = pool.submit(shards.count)
+        try:
+            job.result()
+        except (KeyboardInterrupt, SystemExit):
+            context.cancelAllJobs()
+            raise

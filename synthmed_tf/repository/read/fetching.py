@@ -49,6 +49,11 @@ class Source(FetcherInterface):
         return self.url.startswith("file:")
 
     @property
+    def remedy(self) -> str:
+        """What to check where it cannot be reached."""
+        return stores.REMEDY if self._store is not None else "check the address and the network"
+
+    @property
     def folder(self) -> Path:
         """Of a local one."""
         return _path(self.url)

@@ -49,7 +49,7 @@ def load(
 
     Args:
         name: `retina-chase@1.0.0`, or `retina-chase` for the newest version that is not withdrawn.
-        source: the `https://` address of a repository, or its folder.
+        source: the address of a repository (`https://`, `s3://`, `gs://`, `abfs://`), or its folder.
         cache: the folder for downloads; default: `~/.cache/synthmed`.
         root: the content of the only `root.json` to trust.
         fingerprint: of the only root to trust.

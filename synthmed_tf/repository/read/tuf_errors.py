@@ -44,7 +44,7 @@ def as_sentences(source: Source, file: str | None = None) -> Iterator[None]:
             f"{source}: {plain(file or source.asked)} is longer than what is signed or allowed, or does not end{_KEPT}."
         ) from error
     except exceptions.DownloadError as error:
-        raise Unreachable(f"{source}: {_unreachable(error, file or source.asked)}") from error
+        raise Unreachable(f"{source}: {_unreachable(error, file or source.asked, source.remedy)}") from error
 
 
 def _untrusted(error: exceptions.RepositoryError, file: str) -> str:
@@ -85,7 +85,7 @@ def _is_mixed(file: str, said: str) -> bool:
     return file != "metadata/timestamp.json"
 
 
-def _unreachable(error: exceptions.DownloadError, file: str) -> str:
+def _unreachable(error: exceptions.DownloadError, file: str, remedy: str) -> str:
     file, cause = plain(file), error.__cause__ or error
     if isinstance(error, exceptions.DownloadHTTPError):
         if error.status_code in (403, 404) and file in ("metadata/1.root.json", "metadata/timestamp.json"):
@@ -96,4 +96,4 @@ def _unreachable(error: exceptions.DownloadError, file: str) -> str:
     if isinstance(error, exceptions.SlowRetrievalError):
         return f"{file} comes too slowly or not at all; the same command goes on when the network does."
     said = plain(str(cause) if str(error).startswith("Failed to download") else str(error))
-    return f"{file} could not be read ({said}); check the address and the network, and run the same command again."
+    return f"{file} could not be read ({said}); {remedy}, and run the same command again."
