@@ -142,7 +142,17 @@ def is_failure(error: BaseException) -> bool:
 def reason(error: BaseException) -> str:
     """An error in one line, without what may be a credential."""
     line = next(iter(str(error).strip().splitlines()), "")
-    return _PRIVATE.sub("...", line)[:200] or type(error).__name__
+    return redacted(line)[:200] or type(error).__name__
+
+
+def redacted(text: str) -> str:
+    """A text without what may be a credential.
+
+    Example:
+        >>> redacted("https://HOST/container?sig=abc is not there")
+        'https://HOST/container... is not there'
+    """
+    return _PRIVATE.sub("...", text)
 
 
 def _fs(path: Path) -> Any:

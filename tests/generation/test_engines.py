@@ -114,6 +114,7 @@ def test_options_that_an_engine_does_not_take(tmp_path, options, said):
         ("Job aborted:\n Traceback\n  x.SynthMedError: M is not an artifact.\n OSError: b\n", "M is not an artifact"),
         ("Traceback\n ImportError: a\n more\n OSError: b\n\n", "OSError: b"),
         ("\n no such runner \n", "no such runner"),
+        ("OSError: https://HOST/one?sig=abc is not there", "OSError: https://HOST/one... is not there"),
         ("", "ValueError"),
     ],
 )
