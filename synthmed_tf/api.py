@@ -3,6 +3,7 @@
 The command line calls the same functions.
 """
 
+import functools
 import json
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -26,7 +27,8 @@ def train(
     run: StrPath,
     *,
     stage: str = "all",
-    preset: str = "recommended",
+    preset: str | None = None,
+    start: StrPath | None = None,
     size: int | None = None,
     patients: str | None = None,
     validation_patients: str | None = None,
@@ -49,7 +51,9 @@ def train(
             built-in data set.
         run: the folder of the run; made if it is missing.
         stage: `stage1` (masks), `stage2` (images of masks), `all` (both), or `segmenter`.
-        preset: `recommended`, `gan`, `paper` or `demo`.
+        preset: `recommended` (the default), `gan`, `paper` or `demo`.
+        start: fine-tuning: begin with the weights of this model: a name that `synthmed models` lists, an artifact, or a
+            run. Networks are those of the model; in place of `preset`.
         size: pixels a side, a power of two; default: that of the preset.
         patients: train on these only, such as `01-10`.
         validation_patients: choose the best step with these.
@@ -84,6 +88,7 @@ def train(
         raise SynthMedError(f"There is no stage {stage!r}; choose {', '.join(STAGES)}.")
     config = training_config(
         preset,
+        start,
         config_file,
         overrides,
         size=size,
@@ -99,12 +104,18 @@ def train(
     )
     from synthmed_tf.training import run as training
 
-    training.train(config, os.fspath(data), Path(run), stages_of(stage), say, override_config)
+    begin = None
+    if start is not None:
+        from synthmed_tf.exporting.starting import open_start
+
+        begin = functools.partial(open_start, start)
+    training.train(config, os.fspath(data), Path(run), stages_of(stage), say, override_config, begin)
     return Path(run)
 
 
 def training_config(
-    preset: str,
+    preset: str | None,
+    start: StrPath | None,
     config_file: StrPath | None,
     overrides: Mapping[str, Any] | Sequence[str],
     *,
@@ -117,15 +128,24 @@ def training_config(
     xla: bool = False,
     **top: Any,
 ) -> "Config":
-    """The configuration of a training; the arguments are those of `train`. Does not import TensorFlow."""
-    from synthmed_tf.config.schema import load_config
+    """The configuration of a training; the arguments are those of `train`. Imports TensorFlow for `start` alone."""
+    from synthmed_tf.config.schema import fine_tuning_config, load_config
 
     named = {"data.patients": patients, "data.validation_patients": validation_patients}
     named |= {"data.patient_regex": patient_regex, "data.vessel_labels": vessel_labels}
     named |= {"data.field_of_view": field_of_view, "data.structures": structures, "xla": xla or None} | top
     texts = list(_texts(overrides)) if isinstance(overrides, Mapping) else list(overrides)
     texts += _texts({name: value for name, value in named.items() if value is not None})
-    return load_config(preset, None if config_file is None else Path(config_file), tuple(texts))
+    file = None if config_file is None else Path(config_file)
+    if start is None:
+        return load_config(preset or "recommended", file, tuple(texts))
+    if preset is not None:
+        raise SynthMedError(
+            f"Option --preset is {preset} and --from is {start}, which has networks of its own; name one."
+        )
+    from synthmed_tf.exporting.starting import read_config
+
+    return fine_tuning_config(read_config(start), file, tuple(texts))
 
 
 def stages_of(stage: str) -> tuple[str, ...]:

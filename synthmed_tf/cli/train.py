@@ -15,13 +15,9 @@ PRESETS = ("paper", "gan", "recommended", "demo")
 
 @click.command()
 @click.argument("stage", type=click.Choice(["stage1", "stage2", "segmenter", "all"]), default="all")
-@click.option("--preset", default="recommended", show_default=True, help=f"One of {', '.join(PRESETS)}.")
-@click.option(
-    "--data",
-    "source",
-    required=True,
-    help="A folder of pairs, or `phantom`, the built-in set.",
-)
+@click.option("--preset", help=f"One of {', '.join(PRESETS)}; default: recommended.")
+@click.option("--from", "start", help="Fine-tuning: a name that `synthmed models` lists, an artifact, or a run.")
+@click.option("--data", "source", required=True, help="A folder of pairs, or `phantom`, the built-in set.")
 @click.option("--run", type=FOLDER, help="The folder of the run; the same command resumes it.")
 @click.option("--config", "config_file", type=FOLDER, help="A YAML file with options that differ from the preset.")
 @click.option("--override", "overrides", multiple=True, metavar="NAME=VALUE", help="Such as stage1.batch_size=16.")
@@ -41,14 +37,14 @@ PRESETS = ("paper", "gan", "recommended", "demo")
 @click.option("--xla", is_flag=True, help="Compile with XLA; the same as --override xla=true.")
 @click.option("--override-config", is_flag=True, help="Resume a run that was started with other options.")
 @click.option("--dry-run", is_flag=True, help="Show configuration, networks, data and plan; train nothing.")
-def train(stage, preset, source, run, cpus, override_config, dry_run, **options):
+def train(stage, preset, start, source, run, cpus, override_config, dry_run, **options):
     """Trains a model, or the segmenter.
 
     STAGE is stage1 (masks), stage2 (images of masks), all (both; the default), or segmenter.
     """
     from synthmed_tf import api
 
-    config = api.training_config(preset, **options)
+    config = api.training_config(preset, start, **options)
     if run is None and not dry_run:
         raise SynthMedError("Option --run is missing: name the folder of the run.")
     _use_logical_cpus(cpus)
@@ -62,7 +58,9 @@ def train(stage, preset, source, run, cpus, override_config, dry_run, **options)
     from synthmed_tf.training.run import GANS, parts
 
     try:
-        api.train(source, run, stage=stage, preset=preset, override_config=override_config, say=say, **options)
+        api.train(
+            source, run, stage=stage, preset=preset, start=start, override_config=override_config, say=say, **options
+        )
     except Interrupted as stopped:
         say(f"synthmed: {stopped}")
         sys.exit(128 + stopped.signal_number)
@@ -74,7 +72,7 @@ def train(stage, preset, source, run, cpus, override_config, dry_run, **options)
 def status(run: Path) -> None:
     """Shows the state of RUN.
 
-    This is its speed, best step, warnings and newest image.
+    This is its speed, best step, warnings and newest contact sheet, and in one sentence whether it goes well.
     """
     from rich.console import Console
 

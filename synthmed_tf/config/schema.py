@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import Field
 
-from synthmed_tf.config import parsing
+from synthmed_tf.config import fine_tuning, parsing
 from synthmed_tf.config.image_kind import FieldOfView, ImageKind, Structures
 from synthmed_tf.config.presets import PRESETS
 from synthmed_tf.errors import SynthMedError
@@ -104,6 +104,8 @@ class TrainedConfig(Section):
         epochs: number of times that each pair is seen; None if `steps` is set.
         ema_half_life: half-life of the averaged weights, in images; 0 uses the trained weights themselves.
         patience: training stops after so many validations in a row without an improvement; 0 for never.
+        frozen: layers whose weights stay as they are, such as `discriminator.first, discriminator.convolutions.*`; for
+            fine-tuning.
     """
 
     batch_size: Positive = 16
@@ -112,6 +114,7 @@ class TrainedConfig(Section):
     epochs: Positive | None = None
     ema_half_life: Weight = 0.0
     patience: Annotated[int, Field(ge=0, le=1_000)] = 0
+    frozen: str | None = None
 
     @pydantic.model_validator(mode="after")
     def _one_length(self) -> "TrainedConfig":
@@ -365,6 +368,22 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
     if values["preset"] != preset:
         raise SynthMedError(f"Option preset is {values['preset']!r} but --preset is {preset}; leave one of them out.")
     return parsing.validate(Config, values)
+
+
+def fine_tuning_config(begun: Config, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+    """Builds the configuration of a run that begins with the weights of another.
+
+    Networks and augmentation are those of the other run; learning rates and steps are shares of its own
+    (`config.fine_tuning`), and what names its data or its machine is left out.
+
+    Args:
+        begun: the configuration of the run that the weights come from.
+        file, overrides: as of `load_config`.
+
+    Raises:
+        SynthMedError: an unknown field, or a value that is not allowed.
+    """
+    return parsing.validate(Config, parsing.changed(fine_tuning.values(begun.model_dump()), file, overrides))
 
 
 def config_from_json(text: str, origin: str) -> Config:

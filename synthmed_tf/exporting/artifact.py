@@ -4,10 +4,12 @@
     <name>/generator.onnx                the function `pixels`
     <name>/generator.fp16.onnx           the same, smaller, with a loss that the card states; also generator.int8.onnx
     <name>/generator_from_latent.onnx    the function `from_latent`, without integer arithmetic: for WebGPU
+    <name>/training.npz                  what fine-tuning begins with besides the generators: discriminators
     <name>/card.json                     description, training data, the SHA-256 of each file; card.md for people
     <name>/parity.json                   the largest difference between the runtimes
 
 Opening one needs TensorFlow, ONNX Runtime or OpenVINO, not Keras. Files that are opened are checked against the card.
+The ONNX files of a compact artifact read their weights from the SavedModel's variables (`shared_weights`).
 """
 
 import abc
@@ -26,6 +28,7 @@ from synthmed_tf.old_names import renamed
 SAVEDMODEL = Path("savedmodel") / "1"
 ONNX = Path("generator.onnx")
 ONNX_LATENT = Path("generator_from_latent.onnx")
+TRAINING = Path("training.npz")
 CARD = Path("card.json")
 KIND = "generator"
 RUNTIMES = {
@@ -208,6 +211,8 @@ def open_artifact(folder: str | os.PathLike[str], runtime: Runtime = "auto") -> 
         wanted = "SavedModel or ONNX file" if runtime == "auto" else _WANTED[runtime]
         raise SynthMedError(f"{folder} holds no {wanted}; export the run again with synthmed export.")
     check_files(folder, card, RUNTIMES[chosen])
+    if chosen != "savedmodel" and "weights" in card:
+        check_files(folder, card, Path(card["weights"]["file"]))
     file = folder / RUNTIMES[chosen]
     try:
         return _open(file, card, chosen)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import keras
 import numpy as np
@@ -16,7 +16,7 @@ import tensorflow as tf
 
 from synthmed_tf import __version__, files, local_copies, stores
 from synthmed_tf.errors import SynthMedError
-from synthmed_tf.exporting import artifact, label_visibility, parity, quantization, warmup
+from synthmed_tf.exporting import artifact, label_visibility, parity, quantization, shared_weights, warmup
 from synthmed_tf.exporting.label_visibility import Measure
 from synthmed_tf.exporting.model_card import write_card
 from synthmed_tf.exporting.onnx_graph import write_onnx
@@ -24,9 +24,10 @@ from synthmed_tf.models import factory
 from synthmed_tf.models.chained_generator import Chain
 from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
 from synthmed_tf.models.pyramid import Pyramid
-from synthmed_tf.training import snapshot
+from synthmed_tf.training import discriminators, snapshot
+from synthmed_tf.training.run import read_lineage
 
-FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8")
+FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8", "training")
 DEFAULT_FORMATS = FORMATS[:2]
 Say = Callable[[str], None]
 _SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8": "in int8"}
@@ -40,6 +41,7 @@ def export(
     license: str = "not stated",
     say: Say = lambda line: None,
     latest: bool = False,
+    compact: bool = False,
 ) -> dict[str, Any]:
     """Writes the artifact of a run: both generators as one graph. It is written completely or not at all.
 
@@ -48,11 +50,12 @@ def export(
         out: the folder of the artifact, on this disk or in an object store (`s3://`, `gs://`, `abfs://`); an older
             artifact there is replaced.
         formats: of `savedmodel`, `onnx`, `onnx-latent` (without integers, for WebGPU), `onnx-fp16` and `onnx-int8`
-            (smaller, with a measured loss).
+            (smaller, with a measured loss), and `training` (the discriminators, for fine-tuning).
         name: on the card; default: the name of the folder.
         license: of the model, on the card.
         say: called with each line for the user.
         latest: whether to take the latest step of each stage instead of the best one.
+        compact: whether weights are rounded to float16 and kept once, for the SavedModel and the ONNX file.
 
     Returns:
         The differences between the runtimes and Keras, as in `parity.json`.
@@ -67,25 +70,71 @@ def export(
         >>> parity["savedmodel"]["grey_levels"] <= 1
         True
     """
-    _check_formats(formats)
+    _check_formats(formats, compact)
     place = stores.place(out)
     with stores.reading(place):
         _refuse_other_folder(place)
-    stage1, refiner = load_stage1(Path(run), latest)
-    stage2, renderer = load_stage2(Path(run), latest)
-    made = [part for part in (stage1, refiner, stage2, renderer) if part is not None]
-    say(", ".join(f"{part.stage} of step {part.step}" for part in made))
-    chain = make_chain(stage1, stage2, Path(run), refiner, renderer)
-    card = _describe(stage1, stage2, name or place.resolve().name, license, [refiner, renderer])
+    run, parts = Path(run), Parts.load(Path(run), latest)
+    say(", ".join(f"{part.stage} of step {part.step}" for part in parts.present))
+    chain, facts = parts.chain(run), dict[str, Any]()
+    if compact:
+        exact, parts = chain, parts.rounded()
+        chain = parts.chain(run)
+        facts = {"weights": shared_weights.describe(exact, chain)}
+    lineage = read_lineage(run)
+    facts |= {"lineage": lineage} if lineage else {}
+    card = _describe(*parts[:2], name or place.resolve().name, license, parts[2:]) | facts
     smaller = set(formats) & set(parity.MOST_LOSS)
-    inside, kind = np.asarray(stage1.fov) >= 128, stage1.config.data.kind
-    measure = label_visibility.of_run(Path(run), inside, kind) if smaller else None
+    inside, kind = np.asarray(parts.masks.fov) >= 128, parts.masks.config.data.kind
+    measure = label_visibility.of_run(run, inside, kind) if smaller else None
     with (
         local_copies.working_copy(out, last=artifact.CARD.name) as written,
         files.failing_clearly(written, again=""),
         files.replaced_folder(written) as new,
     ):
+        if "training" in formats:
+            discriminators.save(discriminators.read(run, parts.present), new / artifact.TRAINING)
         return _write(chain, card, new, [known for known in FORMATS if known in formats], measure, say)
+
+
+class Parts(NamedTuple):
+    """The snapshots that an artifact is made of; those of the fine networks are None where a stage has none."""
+
+    masks: snapshot.Snapshot
+    photographs: snapshot.Snapshot
+    refiner: snapshot.Snapshot | None = None
+    renderer: snapshot.Snapshot | None = None
+
+    @classmethod
+    def load(cls, run: Path, latest: bool = False) -> "Parts":
+        """Those of a run: the best step of each stage, or the latest.
+
+        Raises:
+            SynthMedError: one is missing or damaged.
+        """
+        masks, refiner = load_stage1(run, latest)
+        photographs, renderer = load_stage2(run, latest)
+        return cls(masks, photographs, refiner, renderer)
+
+    @property
+    def present(self) -> list[snapshot.Snapshot]:
+        """In the order of training."""
+        return [part for part in (self.masks, self.refiner, self.photographs, self.renderer) if part is not None]
+
+    @property
+    def identity(self) -> str:
+        """The model's SHA-256, as on its card."""
+        return _identity(*(part for part in self if part is not None))
+
+    def rounded(self) -> "Parts":
+        """With weights that float16 represents."""
+        masks, photographs = (shared_weights.rounded(part) for part in self[:2])
+        refiner, renderer = (part and shared_weights.rounded(part) for part in self[2:])
+        return Parts(masks, photographs, refiner, renderer)
+
+    def chain(self, run: Path) -> Chain:
+        """As `make_chain`."""
+        return make_chain(self.masks, self.photographs, run, self.refiner, self.renderer)
 
 
 def load_stage1(run: Path, latest: bool = False) -> tuple[snapshot.Snapshot, snapshot.Snapshot | None]:
@@ -201,10 +250,11 @@ def _write(
     (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
     if "savedmodel" in formats:
         say("writing the SavedModel")
+        saved = shared_weights.CompactChain(chain) if "weights" in card else chain
         with files.glob_free(folder) as place:
-            tf.saved_model.save(chain, str(place / artifact.SAVEDMODEL), signatures=chain.signatures())
+            tf.saved_model.save(saved, str(place / artifact.SAVEDMODEL), signatures=saved.signatures())
         warmup.write(folder / artifact.SAVEDMODEL)
-    if set(formats) - {"savedmodel", "onnx-latent"}:
+    if set(formats) - {"savedmodel", "onnx-latent", "training"}:
         say("writing the ONNX file")
         write_onnx(chain, folder / artifact.ONNX, card)
     for form in formats:
@@ -216,8 +266,12 @@ def _write(
             quantization.write(folder / artifact.ONNX, folder / artifact.RUNTIMES[form], card, form)
     if "onnx" not in formats:
         (folder / artifact.ONNX).unlink(missing_ok=True)
+    if "weights" in card:
+        for file in folder.glob("*.onnx"):
+            shared_weights.share(file, folder / shared_weights.WEIGHTS)
     say("comparing the runtimes")
-    report = parity.compare(chain, [_opened(chain, card, folder, form) for form in formats], measure)
+    opened = [_opened(chain, card, folder, form) for form in formats if form != "training"]
+    report = parity.compare(chain, opened, measure)
     (folder / "parity.json").write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     write_card(folder, card | {"parity": report})
     return report
@@ -274,11 +328,13 @@ def _identity(stage1: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
     return digest.hexdigest()
 
 
-def _check_formats(formats: Sequence[str]) -> None:
+def _check_formats(formats: Sequence[str], compact: bool) -> None:
     unknown = sorted(set(formats) - set(FORMATS))
     if unknown or not formats:
         found = f"There is no format {unknown[0]!r}" if unknown else "No format is given"
         raise SynthMedError(f"{found}; choose from {', '.join(FORMATS)}.")
+    if compact and "savedmodel" not in formats:
+        raise SynthMedError("A compact artifact keeps its weights in the SavedModel; add savedmodel to the formats.")
 
 
 def _refuse_other_folder(out: Path) -> None:

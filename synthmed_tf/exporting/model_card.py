@@ -47,12 +47,50 @@ def _markdown(card: dict[str, Any]) -> str:
     ]
     for stage, data in card["data"].items():
         lines.append(f"| {stage} trained on | {_data_line(data)}, {card['steps'][stage]} steps |")
+    lines += _lineage(card.get("lineage"))
+    lines += _rounding(card["weights"]) if "weights" in card else []
+    lines += _told(card)
     lines += _runtimes(card["parity"])
     lines += [
         "",
         "Not for diagnosis. (model, seed, index) identifies an image, which can be generated again from them.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _told(card: dict[str, Any]) -> list[str]:
+    """What a shipped model's card says besides: patients, verdicts, memorized photographs, citations, commands."""
+    named = (("trained_on", "trained on"), ("held_out", "never trained on"))
+    lines = [f"| {title} | {card[name]} |" for name, title in named if card.get(name)]
+    if "verdicts" in card:
+        lines += ["", "## Evaluation", "", "| question | verdict | |", "|---|---|---|"]
+        lines += [f"| {name} | {one['state']} | {one['sentence']} |" for name, one in card["verdicts"].items()]
+    if "may_be_memorized" in card:
+        found = ", ".join(card["may_be_memorized"]) or "none was found; absence of evidence is no proof"
+        lines += ["", f"Training photographs that may be memorized: {found}."]
+    for name, title in (("citations", "Citations"), ("commands", "Made by")):
+        if card.get(name):
+            lines += ["", f"## {title}", "", *(f"- {line}" for line in card[name])]
+    return lines
+
+
+def _lineage(begun: dict[str, Any] | None) -> list[str]:
+    """What the model was fine-tuned from, and that one in turn: a line of the table each."""
+    if begun is None:
+        return []
+    data = "; ".join(f"{stage}: {_data_line(facts)}" for stage, facts in begun["data"].items())
+    line = f"| fine-tuned from | {begun['name']} (`{begun['model_sha256']}`, license {begun['license']}), {data} |"
+    return [line, *_lineage(begun.get("lineage"))]
+
+
+def _rounding(weights: dict[str, Any]) -> list[str]:
+    """What weights in float16 change, one line of the table."""
+    images = f"{weights['mean_grey_levels']:.2g} grey levels on average, at most {weights['grey_levels']}"
+    changes = (
+        f"{weights['mask_share']:.1e} of the mask pixels, and images of the same masks by {images} "
+        f"({weights['pairs_compared']} pairs)"
+    )
+    return [f"| weights | {weights['precision']}, in {weights['file']}; rounding changes {changes} |"]
 
 
 def _runtimes(parity: dict[str, Any]) -> list[str]:

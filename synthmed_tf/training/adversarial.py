@@ -10,6 +10,7 @@ from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import make_optimizer
 from synthmed_tf.training.stages import AdversarialStage, Batch, DiscriminatorOutput
 from synthmed_tf.training.step import TrainingStep, Update
+from synthmed_tf.training.transfer import learned
 
 Recorded = tuple[dict[str, tf.Tensor], tf.GradientTape]
 Gradients = list[tf.Tensor]
@@ -32,10 +33,12 @@ class AdversarialStep(TrainingStep):
         super().__init__(stage, strategy, precision)
         rates = stage.config.optimizer
         self.generator_update = Update(
-            make_optimizer(rates, rates.generator_rate), stage.trained_with_generator, precision
+            make_optimizer(rates, rates.generator_rate), learned(stage, stage.trained_with_generator), precision
         )
         self.discriminator_update = Update(
-            make_optimizer(rates, rates.discriminator_rate), stage.discriminator.trainable_variables, precision
+            make_optimizer(rates, rates.discriminator_rate),
+            learned(stage, stage.discriminator.trainable_variables),
+            precision,
         )
 
     def state(self) -> dict[str, list[tf.Variable]]:

@@ -29,9 +29,12 @@ from synthmed_tf.training.stages import AdversarialStage, ImageStage, MaskStage
 from synthmed_tf.training.step import TrainingStep
 from synthmed_tf.training.strategy import check_combination, is_chief, make_strategy, turn_on_xla
 from synthmed_tf.training.supervised import SupervisedStep
+from synthmed_tf.training.transfer import Start
 
 STAGES = ("stage1", "stage2", "segmenter", "stage1_fine", "stage2_fine")
 GANS = STAGES[:2]
+LINEAGE = "lineage.json"
+"""What the run was begun with, in its folder."""
 
 # What may differ when a run goes on: how long it trains and how it is watched, not what it computes.
 _MAY_CHANGE = {"strategy", "steps_per_loop", "save_every", "image_every", "validate_every", "data.cache_limit_mb"}
@@ -45,6 +48,7 @@ def train(
     stages: tuple[str, ...],
     say: Callable[[str], None],
     override_config: bool = False,
+    begin: Callable[[], Start] | None = None,
 ) -> None:
     """Trains the stages in the folder `run`; the same call goes on where it was.
 
@@ -56,6 +60,7 @@ def train(
         say: takes lines for the user.
         override_config: whether a run that was begun with another configuration goes on with this one; what changed
             is kept in `overrides.jsonl`.
+        begin: opens the weights that it begins with; called when the strategy is made.
 
     Raises:
         SynthMedError: bad data, a run folder of another configuration or other data, or a loss that is not finite.
@@ -72,12 +77,17 @@ def train(
     with contextlib.ExitStack() as stack:
         if is_chief(strategy):
             stack.enter_context(_alone_in(run))
-        dataset = _prepare(config, data, run, strategy, say, override_config)
+        start = None if begin is None else begin()
+        _check_same_start(run, start)
+        dataset = _prepare(config, data, run, strategy, say, override_config, start)
         written = run if is_chief(strategy) else Path(stack.enter_context(tempfile.TemporaryDirectory()))
         stack.enter_context(strategy.scope())
         for name in stages:
             keras.utils.set_random_seed(config.seed + STAGES.index(name))
             step = make_step(name, config, dataset, strategy, run)
+            if start is not None and not saved_steps(run / name / "checkpoints"):
+                for remark in start.give(step.stage, config):
+                    say(remark)
             StageLoop(step, config, dataset, written / name, run / name, say).run()
 
 
@@ -140,6 +150,7 @@ def _prepare(
     strategy: tf.distribute.Strategy,
     say: Callable[[str], None],
     override_config: bool,
+    start: Start | None,
 ) -> Dataset:
     """Reads the data, and refuses what does not belong to this run."""
     changes = _changed_options(run, config)
@@ -157,6 +168,7 @@ def _prepare(
     if chief:
         if changes:
             _keep_overrides(run, changes)
+        _keep_lineage(run, start)  # before the configuration, which says that the run was begun
         files.write_text(run / "config.json", config.model_dump_json(indent=2) + "\n")
         files.write_text(run / "data.json", json.dumps(dataset.facts, indent=2) + "\n")
     return dataset
@@ -270,6 +282,41 @@ def _check_same_data(run: Path, dataset: Dataset) -> None:
             f"{run} was begun on other data ({source}, {pairs} pairs; now {dataset.facts['source']}, "
             f"{dataset.facts['pairs']} pairs); go on with the same images, or choose another --run."
         )
+
+
+def _check_same_start(run: Path, start: Start | None) -> None:
+    """Refuses to go on with a run that was begun with other weights."""
+    if not (run / "config.json").exists():
+        return
+    begun, given = read_lineage(run), None if start is None else start.lineage
+    if (begun or {}).get("model_sha256") == (given or {}).get("model_sha256"):
+        return
+    was, now = (f"--from {facts['name']}" if facts else "without --from" for facts in (begun, given))
+    if begun and given:
+        was, now = f"{was} (model {begun['model_sha256'][:12]})", f"model {given['model_sha256'][:12]}"
+    raise SynthMedError(f"{run} was begun {was}, and now it is {now}; go on as before, or choose another --run.")
+
+
+def _keep_lineage(run: Path, start: Start | None) -> None:
+    if start is None:
+        (run / LINEAGE).unlink(missing_ok=True)
+    else:
+        files.write_text(run / LINEAGE, json.dumps(start.lineage, indent=2) + "\n")
+
+
+def read_lineage(run: Path) -> dict[str, Any] | None:
+    """The model that a run was begun with, as `Start.lineage`; None where it began from nothing.
+
+    Raises:
+        SynthMedError: the file is damaged.
+    """
+    file = Path(run) / LINEAGE
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, TypeError) as error:
+        raise SynthMedError(f"{file} is damaged ({error}); restore it or choose another --run.") from error
 
 
 def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -17,12 +17,14 @@ from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
+    coarse_maps,
     find_masks,
     find_vessels,
     fit_styles,
     generate_coverage_tanh,
     generate_images,
     generate_maps,
+    generated_probabilities,
     mask_latents,
     render_images,
 )
@@ -71,17 +73,9 @@ def calibrate_thresholds(stage: RefinerStage, config: Config, dataset: Dataset) 
     Of 32 masks of the coarse generator or, without one, of the maps of the training masks.
     """
     inside = dataset.fov >= 128
-    maps = coarse_maps(stage, _THRESHOLD_MASKS)
-    if stage.generator is not None:
-        maps = generate_maps(stage.generator, config, 0, _THRESHOLD_MASKS) * coarse_fov(inside, config.coarse_size)
-    probabilities = find_masks(stage, maps) * inside
+    probabilities = generated_probabilities(stage, config, inside, _THRESHOLD_MASKS)
     real = (dataset.pairs[..., COVERAGE] >= 128) & inside
     return choose_thresholds(probabilities, extent(real[..., 0]))
-
-
-def coarse_maps(stage: RefinerStage, count: int) -> np.ndarray:
-    """The coarse maps of at most `count` training masks, `(n, coarse_size, coarse_size, 2)` float32 in [0, 1]."""
-    return reduce_maps(stage.maps[:count, ..., :2], stage.factor) / np.float32(255)
 
 
 def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batch: int = 64) -> None:
@@ -102,10 +96,10 @@ def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batc
 def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
     """An image of what the stage makes now, uint8.
 
-    Stage-I: 16 coverage maps, or 16 ridge maps and the calibre of the first; its fine network: training masks, what it
-    makes of their maps, and generated ones. Stage-II: masks, the real photographs, and two generated ones (of two
-    styles). The segmenter: images, their masks, and what it finds. Both with pairs of the validation patients
-    where there are some.
+    Stage-I: 8 training masks (or their ridge maps) and 16 generated ones, with the calibre of the first; its fine
+    network: training masks, what it makes of their maps, and generated ones. Stage-II: masks, the real photographs, and
+    two generated ones (of two styles). The segmenter: photographs, their masks, and what it finds. Both with pairs of
+    the validation patients where there are some.
     """
     raise TypeError(f"There is no image of this stage. Received: {stage}")
 
@@ -113,13 +107,15 @@ def sample_grid(stage: Stage, config: Config, dataset: Dataset) -> np.ndarray:
 @sample_grid.register
 def _(stage: MaskStage, config: Config, dataset: Dataset) -> np.ndarray:
     inside = (generate_coverage_tanh(stage, config, 0, 2 * _SHOWN) + 1.0) * (dataset.fov >= 128)
-    return images.grid(np.round(inside * 127.5).astype(np.uint8), _SHOWN)
+    real = _first(dataset.pairs[..., COVERAGE]) * (dataset.fov >= 128)
+    return images.grid(np.concatenate([real, np.round(inside * 127.5)]).astype(np.uint8), _SHOWN)
 
 
 @sample_grid.register
 def _(stage: RidgeStage, config: Config, dataset: Dataset) -> np.ndarray:
     maps = generate_maps(stage.generator_ema, config, 0, 2 * _SHOWN) * stage.fov.numpy()
-    rows = np.concatenate([maps[..., RIDGE], maps[:_SHOWN, ..., CALIBRE]])
+    real = next(iter(stage.batches().take(1)))["maps"].numpy() * stage.fov.numpy()
+    rows = np.concatenate([_first(real[..., RIDGE]), maps[..., RIDGE], maps[:_SHOWN, ..., CALIBRE]])
     return images.grid(np.round(rows * 255.0).astype(np.uint8), _SHOWN)
 
 
@@ -159,6 +155,11 @@ def _(stage: SegmenterStage, config: Config, dataset: Dataset) -> np.ndarray:
     found = np.round(find_vessels(stage, pairs) * 255.0)
     rows = [pairs[..., IMAGE], _as_colour(pairs[..., COVERAGE]), _as_colour(found)]
     return images.grid(np.concatenate(rows).astype(np.uint8), len(pairs))
+
+
+def _first(rows: np.ndarray) -> np.ndarray:
+    """As many as a row of the grid has; a few are repeated."""
+    return rows[np.arange(_SHOWN) % len(rows)]
 
 
 def _shown_pairs(dataset: Dataset) -> np.ndarray:

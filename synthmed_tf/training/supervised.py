@@ -10,6 +10,7 @@ from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRender
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import Batch
 from synthmed_tf.training.step import TrainingStep, Update
+from synthmed_tf.training.transfer import learned
 
 
 class SupervisedStep(TrainingStep):
@@ -23,7 +24,7 @@ class SupervisedStep(TrainingStep):
     ):
         super().__init__(stage, strategy, precision)
         optimizer = FusedAdam(stage.learning_rate)
-        self.update = Update(optimizer, stage.network.trainable_variables, precision)
+        self.update = Update(optimizer, learned(stage, stage.network.trainable_variables), precision)
 
     def state(self) -> dict[str, list[tf.Variable]]:
         """Network, average and optimizer."""

@@ -165,7 +165,7 @@ def test_parity_generates_a_million_pixels_in_batches_of_several_sizes(tiny_chai
 @pytest.mark.parametrize(("formats", "found"), [(["onnxx"], "There is no format 'onnxx'"), ([], "No format is given")])
 def test_unknown_formats(tiny_run, tmp_path, formats, found):
     assert _refusal(tiny_run, tmp_path / "out", formats=formats) == (
-        f"{found}; choose from savedmodel, onnx, onnx-latent, onnx-fp16, onnx-int8."
+        f"{found}; choose from savedmodel, onnx, onnx-latent, onnx-fp16, onnx-int8, training."
     )
 
 

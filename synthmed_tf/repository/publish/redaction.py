@@ -16,7 +16,7 @@ _DATA = ("layout", "pairs", "patients", "size", "sha256", *ImageKind._fields)
 _CARD = ("kind", "model_sha256", "size", "synthetic", "license")
 _SET_CARD = (*_CARD, "precision", "seed", "made_with", "plan", "filtered")
 _SHAPE = ("latent_dim", "style_dim", "threshold")
-_ARTIFACT_CARD = (*_CARD, "schema", "created", "steps", "config", "versions", "parity", *_SHAPE)
+_ARTIFACT_CARD = (*_CARD, "schema", "created", "steps", "config", "versions", "parity", "weights", *_SHAPE)
 _NAMING_OPTIONS = ("patients", "validation_patients", "patient_regex")
 _REAL_SETS = ("train", "holdout", "other")
 

@@ -1,0 +1,196 @@
+"""The compact form of an artifact: weights in float16, in one file that the SavedModel and the ONNX file both read.
+
+Both graphs hold operations alone. Their numbers are in the SavedModel's `variables`: weights rounded to float16, which
+the graphs cast to float32, and large constants as they are. Computation stays in float32, so that both forms generate
+the same images; what rounding changes is measured when the artifact is written (`parity.json`).
+"""
+
+import dataclasses
+from collections.abc import Iterable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from synthmed_tf.models.chained_generator import Chain
+from synthmed_tf.training.snapshot import Snapshot
+
+WEIGHTS = Path("savedmodel") / "1" / "variables" / "variables.data-00000-of-00001"
+"""The shared file, in the artifact."""
+
+_LEAST_BYTES, _COMPARED = 1024, 4
+_TO_TENSORFLOW = {4: (2, 3, 1, 0), 2: (1, 0)}
+"""How the axes of an ONNX file's kernels come back to TensorFlow's order, by their number."""
+
+
+def rounded(part: Snapshot) -> Snapshot:
+    """A snapshot with weights that float16 represents; its thresholds stay."""
+    return dataclasses.replace(part, weights=[np.float16(weight).astype(np.float32) for weight in part.weights])
+
+
+def describe(exact: Chain, chain: Chain) -> dict[str, Any]:
+    """The card's facts on rounded weights, with what rounding changes in four pairs.
+
+    Args:
+        exact, chain: with the weights as they were trained, and rounded.
+    """
+    index = tf.range(_COMPARED, dtype=tf.int64)
+    seed = tf.zeros_like(index)
+    masks, images = (found.numpy() for found in chain.pixels(seed, index).values())
+    apart = np.abs(exact.translate(tf.constant(masks), seed, index)["image"].numpy().astype(np.int16) - images)
+    return {
+        "precision": "float16",
+        "file": WEIGHTS.as_posix(),
+        "pairs_compared": _COMPARED,
+        "mask_share": float(np.mean(exact.pixels(seed, index)["mask"].numpy() != masks)),
+        "grey_levels": int(apart.max()),
+        "mean_grey_levels": float(apart.mean()),
+    }
+
+
+class CompactChain(tf.Module):
+    """The functions of a chain whose weights are float16 variables, and whose large constants are variables too."""
+
+    def __init__(self, chain: Chain):
+        """Traces the functions of `chain`, whose weights float16 must represent."""
+        super().__init__(name="synthmed")
+        self._weights = [tf.Variable(tf.cast(weight, tf.float16), trainable=False) for weight in chain._weights]
+        self._constants: list[tf.Variable] = []
+        # TensorFlow looks into lists and dicts of a module, and takes no keys but texts.
+        self._untracked = SimpleNamespace(known={})
+        self._functions = {name: self._rewritten(chain, traced) for name, traced in chain.signatures().items()}
+
+    def signatures(self) -> dict[str, Any]:
+        """As `Chain.signatures`."""
+        return self._functions
+
+    def _rewritten(self, chain: Chain, traced: Any) -> Any:
+        concrete = traced.get_concrete_function()
+        graph = concrete.graph.as_graph_def()
+        places = {id(weight.handle): place for place, weight in enumerate(chain._weights)}
+        captured = {inner.op.name: places[id(handle)] for handle, inner in concrete.graph.captures}
+        reads = {n.name: captured[n.input[0]] for n in graph.node if n.op == "ReadVariableOp"}
+        constants = {n.name: self._constant(n) for n in graph.node if n.op == "Const" and _bytes(n) >= _LEAST_BYTES}
+        kept = _without(graph, {*captured, *reads, *constants})
+        inputs = [spec.name for spec in traced.input_signature]
+        outputs = {name: tensor.name for name, tensor in concrete.structured_outputs.items()}
+
+        def run(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
+            mapped = {name: tf.cast(self._weights[place], tf.float32) for name, place in reads.items()}
+            mapped |= {name: variable.read_value() for name, variable in constants.items()}
+            mapped |= dict(zip(inputs, arguments, strict=True))
+            found = tf.graph_util.import_graph_def(kept, mapped, list(outputs.values()), name="")
+            return dict(zip(outputs, found, strict=True))
+
+        return tf.function(run, input_signature=traced.input_signature, autograph=False)
+
+    def _constant(self, node: Any) -> tf.Variable:
+        """The variable of a constant; equal constants share one."""
+        value = tf.make_ndarray(node.attr["value"].tensor)
+        key = (value.dtype.str, value.shape, value.tobytes())
+        known = self._untracked.known
+        if key not in known:
+            known[key] = tf.Variable(value, trainable=False)
+            self._constants.append(known[key])
+        return known[key]
+
+
+def _without(graph: Any, names: set[str]) -> Any:
+    """A graph definition without some nodes; others that wait for these no longer do."""
+    kept = tf.compat.v1.GraphDef(versions=graph.versions, library=graph.library)
+    kept.node.extend(node for node in graph.node if node.name not in names)
+    for node in kept.node:
+        awaited = [name for name in node.input if not (name.startswith("^") and name[1:] in names)]
+        del node.input[:]
+        node.input.extend(awaited)
+    return kept
+
+
+def _bytes(node: Any) -> int:
+    tensor = node.attr["value"].tensor
+    return int(tf.TensorShape(tensor.tensor_shape).num_elements() * tf.as_dtype(tensor.dtype).size)
+
+
+def share(file: Path, weights: Path) -> None:
+    """Takes the numbers out of an ONNX file that are also in a SavedModel's file of variables.
+
+    Args:
+        file: the ONNX file, which is replaced.
+        weights: the variables, in a folder below that of `file`.
+    """
+    import onnx
+
+    model, numbers = onnx.load(str(file)), weights.read_bytes()
+    kept, casts = [], []
+    for tensor in model.graph.initializer:
+        place = _found(tensor, numbers) if _size(tensor) >= _LEAST_BYTES else None
+        if place is not None:
+            casts += _refer(tensor, place, weights.relative_to(file.parent).as_posix())
+        kept.append(tensor)
+    nodes = [*casts, *model.graph.node]
+    model.graph.ClearField("node")
+    model.graph.node.extend(nodes)
+    file.write_bytes(model.SerializeToString())
+    onnx.checker.check_model(str(file), full_check=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+    """Where a tensor is in the file, as what, and which transposition gives the axes of the ONNX file."""
+
+    offset: int
+    stored: np.ndarray
+    transposed: tuple[int, ...] | None
+
+
+def _found(tensor: Any, numbers: bytes) -> _Place | None:
+    from onnx import numpy_helper
+
+    value = numpy_helper.to_array(tensor)
+    for stored, transposed in _forms(value):
+        offset = numbers.find(stored.tobytes())
+        if offset >= 0:
+            return _Place(offset, stored, transposed)
+    return None
+
+
+def _forms(value: np.ndarray) -> Iterable[tuple[np.ndarray, tuple[int, ...] | None]]:
+    """What a tensor may be stored as: itself, in float16, and with the axes in TensorFlow's order."""
+    yield value, None
+    if value.dtype != np.float32 or not np.array_equal(half := value.astype(np.float16), value):
+        return
+    yield half, None
+    axes = _TO_TENSORFLOW.get(value.ndim)
+    if axes is not None:
+        yield np.ascontiguousarray(half.transpose(axes)), tuple(int(axis) for axis in np.argsort(axes))
+
+
+def _refer(tensor: Any, place: _Place, location: str) -> list[Any]:
+    """Makes the tensor a reference into the shared file; returns the nodes that give what it was."""
+    from onnx import TensorProto, external_data_helper, helper
+
+    name, stored = tensor.name, place.stored
+    as_it_was = place.transposed is None and stored.dtype != np.float16
+    tensor.name = name if as_it_was else f"{name}/stored"
+    tensor.data_type = helper.np_dtype_to_tensor_dtype(stored.dtype)
+    tensor.ClearField("dims")
+    tensor.dims.extend(stored.shape)
+    for field in ("float_data", "int32_data", "int64_data", "double_data", "uint64_data"):
+        tensor.ClearField(field)
+    tensor.raw_data = b""
+    external_data_helper.set_external_data(tensor, location, place.offset, stored.nbytes)
+    tensor.ClearField("raw_data")
+    if as_it_was:
+        return []
+    if place.transposed is None:
+        return [helper.make_node("Cast", [tensor.name], [name], to=TensorProto.FLOAT)]
+    cast = helper.make_node("Cast", [tensor.name], [f"{name}/cast"], to=TensorProto.FLOAT)
+    return [cast, helper.make_node("Transpose", cast.output, [name], perm=place.transposed)]
+
+
+def _size(tensor: Any) -> int:
+    from onnx import helper
+
+    return int(np.prod(tensor.dims)) * int(helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize)
