@@ -6,7 +6,7 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
-from synthmed_tf.cli.options import FOLDER, PLACE, parts
+from synthmed_tf.cli.options import FOLDER, MODEL, PLACE, parts
 
 
 @click.command()
@@ -18,7 +18,7 @@ from synthmed_tf.cli.options import FOLDER, PLACE, parts
 @click.option("--other", type=PLACE, help="Real pairs of another camera, as a second test of usefulness.")
 @click.option("--patient-regex", help="The first group of this expression, in a file's name, is the patient.")
 @click.option("--vessel-labels", help="The vessels' values or colours in label maps, such as 1,2 or red,blue.")
-@click.option("--artifact", type=PLACE, help="The artifact that generated the set: for the attacks that need it.")
+@click.option("--artifact", type=MODEL, help="The artifact that generated the set: for the attacks that need it.")
 @click.option("--run", type=FOLDER, help="The run that it was exported from; also for these attacks.")
 @click.option("--out", required=True, type=PLACE, help="The folder of the report; the same command resumes.")
 @click.option("--only", help="Some sections only, such as privacy or geometry,dispersion.")

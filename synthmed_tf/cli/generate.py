@@ -7,7 +7,7 @@ import click
 
 from synthmed_tf.cli import progress
 from synthmed_tf.cli.messages import quoted
-from synthmed_tf.cli.options import PLACE
+from synthmed_tf.cli.options import MODEL, PLACE
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.generation.engines import ENGINES, LOCAL
 from synthmed_tf.generation.plan import FORMATS
@@ -17,7 +17,12 @@ _SHOWN = 20
 
 
 @click.command()
-@click.option("--model", required=True, type=PLACE, help="An artifact, or its generator.onnx.")
+@click.option(
+    "--model",
+    required=True,
+    type=MODEL,
+    help="An artifact, its generator.onnx, or a name that `synthmed models` lists.",
+)
 @click.option("-n", "--count", type=int, help="Number of pairs.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--from-index", type=int, help="Index of the first pair in the endless sequence; default: 0.")
@@ -51,6 +56,24 @@ def generate(model, count, from_index, index_range, out, workers, facts, engine_
     with progress.bar("pairs") as shown:
         written = synthesis.generate_set(model, out, count, first_index=first, progress=shown, **options)
     click.echo(_summary(count, out, written))
+
+
+@click.command()
+def models() -> None:
+    """Lists the models that the package holds: --model takes their names."""
+    from synthmed_tf.exporting import artifact, pretrained
+
+    for name in pretrained.names():
+        card = artifact.read_card(pretrained.FOLDER / name)
+        click.echo(f"{name}: {card['size']} x {card['size']} pixels, license {card['license']}")
+        click.echo(f"  trained on {card.get('trained_on') or ', '.join(_sources(card))}")
+        click.echo(f"  evaluation: {card['evaluation']}; card: {pretrained.FOLDER / name / 'card.md'}")
+    if not pretrained.names():
+        click.echo("This installation holds no model; synthmed train and synthmed export make one.")
+
+
+def _sources(card: dict) -> list[str]:
+    return sorted({f"{facts['pairs']} pairs of {facts['source']}" for facts in card["data"].values()})
 
 
 @click.command()

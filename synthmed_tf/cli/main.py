@@ -68,6 +68,7 @@ for command in (
     train.segment,
     export.export,
     generate.generate,
+    generate.models,
     generate.verify,
     evaluate.evaluate,
     evaluate.filter_set,

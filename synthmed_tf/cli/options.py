@@ -10,6 +10,7 @@ import click
 from synthmed_tf import stores
 from synthmed_tf.config.image_kind import FieldOfView, ImageKind, Structures
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import pretrained
 
 
 class _Folder(click.ParamType):
@@ -32,7 +33,16 @@ class _Place(click.ParamType):
         return stores.place(value)
 
 
-FOLDER, PLACE = _Folder(), _Place()
+class _Model(click.ParamType):
+    """The folder of an artifact, as a place, or the name of a model that the package holds."""
+
+    name = "path"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        return pretrained.located(value)
+
+
+FOLDER, PLACE, MODEL = _Folder(), _Place(), _Model()
 
 field_of_view_option = click.option(
     "--field-of-view",

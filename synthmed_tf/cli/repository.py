@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from synthmed_tf.cli import progress
-from synthmed_tf.cli.options import FOLDER, parts, say
+from synthmed_tf.cli.options import FOLDER, MODEL, parts, say
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.extras import require_extra
 
@@ -136,7 +136,7 @@ def _open(source: str, root: Path | None, fingerprint: str | None):
 @click.option("--training-url", "data_url", help="Address of the training data.")
 @click.option("--report", type=FOLDER, help="A report of synthmed evaluate on SET; names of real files are left out.")
 @click.option("--full-report", is_flag=True, help="Keep the names in the report; it must hold no real image.")
-@click.option("--artifact", type=FOLDER, help="Share the artifact that generated the set.")
+@click.option("--artifact", type=MODEL, help="Share the artifact that generated the set.")
 @click.option("--format", "formats", help="Several with commas; default: imagefolder,tfrecord.")
 @_wait
 def publish(folder, repository, keys, description, description_file, formats, wait, **given):

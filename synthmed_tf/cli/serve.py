@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from synthmed_tf.cli.options import PLACE, say
+from synthmed_tf.cli.options import MODEL, say
 from synthmed_tf.extras import require_extra
 
 if TYPE_CHECKING:
@@ -17,7 +17,9 @@ _PORT = click.IntRange(0, 65535)
 
 
 @click.command()
-@click.option("--model", required=True, type=PLACE, help="An artifact with a SavedModel.")
+@click.option(
+    "--model", required=True, type=MODEL, help="An artifact with a SavedModel, or a name that `synthmed models` lists."
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="0.0.0.0: reachable from other machines.")
 @click.option(
     "--rest-port", "--port", "rest_port", type=_PORT, default=8501, show_default=True, help="0: any free port."

@@ -20,8 +20,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from synthmed_tf import files, local_copies, stores
+from synthmed_tf import files, local_copies
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import pretrained
 from synthmed_tf.extras import require_extra
 from synthmed_tf.old_names import renamed
 
@@ -193,13 +194,14 @@ def open_artifact(folder: str | os.PathLike[str], runtime: Runtime = "auto") -> 
     """Opens an artifact, whose files are compared with the card first.
 
     Args:
-        folder: the artifact's folder or its `generator.onnx`, on this disk or in an object store.
+        folder: the artifact's folder or its `generator.onnx`, on this disk or in an object store; or the name of a
+            model that the package holds.
         runtime: of `RUNTIMES`, or `auto`: the first of `savedmodel` and `onnx` that is there.
 
     Raises:
         SynthMedError: there is no such artifact, a file of it is missing or has changed, or it cannot be read.
     """
-    folder = stores.place(folder)
+    folder = pretrained.located(folder)
     if folder.name == ONNX.name:
         folder, runtime = folder.parent, "onnx" if runtime == "auto" else runtime
     folder = local_copies.local_copy(folder)

@@ -250,7 +250,7 @@ def _write(
     (folder / artifact.CARD).write_text(json.dumps(card), encoding="utf-8")
     if "savedmodel" in formats:
         say("writing the SavedModel")
-        saved = shared_weights.CompactChain(chain) if "weights" in card else chain
+        saved = shared_weights.compacted(chain) if "weights" in card else chain
         with files.glob_free(folder) as place:
             tf.saved_model.save(saved, str(place / artifact.SAVEDMODEL), signatures=saved.signatures())
         warmup.write(folder / artifact.SAVEDMODEL)

@@ -11,9 +11,12 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import keras
 import numpy as np
 import tensorflow as tf
+from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 
+from synthmed_tf.models import layers
 from synthmed_tf.models.chained_generator import Chain
 from synthmed_tf.training.snapshot import Snapshot
 
@@ -50,51 +53,83 @@ def describe(exact: Chain, chain: Chain) -> dict[str, Any]:
     }
 
 
-class CompactChain(tf.Module):
-    """The functions of a chain whose weights are float16 variables, and whose large constants are variables too."""
+def compacted(chain: Chain) -> Chain:
+    """The same chain, made of compact networks; float16 must represent its weights."""
+    config, condition = chain.config, 2 if chain.config.stage2.use_fov else 1
+    latent = tf.TensorSpec((None, config.stage1.latent_dim), tf.float32)
+    given = [tf.TensorSpec((None, config.size, config.size, condition), tf.float32)]
+    given += [tf.TensorSpec((None, config.stage2.style_dim), tf.float32)] if config.stage2.style_dim else []
+    networks = CompactNetwork(chain.networks.mask, latent), CompactNetwork(chain.networks.image, *given)
+    return Chain(config, *networks, chain.threshold, chain.fov, chain.styles)
 
-    def __init__(self, chain: Chain):
-        """Traces the functions of `chain`, whose weights float16 must represent."""
-        super().__init__(name="synthmed")
-        self._weights = [tf.Variable(tf.cast(weight, tf.float16), trainable=False) for weight in chain._weights]
+
+class CompactNetwork(tf.Module):  # type: ignore[misc]
+    """A network whose weights are float16 variables, cast to float32, and whose large constants are variables too.
+
+    Attributes:
+        variables: the weights, in the order of the network's own.
+        constants: the large constants.
+    """
+
+    def __init__(self, network: keras.Model, *inputs: tf.TensorSpec):
+        """Traces the network, whose weights float16 must represent.
+
+        Args:
+            network: a generator.
+            inputs: of the shapes and dtypes that it is called with.
+        """
+        super().__init__()
+        weights = layers.plain_variables(network)
+        self._variables = [tf.Variable(tf.cast(weight, tf.float16), trainable=False) for weight in weights]
         self._constants: list[tf.Variable] = []
         # TensorFlow looks into lists and dicts of a module, and takes no keys but texts.
-        self._untracked = SimpleNamespace(known={})
-        self._functions = {name: self._rewritten(chain, traced) for name, traced in chain.signatures().items()}
+        self._known = SimpleNamespace(variables={})
+        for weight, variable in zip(weights, self._variables, strict=True):
+            self._known.variables[_key(weight.numpy())] = variable
+        traced = tf.function(lambda *arguments: network(*arguments, training=False), autograph=False)
+        # Functions are inlined, and weights become constants.
+        frozen = convert_variables_to_constants_v2(traced.get_concrete_function(*inputs))
+        graph = frozen.graph.as_graph_def()
+        large = {n.name: self._variable(n) for n in graph.node if n.op == "Const" and _bytes(n) >= _LEAST_BYTES}
+        self._frozen = SimpleNamespace(
+            graph=_without(graph, set(large)),
+            large=large,
+            inputs=[tensor.op.name for tensor in frozen.inputs],
+            output=frozen.outputs[0].name,
+        )
 
-    def signatures(self) -> dict[str, Any]:
-        """As `Chain.signatures`."""
-        return self._functions
+    @property
+    def variables(self) -> list[tf.Variable]:
+        return self._variables
 
-    def _rewritten(self, chain: Chain, traced: Any) -> Any:
-        concrete = traced.get_concrete_function()
-        graph = concrete.graph.as_graph_def()
-        places = {id(weight.handle): place for place, weight in enumerate(chain._weights)}
-        captured = {inner.op.name: places[id(handle)] for handle, inner in concrete.graph.captures}
-        reads = {n.name: captured[n.input[0]] for n in graph.node if n.op == "ReadVariableOp"}
-        constants = {n.name: self._constant(n) for n in graph.node if n.op == "Const" and _bytes(n) >= _LEAST_BYTES}
-        kept = _without(graph, {*captured, *reads, *constants})
-        inputs = [spec.name for spec in traced.input_signature]
-        outputs = {name: tensor.name for name, tensor in concrete.structured_outputs.items()}
+    @property
+    def constants(self) -> list[tf.Variable]:
+        return self._constants
 
-        def run(*arguments: tf.Tensor) -> dict[str, tf.Tensor]:
-            mapped = {name: tf.cast(self._weights[place], tf.float32) for name, place in reads.items()}
-            mapped |= {name: variable.read_value() for name, variable in constants.items()}
-            mapped |= dict(zip(inputs, arguments, strict=True))
-            found = tf.graph_util.import_graph_def(kept, mapped, list(outputs.values()), name="")
-            return dict(zip(outputs, found, strict=True))
+    def __call__(self, *arguments: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """As the network; not for training."""
+        frozen = self._frozen
+        mapped = {name: _read(variable) for name, variable in frozen.large.items()}
+        mapped |= dict(zip(frozen.inputs, arguments, strict=True))
+        return tf.graph_util.import_graph_def(frozen.graph, mapped, [frozen.output], name="")[0]
 
-        return tf.function(run, input_signature=traced.input_signature, autograph=False)
-
-    def _constant(self, node: Any) -> tf.Variable:
+    def _variable(self, node: Any) -> tf.Variable:
         """The variable of a constant; equal constants share one."""
         value = tf.make_ndarray(node.attr["value"].tensor)
-        key = (value.dtype.str, value.shape, value.tobytes())
-        known = self._untracked.known
-        if key not in known:
-            known[key] = tf.Variable(value, trainable=False)
-            self._constants.append(known[key])
-        return known[key]
+        known = self._known.variables
+        if _key(value) not in known:
+            known[_key(value)] = tf.Variable(value, trainable=False)
+            self._constants.append(known[_key(value)])
+        return known[_key(value)]
+
+
+def _key(value: np.ndarray) -> tuple[str, tuple[int, ...], bytes]:
+    return value.dtype.str, value.shape, value.tobytes()
+
+
+def _read(variable: tf.Variable) -> tf.Tensor:
+    value = variable.read_value()
+    return tf.cast(value, tf.float32) if value.dtype == tf.float16 else value
 
 
 def _without(graph: Any, names: set[str]) -> Any:

@@ -58,10 +58,10 @@ def _of_run(run: Path, config: Config) -> Start:
     for part in parts.present:
         snapshot.restore(_generator(networks, part.stage), part, run / part.stage / "snapshot")
     _fill(networks, discriminators.read(run, parts.present), run, config)
-    facts = {"name": run.resolve().name, "model_sha256": parts.identity, "license": "not stated"}
+    facts: dict[str, Any] = {"name": run.resolve().name, "model_sha256": parts.identity, "license": "not stated"}
     facts |= {"data": {part.stage: part.data for part in parts.present}}
     facts |= {"steps": {part.stage: part.step for part in parts.present}, "lineage": read_lineage(run)}
-    return Start(facts["name"], config, networks, facts)
+    return Start(str(facts["name"]), config, networks, facts)
 
 
 def _of_artifact(folder: Path, config: Config) -> Start:

@@ -148,7 +148,8 @@ def load(model: str | os.PathLike[str], runtime: Runtime = "auto") -> Model:
 
     Args:
         model: the folder of an artifact, as `synthmed export` writes it, or its `generator.onnx`, on this disk or in an
-            object store (`s3://`, `gs://`, `abfs://`).
+            object store (`s3://`, `gs://`, `abfs://`); or the name of a model that the package holds, as `synthmed
+            models` lists them.
         runtime: `savedmodel` (TensorFlow), `onnx` (ONNX Runtime), `openvino`, `onnx-fp16` or `onnx-int8`; `auto` is the
             first of `savedmodel` and `onnx` that is there. `onnx` does not import TensorFlow.
 

@@ -16,6 +16,7 @@ from typing import cast
 
 from synthmed_tf import files, stores
 from synthmed_tf.errors import SynthMedError
+from synthmed_tf.exporting import pretrained
 from synthmed_tf.exporting.artifact import Artifact, Runtime, open_artifact
 from synthmed_tf.extras import require_extra
 from synthmed_tf.generation import set_card, stream
@@ -110,7 +111,7 @@ def generate_set(
     from synthmed_tf.generation.engines import cluster
     from synthmed_tf.generation.engines.work import Work
 
-    artifact = stores.place(cast(str, model)).absolute()
+    artifact = pretrained.located(cast(str, model)).absolute()
     work = Work(str(artifact), plan, str(place.absolute()), repair, workers)
     return Written(cluster.generate(opened, work, engine, engine_options or {}, progress))
 

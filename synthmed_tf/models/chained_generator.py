@@ -46,11 +46,11 @@ class Chain(tf.Module):
         super().__init__(name="synthmed")
         self.config = config
         # A SavedModel holds the variables alone: Keras would add functions of its own, which cannot take two inputs.
-        self._networks = SimpleNamespace(mask=mask_generator, image=image_generator)
+        self.networks = SimpleNamespace(mask=mask_generator, image=image_generator)
         self._weights = layers.plain_variables(mask_generator) + layers.plain_variables(image_generator)
-        self.threshold = threshold
+        self._constants = [each.constants for each in (mask_generator, image_generator) if hasattr(each, "constants")]
+        self.threshold, self.fov, self.styles = threshold, fov, styles
         self._inside = np.asarray(fov) >= 128
-        self._styles = styles
         seed, index = tf.TensorSpec((None,), tf.int64, "seed"), tf.TensorSpec((None,), tf.int64, "index")
         latent = tf.TensorSpec((None, config.stage1.latent_dim), tf.float32, "latent")
         style = [tf.TensorSpec((None, config.stage2.style_dim), tf.float32, "style")] if config.stage2.style_dim else []
@@ -81,7 +81,7 @@ class Chain(tf.Module):
         return self.from_latent(latent, *self._style(seed, index))
 
     def _from_latent(self, latent: tf.Tensor, *style: tf.Tensor) -> dict[str, tf.Tensor]:
-        coverage_tanh = self._networks.mask(latent, training=False)
+        coverage_tanh = self.networks.mask(latent, training=False)
         vessel = (coverage_tanh > self.threshold) & self._inside
         mask = tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
         return {"mask": mask, "image": self._image(vessel, *style)}
@@ -99,8 +99,8 @@ class Chain(tf.Module):
         if self.config.stage2.use_fov:
             fov = tf.constant(np.where(self._inside, 1.0, -1.0)[None], tf.float32)
             condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
-        if self._styles is not None:
-            style = self._styles.style(style)
-        image = self._networks.image(condition, style, training=False)
+        if self.styles is not None:
+            style = self.styles.style(style)
+        image = self.networks.image(condition, *([] if style is None else [style]), training=False)
         levels = tf.round((image + 1.0) * 127.5)
         return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)

@@ -31,6 +31,7 @@ STAGES = ("segmenter", "stage1", "stage1_fine", "stage2", "stage2_fine")
 NOT_BEGUN, STOPPED, RUNNING, DONE = "not begun", "stopped", "running", "done"
 
 _SPEED_LINES = 10
+_GEOMETRY, _OF_REAL = "geometry/", "_of_real"  # as tree_metrics.py names them
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,8 @@ class StageState:
         batch_size, speed: images a step, and images a second (the median of the last 10 lines of metrics).
         losses: the last metrics of each network's whole loss, by the network's name.
         validations: the steps and the measures on the validation patients.
+        target: the measure of real images that the stage learns from; None where it is not known.
+        geometry: the last metrics of generated vessel trees: name, value, and that of real ones.
         best: the step and the measure of the best snapshot.
         warnings: the step and the message of each alarm that rang.
         written: when metrics, snapshot or images were last written, seconds since 1970.
@@ -63,6 +66,8 @@ class StageState:
     speed: float | None = None
     losses: tuple[tuple[str, float], ...] = ()
     validations: tuple[tuple[int, float], ...] = ()
+    target: float | None = None
+    geometry: tuple[tuple[str, float, float], ...] = ()
     best: tuple[int, float] | None = None
     warnings: tuple[tuple[int, str], ...] = ()
     written: float = 0.0
@@ -94,7 +99,7 @@ class RunState:
         if not begun:
             return None
         latest = max(begun, key=lambda stage: stage.written)
-        return assess(latest.name, latest.validations, latest.warnings)
+        return assess(latest.name, latest.validations, latest.warnings, latest.target)
 
     @property
     def image(self) -> Path | None:
@@ -270,6 +275,8 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
         speed=median(speed for _, speed in speeds[-_SPEED_LINES:]) if speeds else None,
         losses=tuple((name.removesuffix("/loss"), value) for name, value in losses.items()),
         validations=tuple(measures),
+        target=next((value for _, value in reversed(_series(lines, f"validation{_OF_REAL}"))), None),
+        geometry=_geometry(lines),
         best=next(iter(_series([best], "measure")), None),
         warnings=tuple((line["step"], line["message"]) for line in rang),
         written=max(times, default=0.0),
@@ -280,6 +287,14 @@ def _stage(folder: Path, config: Config | None, pairs: Any, reader: _Reader) -> 
 def _series(lines: list[dict[str, Any]], name: str) -> list[tuple[int, float]]:
     """The step and the value of each line that has a number of this name."""
     return [(line["step"], line[name]) for line in lines if isinstance(line.get(name), int | float) and "step" in line]
+
+
+def _geometry(lines: list[dict[str, Any]]) -> tuple[tuple[str, float, float], ...]:
+    """The last metrics of geometry that have a target."""
+    last = next((line for line in reversed(lines) if any(name.startswith(_GEOMETRY) for name in line)), {})
+    named = [name for name in last if name.startswith(_GEOMETRY) and not name.endswith(_OF_REAL)]
+    pairs = ((name.removeprefix(_GEOMETRY), last[name], last.get(f"{name}{_OF_REAL}")) for name in named)
+    return tuple(each for each in pairs if all(isinstance(value, int | float) for value in each[1:]))
 
 
 def _no_longer_better(measures: list[tuple[int, float]], patience: int) -> bool:
@@ -303,6 +318,9 @@ def _stage_lines(stage: StageState, now: float) -> list[str]:
     lines = [f"  {stage.name}: {', '.join(facts)}; last written {_duration(now - stage.written)} ago"]
     if stage.losses:
         lines.append("    losses: " + ", ".join(f"{name} {value:.4g}" for name, value in stage.losses))
+    if stage.geometry:
+        named = (f"{name.replace('_', ' ')} {value:.3g} ({real:.3g})" for name, value, real in stage.geometry)
+        lines.append(f"    generated trees (real ones): {', '.join(named)}")
     last = stage.validations[-1] if stage.validations else None
     for name, validated in (("best", stage.best), ("last validated", last)):
         if validated:

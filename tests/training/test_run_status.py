@@ -163,16 +163,17 @@ def test_the_state_is_printed_a_stage_a_line(run):
     ]
 
 
-def _measured(run, *measures):
+def _measured(run, *measures, target=None, **more):
     """Lines of metrics that validate every 100 steps."""
     lines = [{"step": 100 * (i + 1), "validation": value} for i, value in enumerate(measures)]
+    lines[-1] |= more | ({"validation_of_real": target} if target else {})
     _lines(run / "stage2" / "metrics.jsonl", lines)
 
 
 @pytest.mark.parametrize(
     ("measures", "said"),
     [
-        ((0.8, 0.6, 0.4), "stage2 goes well: its measure fell from 0.8 to 0.4."),
+        ((0.8, 0.6, 0.4), "stage2 goes well: its measure fell from 0.8 to 0.4 (real images of other patients: 0.2)."),
         ((0.8, 0.4, 0.42, 0.44), "stage2 goes well: its measure fell from 0.8 to 0.44"),  # within a tenth
         (
             (0.8, 0.4, 0.42, 0.45),
@@ -182,7 +183,7 @@ def _measured(run, *measures):
     ],
 )
 def test_one_sentence_says_whether_it_goes_well(run, measures, said):
-    _measured(run, *measures)
+    _measured(run, *measures, target=0.2)
     _age(run / "stage2", 90)
     assert run_status.describe(run).assessment.startswith(said)
 
@@ -193,6 +194,12 @@ def test_an_alarm_after_the_best_step_says_that_it_does_not_go_well(run):
         _lines(run / "stage2" / "warnings.jsonl", [{"step": step, "alarm": "a", "message": "masks alike; raise it"}])
         _age(run / "stage2", 90)
         assert run_status.describe(run).assessment.startswith(expected)
+
+
+def test_geometry_is_told_with_its_target(run):
+    _measured(run, 0.8, **{"geometry/pieces": 14.25, "geometry/pieces_of_real": 9.0, "geometry/calibre": 5.0})
+    _age(run / "stage2", 90)
+    assert "    generated trees (real ones): pieces 14.2 (9)\n" in _printed(run)
 
 
 def test_warnings_and_changed_options_are_printed(run):
