@@ -32,7 +32,8 @@ def main() -> None:
     """Exports, completes the card, and checks the size."""
     options = _options()
     if options.run is not None:
-        exporter.export(options.run, options.out, FORMATS, options.name, "CC BY 4.0", print, compact=True)
+        named = {"name": options.name, "license": "CC BY 4.0", "latest": options.latest}
+        exporter.export(options.run, options.out, FORMATS, **named, say=print, compact=True)
     card = artifact.read_card(options.out)
     given = {"trained_on": options.trained_on, "held_out": options.held_out, "commands": options.command}
     card |= {name: value for name, value in given.items() if value} | {"citations": list(CITATIONS)}
@@ -64,6 +65,7 @@ def _files(folder: Path) -> list[Path]:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="without it, only the card is completed")
+    parser.add_argument("--latest", action="store_true", help="the latest step of each stage, not the best")
     parser.add_argument("--name", default="retina")
     parser.add_argument("--out", type=Path, default=pretrained.FOLDER / "retina")
     parser.add_argument("--trained-on")
