@@ -90,12 +90,13 @@ class CompactNetwork(tf.Module):  # type: ignore[misc]
         # Functions are inlined, and weights become constants.
         frozen = convert_variables_to_constants_v2(traced.get_concrete_function(*inputs))
         graph = frozen.graph.as_graph_def()
-        large = {n.name: self._variable(n) for n in graph.node if n.op == "Const" and _bytes(n) >= _LEAST_BYTES}
+        names = {node.name: f"n{place}" for place, node in enumerate(graph.node)}
+        large = [node for node in graph.node if node.op == "Const" and _bytes(node) >= _LEAST_BYTES]
         self._frozen = SimpleNamespace(
-            graph=_without(graph, set(large)),
-            large=large,
-            inputs=[tensor.op.name for tensor in frozen.inputs],
-            output=frozen.outputs[0].name,
+            graph=_renamed(graph, names, without={node.name for node in large}),
+            large={names[node.name]: self._variable(node) for node in large},
+            inputs=[names[tensor.op.name] for tensor in frozen.inputs],
+            output=f"{names[frozen.outputs[0].op.name]}:{frozen.outputs[0].value_index}",
         )
 
     @property
@@ -132,15 +133,25 @@ def _read(variable: tf.Variable) -> tf.Tensor:
     return tf.cast(value, tf.float32) if value.dtype == tf.float16 else value
 
 
-def _without(graph: Any, names: set[str]) -> Any:
-    """A graph definition without some nodes; others that wait for these no longer do."""
+def _renamed(graph: Any, names: dict[str, str], without: set[str]) -> Any:
+    """A graph definition with other names, and without some nodes; others that wait for these no longer do."""
     kept = tf.compat.v1.GraphDef(versions=graph.versions, library=graph.library)
-    kept.node.extend(node for node in graph.node if node.name not in names)
-    for node in kept.node:
-        awaited = [name for name in node.input if not (name.startswith("^") and name[1:] in names)]
-        del node.input[:]
-        node.input.extend(awaited)
+    for node in graph.node:
+        if node.name not in without:
+            made = kept.node.add()
+            made.CopyFrom(node)
+            made.name = names[node.name]
+            del made.input[:]
+            made.input.extend(
+                _input(name, names) for name in node.input if name.removeprefix("^") not in without or name[0] != "^"
+            )
     return kept
+
+
+def _input(name: str, names: dict[str, str]) -> str:
+    """The input of a node by its new name: `name`, `name:1`, or `^name` for one that it waits for."""
+    node, colon, place = name.removeprefix("^").partition(":")
+    return ("^" if name.startswith("^") else "") + names[node] + colon + place
 
 
 def _bytes(node: Any) -> int:
@@ -167,8 +178,23 @@ def share(file: Path, weights: Path) -> None:
     nodes = [*casts, *model.graph.node]
     model.graph.ClearField("node")
     model.graph.node.extend(nodes)
+    _shorten_names(model.graph)
     file.write_bytes(model.SerializeToString())
     onnx.checker.check_model(str(file), full_check=True)
+
+
+def _shorten_names(graph: Any) -> None:
+    """Gives all tensors but inputs and outputs short names, which are a third of a file without weights."""
+    fixed = {value.name for value in (*graph.input, *graph.output)}
+    made = [tensor.name for tensor in graph.initializer] + [name for node in graph.node for name in node.output]
+    names = {name: f"t{place}" for place, name in enumerate(made) if name and name not in fixed}
+    for tensor in graph.initializer:
+        tensor.name = names.get(tensor.name, tensor.name)
+    for node in graph.node:
+        node.name = ""
+        for ends in (node.input, node.output):
+            ends[:] = [names.get(name, name) for name in ends]
+    graph.ClearField("value_info")
 
 
 @dataclasses.dataclass(frozen=True)
