@@ -55,7 +55,8 @@ def evaluated(folder: Path) -> dict[str, Any]:
     verdicts = {answer.question: {"state": answer.state.value, "sentence": answer.sentence} for answer in read.verdicts}
     privacy = read.sections.privacy
     copied = [] if privacy is None else sorted({copy.real for copy in privacy.copies if copy.real_set == "train"})
-    return {"evaluation": read.verdict.value, "verdicts": verdicts, "may_be_memorized": copied}
+    of = read.sections.compared.model_sha256
+    return {"evaluation": read.verdict.value, "evaluated_model": of, "verdicts": verdicts, "may_be_memorized": copied}
 
 
 def _files(folder: Path) -> list[Path]:

@@ -49,8 +49,8 @@ def _markdown(card: dict[str, Any]) -> str:
         lines.append(f"| {stage} trained on | {_data_line(data)}, {card['steps'][stage]} steps |")
     lines += _lineage(card.get("lineage"))
     lines += _rounding(card["weights"]) if "weights" in card else []
-    lines += _told(card)
     lines += _runtimes(card["parity"])
+    lines += _told(card)
     lines += [
         "",
         "Not for diagnosis. (model, seed, index) identifies an image, which can be generated again from them.",
@@ -60,11 +60,13 @@ def _markdown(card: dict[str, Any]) -> str:
 
 def _told(card: dict[str, Any]) -> list[str]:
     """What a shipped model's card says besides: patients, verdicts, memorized photographs, citations, commands."""
-    named = (("trained_on", "trained on"), ("held_out", "never trained on"))
-    lines = [f"| {title} | {card[name]} |" for name, title in named if card.get(name)]
+    named = (("trained_on", "Trained on"), ("held_out", "Never trained on"))
+    lines = [line for name, title in named if card.get(name) for line in ("", f"{title}: {card[name]}.")]
     if "verdicts" in card:
         lines += ["", "## Evaluation", "", "| question | verdict | |", "|---|---|---|"]
         lines += [f"| {name} | {one['state']} | {one['sentence']} |" for name, one in card["verdicts"].items()]
+        if card["evaluated_model"] != card["model_sha256"]:
+            lines += ["", f"Evaluated was `{card['evaluated_model']}`: this model before its weights were rounded."]
     if "may_be_memorized" in card:
         found = ", ".join(card["may_be_memorized"]) or "none was found; absence of evidence is no proof"
         lines += ["", f"Training photographs that may be memorized: {found}."]
