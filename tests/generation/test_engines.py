@@ -114,6 +114,7 @@ def test_options_that_an_engine_does_not_take(tmp_path, options, said):
         ("Job aborted:\n Traceback\n  x.SynthMedError: M is not an artifact.\n OSError: b\n", "M is not an artifact"),
         ("Traceback\n ImportError: a\n more\n OSError: b\n\n", "OSError: b"),
         ("\n no such runner \n", "no such runner"),
+        ("An error occurred.\n: a.SparkException: No URL: 'x'\n\tat a.B(C.scala:1)", "a.SparkException: No URL: 'x'"),
         ("OSError: https://HOST/one?sig=abc is not there", "OSError: https://HOST/one... is not there"),
         ("", "ValueError"),
     ],
@@ -144,9 +145,10 @@ def test_what_stops_a_worker_is_said_in_a_sentence(engine, single, tmp_path):
 
 def test_an_option_that_an_engine_refuses_is_said_in_a_sentence(engine, single, tmp_path):
     plan, _ = single
-    wrong = {"beam": {"runner": "NoRunner"}, "ray": {"num_cups": "1"}, "spark": {"spark.master": "nowhere"}}[engine]
-    with pytest.raises(SynthMedError, match=rf"^The engine {engine} failed \(.*{'|'.join(wrong.values())}"):
-        cluster.run(engine, Work("nowhere", plan, str(tmp_path)), [0], wrong)
+    wrong = {"beam": {"runner": "NoRunner"}, "ray": {"num_cups": "1"}, "spark": {"spark.task.cpus": "none"}}[engine]
+    said = {"beam": "NoRunner", "ray": "num_cups", "spark": "spark.task.cpus"}[engine]
+    with pytest.raises(SynthMedError, match=rf"^The engine {engine} failed \(.*{said}"):
+        cluster.run(engine, Work("nowhere", plan, str(tmp_path)), [0], HERE[engine] | wrong)
 
 
 def test_the_command_takes_an_engine_and_its_options(engine, tiny_artifact, tmp_path):
