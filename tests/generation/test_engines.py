@@ -114,7 +114,10 @@ def test_options_that_an_engine_does_not_take(tmp_path, options, said):
         ("Job aborted:\n Traceback\n  x.SynthMedError: M is not an artifact.\n OSError: b\n", "M is not an artifact"),
         ("Traceback\n ImportError: a\n more\n OSError: b\n\n", "OSError: b"),
         ("\n no such runner \n", "no such runner"),
-        ("An error occurred.\n: a.SparkException: No URL: 'x'\n\tat a.B(C.scala:1)", "a.SparkException: No URL: 'x'"),
+        (
+            "An error occurred.\n: a.SparkException: No URL: 'x'\n\tat a.someError(C.scala:1)",
+            "a.SparkException: No URL: 'x'",
+        ),
         ("OSError: https://HOST/one?sig=abc is not there", "OSError: https://HOST/one... is not there"),
         ("", "ValueError"),
     ],

@@ -79,6 +79,6 @@ def _reason(error: Exception) -> str:
     """The line of an engine's error that says the most: what a worker raised, if a worker did."""
     lines = [line.strip() for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
     own = [line.partition("SynthMedError: ")[2] for line in lines if "SynthMedError: " in line]
-    errors = [line for line in lines if "Error" in line]
+    errors = [line for line in lines if "Error" in line and not line.startswith("at ")]  # Java's stack
     of_java = [line.removeprefix(": ") for line in lines if "Exception: " in line]
     return stores.redacted((own or errors[::-1] or of_java or lines)[0])[:300].rstrip(".")
