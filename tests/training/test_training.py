@@ -79,7 +79,7 @@ def test_a_run_leaves_metrics_images_and_snapshots(whole_run):
         assert sorted(p.name for p in (whole_run / stage / "samples").iterdir()) == ["00000000.png", "00000004.png"]
         assert list((whole_run / stage / "tensorboard").glob("events.out.tfevents.*"))
         assert snapshot.load(whole_run / stage / "snapshot").step == 4
-    assert images.read_image(whole_run / "stage1/samples/00000004.png").shape == (2 * 34 + 2, 8 * 34 + 2, 3)
+    assert images.read_image(whole_run / "stage1/samples/00000004.png").shape == (3 * 34 + 2, 8 * 34 + 2, 3)
     facts = json.loads((whole_run / "data.json").read_text())
     assert facts["layout"] == "phantom" and facts["pairs"] == 58 and len(facts["validation_patients"]) == 6
 
