@@ -80,11 +80,11 @@ class Chain(tf.Module):
         latent = latents.sample(seed, index, stage.latent_dim, latents.LATENT, stage.latent)
         return self.from_latent(latent, *self._style(seed, index))
 
-    def _from_latent(self, latent: tf.Tensor, *style: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _from_latent(self, latent: tf.Tensor, style: tf.Tensor | None = None) -> dict[str, tf.Tensor]:
         coverage_tanh = self.networks.mask(latent, training=False)
         vessel = (coverage_tanh > self.threshold) & self._inside
         mask = tf.where(vessel, tf.constant(255, tf.uint8), tf.constant(0, tf.uint8))
-        return {"mask": mask, "image": self._image(vessel, *style)}
+        return {"mask": mask, "image": self._image(vessel, *_given(style))}
 
     def _translate(self, mask: tf.Tensor, seed: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         vessel = (tf.cast(mask, tf.int32) >= 128) & self._inside
@@ -101,6 +101,10 @@ class Chain(tf.Module):
             condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
         if self.styles is not None:
             style = self.styles.style(style)
-        image = self.networks.image(condition, *([] if style is None else [style]), training=False)
+        image = self.networks.image(condition, *_given(style), training=False)
         levels = tf.round((image + 1.0) * 127.5)
         return tf.cast(tf.clip_by_value(levels, 0.0, 255.0), tf.uint8)
+
+
+def _given(style: tf.Tensor | None) -> list[tf.Tensor]:
+    return [] if style is None else [style]

@@ -54,7 +54,7 @@ def test_an_image_is_the_same_in_any_batch(tiny_chain, generated, rows):
 
 def test_a_mask_is_the_coverage_above_the_threshold(tiny_chain, generated):
     latent = latents.sample(*_tensors(SEED, INDEX), 6, latents.LATENT)
-    coverage_tanh = tiny_chain._networks.mask(latent).numpy()
+    coverage_tanh = tiny_chain.networks.mask(latent).numpy()
     expected = np.where((coverage_tanh > tiny_chain.threshold) & (FOV == 255), 255, 0)
     np.testing.assert_array_equal(generated[0], expected)
 
