@@ -42,7 +42,7 @@ def _on_one_device(name):
     return trained(name, _config(*SLOWLY), one_device(), 2)
 
 
-@pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.once), "stage2_fine"])
+@pytest.mark.parametrize("name", [pytest.param("stage2", marks=pytest.mark.slow), "stage2_fine"])
 def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
     one, terms_of_one = _on_one_device(name)
     two, terms_of_two = trained(name, _config(*SLOWLY), two_replicas, 2)

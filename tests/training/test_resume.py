@@ -46,7 +46,7 @@ def _tensors(folder):
     ("name", "replicas", "options"),
     [
         pytest.param("stage1", 2, (), marks=pytest.mark.once),
-        pytest.param("stage2", 2, ("precision=mixed_float16",), marks=pytest.mark.once),
+        pytest.param("stage2", 2, ("precision=mixed_float16",), marks=pytest.mark.slow),
         ("segmenter", 1, ("precision=mixed_float16", "segmenter.accumulate=2")),
         pytest.param("segmenter", 2, (), marks=pytest.mark.slow),
     ],
