@@ -2,7 +2,7 @@
 PYTHON ?=
 DEMO ?= runs/demo
 # Such as --override stage1.steps=100, for a shorter one.
-DEMO_OPTIONS ?= --override stage1.steps=300 --override stage2.steps=300
+DEMO_OPTIONS ?= --override stage1.steps=150 --override stage2.steps=150
 # Pairs of the model of the package.
 RETINAS ?= 16
 export PYTHON
@@ -59,7 +59,7 @@ demo: $(if $(wildcard $(VENV)/.test $(VENV)/.dev),,$(VENV)/.demo)
 	$(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check .
 	$(VENV)/bin/synthmed models
 	if [ -d synthmed_tf/pretrained/retina ]; then \
-	    $(VENV)/bin/synthmed generate --model retina -n $(RETINAS) --seed 1 --out $(DEMO)/retina; fi
+	    $(VENV)/bin/synthmed generate --model retina -n $(RETINAS) --seed 1 --runtime onnx --out $(DEMO)/retina; fi
 	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO) $(DEMO_OPTIONS)
 	$(VENV)/bin/synthmed export --run $(DEMO) --out $(DEMO)/model
 	$(VENV)/bin/synthmed generate --model $(DEMO)/model -n 64 --seed 1 --out $(DEMO)/set
