@@ -58,8 +58,7 @@ demo: $(if $(wildcard $(VENV)/.test $(VENV)/.dev),,$(VENV)/.demo)
 	@rm -rf build $(VENV)/.test $(VENV)/.dev
 	$(VENV)/bin/python -m pip install -qq --no-input --disable-pip-version-check .
 	$(VENV)/bin/synthmed models
-	if [ -d synthmed_tf/pretrained/retina ]; then \
-	    $(VENV)/bin/synthmed generate --model retina -n $(RETINAS) --seed 1 --runtime onnx --out $(DEMO)/retina; fi
+	$(VENV)/bin/synthmed generate --model retina -n $(RETINAS) --seed 1 --runtime onnx --out $(DEMO)/retina
 	$(VENV)/bin/synthmed train --preset demo --data phantom --run $(DEMO) $(DEMO_OPTIONS)
 	$(VENV)/bin/synthmed export --run $(DEMO) --out $(DEMO)/model
 	$(VENV)/bin/synthmed generate --model $(DEMO)/model -n 64 --seed 1 --out $(DEMO)/set

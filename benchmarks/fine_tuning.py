@@ -15,10 +15,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from time_to_quality import _measure
+from time_to_quality import _measure, _real_pairs
 
-from synthmed_tf.data.sources import find_pairs, parse_patients
-from synthmed_tf.evaluation.pairs import ArrayPairs, Pairs, ReducedPairs, SyntheticSet, load_real
+from synthmed_tf.evaluation.pairs import Pairs, ReducedPairs, SyntheticSet
 from synthmed_tf.exporting import artifact, exporter
 from synthmed_tf.exporting.starting import read_config
 from synthmed_tf.generation import synthesis
@@ -33,7 +32,9 @@ def main() -> None:
     results = json.loads(options.out.read_text()) if options.out.exists() else {"dice": {}, "minutes": {}}
     config = read_config(options.start)
     size = options.size or config.size
-    train, unseen = (_reduced(_real(options.data, names, size), options) for names in (options.patients, options.test))
+    train, unseen = (
+        _reduced(_real_pairs(options.data, names, size), options) for names in (options.patients, options.test)
+    )
     _measure("real", train, unseen, options, results)
     for begun, marks in (("trained weights", options.marks), ("nothing", options.marks_from_nothing or options.marks)):
         for mark in map(int, marks.split(",")):
@@ -83,12 +84,6 @@ def _generated(run: Path, count: int) -> SyntheticSet:
         exporter.export(run, model, ("savedmodel",))
     synthesis.generate_set(artifact.open_artifact(model), folder, count, seed=SEED)
     return SyntheticSet(folder)
-
-
-def _real(folder: str, patients: str, size: int) -> ArrayPairs:
-    source = find_pairs(folder)
-    chosen = parse_patients(patients, source.patients)
-    return load_real([pair for pair in source.pairs if pair.patient in chosen and pair.mask is not None], size)
 
 
 def _reduced(pairs: Pairs, options: argparse.Namespace) -> Pairs:

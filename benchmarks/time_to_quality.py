@@ -96,10 +96,10 @@ def _show(what: str, done: int, total: int) -> None:
         print(f"{what}: {done} of {total}", file=sys.stderr, flush=True)
 
 
-def _real_pairs(folder: str, patients: str) -> ArrayPairs:
+def _real_pairs(folder: str, patients: str, size: int = SIZE) -> ArrayPairs:
     source = find_pairs(folder)
     chosen = parse_patients(patients, source.patients)
-    return load_real([pair for pair in source.pairs if pair.patient in chosen and pair.mask is not None], SIZE)
+    return load_real([pair for pair in source.pairs if pair.patient in chosen and pair.mask is not None], size)
 
 
 def _generated(model: Path) -> SyntheticSet:

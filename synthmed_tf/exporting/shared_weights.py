@@ -1,7 +1,7 @@
 """The compact form of an artifact: weights in float16, in one file that the SavedModel and the ONNX file both read.
 
-Both graphs hold operations alone. Their numbers are in the SavedModel's `variables`: weights rounded to float16, which
-the graphs cast to float32, and large constants as they are. Computation stays in float32, so that both forms generate
+The numbers of the networks are in the SavedModel's `variables`: weights rounded to float16, which the graphs cast to
+float32, and large constants as they are. Computation stays in float32, so that both forms generate
 the same images; what rounding changes is measured when the artifact is written (`parity.json`).
 """
 
