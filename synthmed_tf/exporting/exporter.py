@@ -22,7 +22,7 @@ from synthmed_tf.exporting.model_card import write_card
 from synthmed_tf.exporting.onnx_graph import write_onnx
 from synthmed_tf.models import factory
 from synthmed_tf.models.chained_generator import Chain
-from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
+from synthmed_tf.models.coarse_to_fine import CoarseToFine
 from synthmed_tf.models.pyramid import Pyramid
 from synthmed_tf.training import discriminators, snapshot
 from synthmed_tf.training.run import read_lineage
@@ -180,7 +180,7 @@ def make_mask_generator(stage1: snapshot.Snapshot, run: Path, refiner: snapshot.
         raise _do_not_belong_together(run, stage1, refiner)
     fine = factory.mask_refiner(refiner.config)
     snapshot.restore(fine, refiner, run / "stage1_fine" / "snapshot")
-    return CoarseToFine(generator, fine, coarse_fov(stage1.fov >= 128, stage1.config.coarse_size), refiner.thresholds)
+    return CoarseToFine(generator, fine, stage1.fov >= 128, refiner.thresholds)
 
 
 def make_image_generator(

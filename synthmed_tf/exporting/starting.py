@@ -122,7 +122,7 @@ def _whole(networks: dict[str, keras.Model], config: Config) -> tuple[keras.Mode
     """Both generators, joined as an export joins them."""
     masks, photographs = _generator(networks, "stage1"), _generator(networks, "stage2")
     if "stage1_fine/network" in networks:
-        fov = np.ones((config.coarse_size, config.coarse_size, 1), np.float32)
+        fov = np.ones((config.size, config.size, 1), bool)
         masks = CoarseToFine(masks, networks["stage1_fine/network"], fov, Thresholds(0.3, 0.4, 0.5))
     if "stage2_fine/network" in networks:
         photographs = Pyramid(photographs, networks["stage2_fine/network"])

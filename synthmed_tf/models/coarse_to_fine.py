@@ -16,12 +16,12 @@ class CoarseToFine(keras.Model):
         Args:
             generator: `ridge_gan.RidgeGenerator`, with its averaged weights.
             refiner: `mask_refiner.MaskRefiner`, with its own.
-            fov: of the maps, `(coarse_size, coarse_size, 1)` in {0, 1}.
+            fov: `(size, size, 1)`, bool.
             thresholds: of the probability.
         """
         super().__init__()
         self.generator, self.refiner, self.thresholds = generator, refiner, thresholds
-        self._inside = np.asarray(fov, np.float32)
+        self._inside, self._coarse = fov, coarse_fov(fov, len(fov) // refiner.factor)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`coverage_tanh` `(batch, size, size, 1)` in {-1, 1}, float32, of latents `(batch, latent_dim)`."""
@@ -30,7 +30,7 @@ class CoarseToFine(keras.Model):
 
     def probability(self, maps: tf.Tensor) -> tf.Tensor:
         """Of a vessel at each pixel, rounded to 8 bits, from maps of the generator: `(batch, size, size, 1)`."""
-        return vessel_probability(self.refiner, maps * self._inside)
+        return tf.where(self._inside, vessel_probability(self.refiner, maps * self._coarse), 0.0)
 
 
 def vessel_probability(refiner: keras.Model, maps: tf.Tensor) -> tf.Tensor:

@@ -111,6 +111,35 @@ def diversity_loss(real: tf.Tensor, fake: tf.Tensor, cells: int = 16) -> tf.Tens
     return tf.repeat(tf.square(ratio - 1.0), 2)
 
 
+def unreached_share(ridges: tf.Tensor, calibres: tf.Tensor, steps: int = 64) -> tf.Tensor:
+    """How much of a tree cannot be reached from its widest vessel: 0 where it is connected.
+
+    The widest vessel is where the calibre is largest. From there on the ridge is filled: a pixel as far as the lowest
+    pixel on the best way to it, by `steps` moves to one of eight neighbours (a morphological reconstruction, unrolled,
+    of the maxima of 2 x 2 pixels). What lies behind a gap is filled as high as the gap alone, so the gradient raises
+    the lowest pixel of the gap, by as much as lies behind it.
+
+    Args:
+        ridges, calibres: `(batch, size, size, 1)` in [0, 1]; the size is even.
+        steps: how far a vessel may run, in steps of two pixels.
+
+    Returns:
+        `(batch,)` float32 in [0, 1].
+
+    Example:
+        >>> ridges = tf.reshape([1.0, 1.0, 1.0, 0.25, 1.0, 1.0], (1, 1, 6, 1))
+        >>> line = tf.repeat(tf.repeat(ridges, 2, axis=1), 2, axis=2)
+        >>> unreached_share(line, line * [[[1.0], *[[0.5]] * 11]]).numpy().round(3)
+        array([0.286], dtype=float32)
+    """
+    ridges, calibres = (tf.nn.max_pool2d(tf.cast(maps, tf.float32), 2, 2, "VALID") for maps in (ridges, calibres))
+    widest = calibres >= tf.reduce_max(calibres, axis=(1, 2, 3), keepdims=True)
+    reached = tf.where(widest, ridges, 0.0)
+    for _ in range(steps):
+        reached = tf.minimum(ridges, tf.nn.max_pool2d(reached, 3, 1, "SAME"))
+    return 1.0 - mean_per_example(reached) / (mean_per_example(ridges) + 1e-6)
+
+
 def _pair_distance(images: tf.Tensor, cells: int) -> tf.Tensor:
     """Distances of examples 0 and 1, 2 and 3, ...: `(batch / 2,)` float32."""
     side = images.shape[1] // cells

@@ -7,6 +7,7 @@ import tensorflow as tf
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data import augmentation, vessel_maps
 from synthmed_tf.data.map_pipeline import map_batches
+from synthmed_tf.data.pipeline import COVERAGE, FOV
 from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models import factory, latents, layers
 from synthmed_tf.training import map_damage
@@ -25,7 +26,8 @@ class RefinerStage:
     """The fine network; a batch has `maps` `(batch, crop, crop, 3)` in [0, 1] at full size, and `index`.
 
     Attributes:
-        maps: of the training masks, `(n, size, size, 3)` uint8, as of `vessel_maps.stack_maps`.
+        maps: of the training masks, `(n, size, size, 3)` uint8, as of `vessel_maps.stack_maps`; ridge and calibre end at
+            the field of view, as those of the coarse generator do.
         network, network_ema: the network that is trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
         generator: the coarse generator, whose maps the thresholds are calibrated on; where None, on those of the
@@ -34,22 +36,23 @@ class RefinerStage:
 
     name = "stage1_fine"
 
-    def __init__(self, config: Config, coverage_u8: np.ndarray, generator: keras.Model | None = None):
+    def __init__(self, config: Config, pairs: np.ndarray, generator: keras.Model | None = None):
         """Makes the networks, and the maps of the training masks.
 
         Args:
             config: the run's configuration.
-            coverage_u8: `(n, size, size, 1)` uint8, the training masks; vessel from 128 on.
+            pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them; vessel from 128 on.
             generator: as above.
         """
         self.config, self.seed, self.generator = config.stage1_fine, config.seed, generator
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, config.coarse_size)
-        self.examples = self.config.total_steps(len(coverage_u8)) * self.config.batch_size
+        steps = self.config.total_steps(len(pairs))
+        self.examples = steps * self.config.batch_size
         self._ranges = augmentation.ranges_of(config.data)._replace(shift=0.0)
         self._elastic = config.stage1.elastic
-        self.maps = vessel_maps.stack_maps(coverage_u8, config.coarse_size, structures=config.data.structures)
-        steps = self.config.total_steps(len(coverage_u8))
+        self.maps = vessel_maps.stack_maps(pairs[..., COVERAGE], config.coarse_size, structures=config.data.structures)
+        self.maps[..., :2] *= pairs[..., FOV] >= 128
         self.learning_rate = keras.optimizers.schedules.CosineDecay(self.config.learning_rate, steps, _LAST_RATE)
         with layers.made_in(config.precision):
             self.network = factory.mask_refiner(config)

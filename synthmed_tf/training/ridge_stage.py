@@ -11,6 +11,9 @@ from synthmed_tf.models.coarse_to_fine import coarse_fov
 from synthmed_tf.training import losses
 from synthmed_tf.training.stages import Batch, DiscriminatorOutput, Terms, random_numbers
 
+_MEASURED = 4
+"""Of as many examples one is filled from its widest vessel, which takes as long as a fifth of a step."""
+
 
 class RidgeStage:
     """The GAN of ridge and calibre maps; a batch has `maps` `(batch, coarse, coarse, 2)` in [0, 1], and `index`.
@@ -37,6 +40,7 @@ class RidgeStage:
         self._data_ranges = augmentation.ranges_of(config.data)
         full = vessel_maps.stack_maps(coverage_u8, self.size, structures=config.data.structures)[..., :2]
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
+        self._unreached = self._unreached_by_training_masks() if self.config.connected_weight else 0.0
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)
             self.discriminator = factory.mask_discriminator(config)
@@ -77,6 +81,11 @@ class RidgeStage:
         if self.config.diversity_weight:
             ridges = (maps[..., vessel_maps.RIDGE] * self.fov for maps in (batch["maps"], generated["maps"]))
             terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*ridges)
+        if self.config.connected_weight:
+            maps = generated["maps"]
+            unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
+            excess = tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
+            terms["connected"] = self.config.connected_weight * excess
         return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
@@ -89,6 +98,15 @@ class RidgeStage:
         real = self._seen(batch["maps"], batch, latents.AUGMENT_REAL)
         with layers.computed_in_float32(self.discriminator):
             return losses.r1_penalty(discriminate, 2.0 * real - 1.0)
+
+    def _unreached_by_training_masks(self) -> float:
+        """Mean over the training masks: most trees are one piece, some are two."""
+        maps = vessel_maps.reduce_maps(self.maps, self.maps.shape[1] // self.size)
+        return float(np.mean(losses.unreached_share(*self._inside(maps / np.float32(255)))))
+
+    def _inside(self, maps: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Ridges and calibres inside the field of view."""
+        return maps[..., vessel_maps.RIDGE] * self.fov, maps[..., vessel_maps.CALIBRE] * self.fov
 
     def _seen(self, maps: tf.Tensor, batch: Batch, stream: int) -> tf.Tensor:
         """What the discriminator sees: vessels inside the field of view, augmented."""

@@ -113,9 +113,7 @@ def make_step(
     if name == "segmenter":
         return SupervisedStep(SegmenterStage(config), strategy, config.precision)
     if name == "stage1_fine":
-        stage = RefinerStage(
-            config, dataset.pairs[..., COVERAGE], _coarse(factory.mask_generator, config, run, "stage1")
-        )
+        stage = RefinerStage(config, dataset.pairs, _coarse(factory.mask_generator, config, run, "stage1"))
         return SupervisedStep(stage, strategy, config.precision)
     if name == "stage2_fine":
         stage = FineRendererStage(config, dataset.pairs, _coarse(factory.image_generator, config, run, "stage2"))

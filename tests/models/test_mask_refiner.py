@@ -99,12 +99,12 @@ def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view()
     refiner(generator(latent))
     for network in (generator, refiner):
         network.set_weights(random_weights(network, 0))
-    fov = np.ones((32, 32, 1), np.float32)
-    fov[:, 16:] = 0
+    fov = np.ones((64, 64, 1), bool)
+    fov[:, 33:] = False
     thresholds = Thresholds(0.3, 0.4, 0.6)
     coverage_tanh = CoarseToFine(generator, refiner, fov, thresholds)(latent)
-    maps = mask_refiner.quantize(generator(latent) * fov)
-    probability = mask_refiner.quantize(tf.sigmoid(refiner(maps)))
+    maps = mask_refiner.quantize(generator(latent) * np.where(np.arange(32)[:, None] < 17, 1.0, 0.0))
+    probability = np.where(fov, mask_refiner.quantize(tf.sigmoid(refiner(maps))), np.float32(0))
     expected = np.where(mask_refiner.find_vessels(probability, thresholds), 1.0, -1.0)
     assert coverage_tanh.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
     np.testing.assert_array_equal(coverage_tanh, expected)

@@ -18,7 +18,7 @@ from helpers.steps import (
 
 from synthmed_tf.config.schema import load_config
 from synthmed_tf.data.dataset import load_dataset
-from synthmed_tf.data.pipeline import COVERAGE
+from synthmed_tf.data.pipeline import COVERAGE, FOV
 from synthmed_tf.models.latents import AUGMENT_REAL
 from synthmed_tf.training import losses, run, snapshot, snapshots
 from synthmed_tf.training.calibration import extent
@@ -36,6 +36,12 @@ def _config(*overrides):
 
 def _coverage_u8(size=64):
     return random_pairs(size)[..., COVERAGE]
+
+
+def _pairs(fov=255):
+    pairs = random_pairs(64)
+    pairs[..., FOV] = fov
+    return pairs
 
 
 @pytest.mark.parametrize("name", ["stage1", pytest.param("stage1_fine", marks=pytest.mark.once)])
@@ -89,8 +95,17 @@ def test_the_discriminator_sees_maps_inside_the_field_of_view_alone():
     assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == 0)
 
 
+def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_do():
+    fov = np.full((64, 64), 255, np.uint8)
+    fov[:, 33:] = 0
+    whole, cut = (RefinerStage(_config(), _pairs(given)).maps for given in (255, fov))
+    assert whole[:, :, 33:, :2].any() and not cut[:, :, 33:, :2].any()
+    np.testing.assert_array_equal(cut[:, :, :33], whole[:, :, :33])
+    np.testing.assert_array_equal(cut[..., 2], whole[..., 2])
+
+
 def test_the_terms_of_the_fine_stage_by_hand():
-    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _coverage_u8())
+    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _pairs())
     batch = next(iter(stage.batches(start=72)))
     logits = stage.network(stage._damaged(batch)).numpy()
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
@@ -164,7 +179,7 @@ def test_the_snapshot_of_the_fine_network_has_thresholds_in_order(whole_run):
 def test_thresholds_are_calibrated_on_share_and_width():
     config = _config()
     dataset = load_dataset("phantom", config)
-    stage = RefinerStage(config, dataset.pairs[..., COVERAGE])
+    stage = RefinerStage(config, dataset.pairs)
     _, middle, high = snapshots.calibrate_thresholds(stage, config, dataset)
     inside = dataset.fov[..., 0] >= 128
     real = extent((dataset.pairs[:, ..., 3] >= 128) & inside)
