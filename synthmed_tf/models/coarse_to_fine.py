@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from synthmed_tf.models import mask_refiner
 from synthmed_tf.models.mask_refiner import Thresholds, find_vessels, quantize
 
 
@@ -34,8 +35,15 @@ class CoarseToFine(keras.Model):
 
 
 def vessel_probability(refiner: keras.Model, maps: tf.Tensor) -> tf.Tensor:
-    """What the refiner makes of maps `(batch, height, width, 2)` in [0, 1]; input and output are rounded to 8 bits."""
-    return quantize(tf.sigmoid(refiner(quantize(maps), training=False)))
+    """What the refiner makes of maps `(batch, height, width, 2)` in [0, 1]; input and output are rounded to 8 bits.
+
+    It learned from crops without their outermost `mask_refiner.MARGIN` pixels, so the maps get as many around them.
+    """
+    margin, (height, width) = mask_refiner.MARGIN, maps.shape[1:3]
+    padded = tf.pad(quantize(maps), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+    logits = refiner(padded, training=False)
+    first, factor = margin * refiner.factor, refiner.factor
+    return quantize(tf.sigmoid(logits[:, first : first + factor * height, first : first + factor * width]))
 
 
 def coarse_fov(fov: np.ndarray, size: int) -> np.ndarray:

@@ -15,6 +15,9 @@ from synthmed_tf.models import layers
 HYSTERESIS_STEPS = 48
 """How far a vessel may run below the high threshold, in pixels."""
 
+MARGIN = 4
+"""Pixels of the maps along the border of a crop where the network sees too little to learn from."""
+
 _CREST, _CREST_REACH = 1.15, 2
 _CLOSING = 5
 

@@ -10,11 +10,9 @@ from synthmed_tf.data.map_pipeline import map_batches
 from synthmed_tf.data.pipeline import COVERAGE, FOV
 from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models import factory, latents, layers
+from synthmed_tf.models.mask_refiner import MARGIN
 from synthmed_tf.training import map_damage
 from synthmed_tf.training.stages import Batch, Terms, random_numbers
-
-_MARGIN = 4
-"""Pixels of the maps along the border of a crop where the network sees too little to learn from."""
 
 _TUBE = 0.88
 """Least ridge of the tube around a center line that skeleton recall counts."""
@@ -26,8 +24,8 @@ class RefinerStage:
     """The fine network; a batch has `maps` `(batch, crop, crop, 3)` in [0, 1] at full size, and `index`.
 
     Attributes:
-        maps: of the training masks, `(n, size, size, 3)` uint8, as of `vessel_maps.stack_maps`; ridge and calibre end at
-            the field of view, as those of the coarse generator do.
+        maps: of the training masks, `(n, size, size, 3)` uint8, as of `vessel_maps.stack_maps`; ridge and calibre end
+            at the field of view, as those of the coarse generator do.
         network, network_ema: the network that is trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
         generator: the coarse generator, whose maps the thresholds are calibrated on; where None, on those of the
@@ -62,7 +60,7 @@ class RefinerStage:
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
         crop, batch_size = self.crop * self.factor, self.config.batch_size
-        margin = _MARGIN * self.factor if crop < self.size else 0
+        margin = MARGIN * self.factor if crop < self.size else 0
         return map_batches(
             self.maps,
             self.size,
@@ -102,7 +100,7 @@ class RefinerStage:
     def _inside(self) -> tf.Tensor:
         """1 where an example is learned from, `(1, crop, crop, 1)`."""
         side = self.crop * self.factor
-        margin = _MARGIN * self.factor if side < self.size else 0
+        margin = MARGIN * self.factor if side < self.size else 0
         inside = np.zeros((1, side, side, 1), np.float32)
         inside[:, margin : side - margin, margin : side - margin] = 1
         return tf.constant(inside)
