@@ -115,13 +115,13 @@ def velocities(run: Path, block: Block, seed: int) -> np.ndarray:
     _restore(model, Path(run) / "stage2" / "checkpoints", "network_ema")
     conditions = np.stack([block.masks & block.fields, block.fields], axis=-1) * np.float32(2) - np.float32(1)
     coverage, fov = pyramid.reduced(tf.constant(conditions), model.size)
-    images = reduce_maps(block.images * block.fields[..., None], config.size // model.size)
-    image = tf.constant(images, tf.float32) / 127.5 - 1.0
+    inside = tf.constant(block.fields[..., None], tf.float32)
+    image = pyramid.averaged(tf.constant(block.images / np.float32(127.5) - 1.0), inside, config.size // model.size)
     base, detail = pyramid.coarse_detail(image, fov)
     parts = (
         (
             model.thumbnails,
-            pyramid.thumbnail_values(image),
+            pyramid.thumbnail_values(image, fov),
             pyramid.thumbnail_condition(coverage, fov, model.placed),
             pyramid.pooled(fov),
         ),

@@ -1,6 +1,9 @@
 """Stage-II as a pyramid: style and mask to a thumbnail of color and light, thumbnail and mask to an image of at most
 128 pixels, and that and the mask to one at full size. Each step adds the detail of its own scale by flow matching.
 
+A pixel of a thumbnail or of the coarse image is the average of that part of it that lies in the field of view: an
+average with the black outside would have little color, and its errors would be specks of color on the border.
+
 A condition is `(batch, size, size, 2)`, float32 in {-1, 1}: mask and field of view. A style is `(batch, style_dim)`,
 standard normal; its last two numbers choose the noise that each step begins with.
 """
@@ -21,6 +24,9 @@ NOISE_KEYS = 2
 _CELLS = {"coarse": 2, "fine": 4}
 _GAIN = {"thumbnail": 2.0, "coarse": 8.0, "fine": 20.0}
 """What values are multiplied with so that their deviation is near 1."""
+
+_LEAST = 1e-6
+"""Divides in place of a share of 0."""
 
 
 class CoarseRenderer(keras.Model):
@@ -68,11 +74,11 @@ class CoarseRenderer(keras.Model):
 
     def render(self, coverage: tf.Tensor, fov: tf.Tensor, thumbnail: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
-        base = layers.enlarge(thumbnail, THUMBNAIL_FACTOR)
+        base = enlarged(thumbnail, pooled(fov), THUMBNAIL_FACTOR)
         noise = _noise(style, self.size, latents.COARSE_NOISE)
         condition = coarse_condition(coverage, fov, base, self.placed)
         detail = follow(self.network, noise, condition, self.steps) / _GAIN["coarse"]
-        return _image(_averaging_to(thumbnail, base + detail), fov)
+        return _image(_averaging_to(thumbnail, base + detail, fov), fov)
 
 
 class FineRenderer(keras.Model):
@@ -100,10 +106,12 @@ class FineRenderer(keras.Model):
         Returns:
             `(batch, size, size, 3)`, float32 in [-1, 1], -1 outside the field of view.
         """
-        base = layers.enlarge(image, self.size // image.shape[1])
+        coarse = image.shape[1]
+        fov = (condition[..., 1:] + 1.0) / 2.0
+        base = enlarged(image, reduced(condition, coarse)[1], self.size // coarse)
         noise = _noise(style, self.size, latents.FINE_NOISE)
         detail = follow(self.network, noise, fine_condition(condition, base), self.steps) / _GAIN["fine"]
-        return _image(_averaging_to(image, base + detail), (condition[..., 1:] + 1.0) / 2.0)
+        return _image(_averaging_to(image, base + detail, fov), fov)
 
 
 class Pyramid(keras.Model):
@@ -148,9 +156,9 @@ def fine_condition(condition: tf.Tensor, base: tf.Tensor) -> tf.Tensor:
     return tf.concat([condition, base], axis=-1)
 
 
-def thumbnail_values(image: tf.Tensor) -> tf.Tensor:
+def thumbnail_values(image: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
     """The thumbnail of an image `(batch, size, size, 3)`, scaled as the network generates it."""
-    return pooled(image) * _GAIN["thumbnail"]
+    return averaged(image, fov, THUMBNAIL_FACTOR) * _GAIN["thumbnail"]
 
 
 def coarse_detail(image: tf.Tensor, fov: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -164,13 +172,42 @@ def fine_detail(image: tf.Tensor, fov: tf.Tensor, factor: int) -> tuple[tf.Tenso
 
 
 def _detail(image: tf.Tensor, fov: tf.Tensor, factor: int, gain: float) -> tuple[tf.Tensor, tf.Tensor]:
-    base = layers.enlarge(tf.nn.avg_pool2d(image, factor, factor, "VALID"), factor)
+    base = enlarged(averaged(image, fov, factor), tf.nn.avg_pool2d(fov, factor, factor, "VALID"), factor)
     return base, (image - base) * tf.cast(fov > 0.0, tf.float32) * gain
 
 
-def pooled(images: tf.Tensor) -> tf.Tensor:
-    """Averages `(batch, size, size, c)` over the pixels of the thumbnail."""
-    return tf.nn.avg_pool2d(images, THUMBNAIL_FACTOR, THUMBNAIL_FACTOR, "VALID")
+def pooled(fov: tf.Tensor) -> tf.Tensor:
+    """The share of each pixel of the thumbnail in the field of view."""
+    return tf.nn.avg_pool2d(fov, THUMBNAIL_FACTOR, THUMBNAIL_FACTOR, "VALID")
+
+
+def averaged(images: tf.Tensor, fov: tf.Tensor, factor: int) -> tf.Tensor:
+    """Averages over the part of `factor` x `factor` pixels in the field of view; -1 where there is none.
+
+    Args:
+        images: `(batch, size, size, 3)`, float32 in [-1, 1].
+        fov: share of each pixel, `(batch, size, size, 1)`, float32 in [0, 1].
+        factor: divides the size.
+
+    Example:
+        >>> row, fov = tf.reshape([0.5, 1.0, -1.0, -1.0], (1, 1, 4, 1)), tf.reshape([1.0, 0.0, 0.0, 0.0], (1, 1, 4, 1))
+        >>> averaged(tf.repeat(row, 2, 1), tf.repeat(fov, 2, 1), 2).numpy().ravel()
+        array([ 0.5, -1. ], dtype=float32)
+    """
+    light = tf.nn.avg_pool2d((images + 1.0) * fov, factor, factor, "VALID")
+    return light / tf.maximum(tf.nn.avg_pool2d(fov, factor, factor, "VALID"), _LEAST) - 1.0
+
+
+def enlarged(images: tf.Tensor, fov: tf.Tensor, factor: int) -> tf.Tensor:
+    """Enlarges averages bilinearly, weighted by the share of each pixel in the field of view.
+
+    Args:
+        images, fov, factor: as for `averaged`.
+
+    Returns:
+        `(batch, factor * size, factor * size, 3)`, -1 where no pixel around is in the field of view.
+    """
+    return _spread(images + 1.0, fov, factor) - 1.0
 
 
 def _places(like: tf.Tensor, placed: bool) -> tf.Tensor:
@@ -191,16 +228,18 @@ def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
     return tf.reshape(numbers, (-1, size, size, 3))
 
 
-def _averaging_to(image: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+def _averaging_to(image: tf.Tensor, values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
     """Values less what their average has more than the image below; smoothly enlarged at first, then exactly."""
     factor = values.shape[1] // image.shape[1]
+    shares = tf.nn.avg_pool2d(fov, factor, factor, "VALID")
+    values -= _spread(averaged(values, fov, factor) - image, shares, factor)
+    more = averaged(values, fov, factor) - image
+    return values - tf.repeat(tf.repeat(more, factor, 1), factor, 2)
 
-    def repeated(images: tf.Tensor, times: int) -> tf.Tensor:
-        return tf.repeat(tf.repeat(images, times, 1), times, 2)
 
-    for enlarge in (layers.enlarge, repeated):
-        values -= enlarge(tf.nn.avg_pool2d(values, factor, factor, "VALID") - image, factor)
-    return values
+def _spread(values: tf.Tensor, shares: tf.Tensor, factor: int) -> tf.Tensor:
+    """Enlarges bilinearly, weighted by shares; 0 where all weights are."""
+    return layers.enlarge(values * shares, factor) / tf.maximum(layers.enlarge(shares, factor), _LEAST)
 
 
 def _image(values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:

@@ -21,6 +21,9 @@ _LAST_RATE = 0.05
 _LEAST_SHARE = 0.02
 """Of a pixel in the field of view: below that it lies outside."""
 
+_DRAWS = 4
+"""Noises and times for each thumbnail: they are small, and there are few of them."""
+
 _TIME_SHIFT = -0.2
 """Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
 
@@ -60,11 +63,12 @@ class CoarseRendererStage:
     def terms(self, batch: Batch) -> Terms:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
         image, coverage, fov = _split(batch, self.seed, self.config.colour)
-        values, small = pyramid.thumbnail_values(image), tf.cast(pyramid.pooled(fov) > 0.0, tf.float32)
+        values, small = pyramid.thumbnail_values(image, fov), tf.cast(pyramid.pooled(fov) > 0.0, tf.float32)
         seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov, self.network.placed)], axis=-1)
         thumbnails = self.network.thumbnails
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
-        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, 1, self.seed, batch, streams)}
+        seen = tf.repeat(seen, _DRAWS, axis=0)
+        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, _DRAWS, self.seed, batch, streams)}
         base, detail = pyramid.coarse_detail(image, fov)
         inside = tf.cast(fov > 0.0, tf.float32)
         condition = pyramid.coarse_condition(coverage, fov, base, self.network.placed)
@@ -128,10 +132,14 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Images in [-1, 1], with their colors changed, black outside; coverage and field of view in [0, 1]."""
+    """Images in [-1, 1], with their colors changed, black outside; coverage and field of view in [0, 1].
+
+    The color of a pixel on the border is that of its part in the field of view.
+    """
     maps = batch["maps"]
     fov = tf.where(maps[..., FOV] < _LEAST_SHARE, 0.0, maps[..., FOV])
-    image = tf.where(fov > 0.0, 2.0 * maps[..., IMAGE] - 1.0, -1.0)
+    light = tf.minimum(maps[..., IMAGE] / tf.maximum(fov, _LEAST_SHARE), 1.0)
+    image = tf.where(fov > 0.0, 2.0 * light - 1.0, -1.0)
     if strength:
         numbers = random_numbers(seed, batch, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR, "uniform")
         image = augmentation.colour(image, (numbers + 1.0) / 2.0, strength)
@@ -167,7 +175,7 @@ def _flow_loss(
     Args:
         network: gives velocities.
         seen: `(batch * crops, side, side, 4 + channels)`: detail, where it counts, and what the network is given.
-        crops: of an example.
+        crops: of an example, or how often it is seen.
         seed, batch, streams: of the random numbers for noise and time.
     """
     detail, inside, condition = seen[..., :3], seen[..., 3:4], seen[..., 4:]

@@ -7,7 +7,7 @@ import tensorflow as tf
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
-from synthmed_tf.models import latents, style_prior
+from synthmed_tf.models import latents, pyramid, style_prior
 from synthmed_tf.models.coarse_to_fine import coarse_fov, vessel_probability
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.training.refiner_stage import RefinerStage
@@ -136,8 +136,8 @@ def render_images(
 
 
 def _averaged(pairs: np.ndarray, factor: int) -> tf.Tensor:
-    shown = pairs[..., IMAGE] * (pairs[..., FOV] >= 128) / np.float32(127.5) - np.float32(1)
-    return tf.nn.avg_pool2d(tf.constant(shown, tf.float32), factor, factor, "VALID")
+    inside = (pairs[..., FOV] >= 128).astype(np.float32)
+    return pyramid.averaged(tf.constant(pairs[..., IMAGE] / np.float32(127.5) - 1.0), tf.constant(inside), factor)
 
 
 def find_vessels(stage: SegmenterStage, pairs: np.ndarray) -> np.ndarray:

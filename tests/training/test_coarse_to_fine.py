@@ -96,7 +96,7 @@ def test_the_discriminator_sees_maps_inside_the_field_of_view_alone():
 
 
 def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_do():
-    fov = np.full((64, 64), 255, np.uint8)
+    fov = np.full((64, 64, 1), 255, np.uint8)
     fov[:, 33:] = 0
     whole, cut = (RefinerStage(_config(), _pairs(given)).maps for given in (255, fov))
     assert whole[:, :, 33:, :2].any() and not cut[:, :, 33:, :2].any()
