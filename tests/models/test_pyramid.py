@@ -118,6 +118,36 @@ def test_images_are_black_outside_and_depend_on_their_style_alone(coarse, condit
     np.testing.assert_allclose(together[2], together[1], atol=1e-5)
 
 
+def _averages(images, fov, factor):
+    """Over the part of each cell in the field of view, and where all values are below the limits; by hand."""
+    n, side = len(images), images.shape[1] // factor
+    shape = (n, side, factor, side, factor)
+    weights = np.broadcast_to(fov.reshape(*shape, 1), (*shape, 3))
+    cells = images.reshape(*shape, 3)
+    within = ((np.abs(cells) < 1) | (weights == 0)).all(axis=(2, 4)) & (weights.sum(axis=(2, 4)) > 0)
+    return (cells * weights).sum(axis=(2, 4)) / np.maximum(weights.sum(axis=(2, 4)), 1e-6), within
+
+
+def test_averages_leave_out_what_is_outside_the_field_of_view():
+    fov = RNG.uniform(size=(1, 8, 8, 1)).astype(np.float32) * (RNG.uniform(size=(1, 8, 8, 1)) > 0.5)
+    fov[:, :2, :2] = 0
+    images = np.where(fov > 0, RNG.uniform(-0.9, 0.9, (1, 8, 8, 3)), -1).astype(np.float32)
+    averages = pyramid.averaged(tf.constant(images), tf.constant(fov), 2).numpy()
+    by_hand, within = _averages(images, fov, 2)
+    assert within.mean() > 0.5
+    np.testing.assert_allclose(averages[within], by_hand[within], atol=1e-5)
+    assert np.all(averages[0, 0, 0] == -1)
+
+
+def test_an_even_color_stays_even_up_to_the_border(condition):
+    fov = _shares(condition)[1].astype(np.float32)
+    image = np.where(fov > 0, np.float32([0.4, -0.2, 0.1]), -1).astype(np.float32)
+    base, detail = pyramid.coarse_detail(tf.constant(image), tf.constant(fov))
+    assert set(np.unique(np.round(fov, 2))) > {0.25, 0.5}
+    np.testing.assert_allclose(detail, np.zeros_like(image), atol=1e-4)
+    np.testing.assert_allclose(base.numpy()[fov[..., 0] > 0], image[fov[..., 0] > 0], atol=1e-5)
+
+
 def test_the_average_of_the_coarse_image_is_the_thumbnail(coarse, condition):
     styles = RNG.normal(size=(3, STYLE)).astype(np.float32)
     coverage, fov = (tf.constant(shares, tf.float32) for shares in _shares(condition))
@@ -125,10 +155,9 @@ def test_the_average_of_the_coarse_image_is_the_thumbnail(coarse, condition):
     assert thumbnail.shape == (3, 8, 8, 3) and np.all(thumbnail[:, 0, 0] == -1) and thumbnail[:, 2:6, 2:6].std() > 0.05
     images = coarse.render(coverage, fov, thumbnail, styles).numpy()
     np.testing.assert_array_equal(coarse(condition, styles).numpy(), images)
-    cells = images.reshape(3, 8, 4, 8, 4, 3).transpose(0, 1, 3, 5, 2, 4).reshape(3, 8, 8, 3, 16)
-    within = (np.abs(cells) < 1).all(axis=-1)
-    assert within[:, 2:6, 2:6].mean() > 0.3
-    np.testing.assert_allclose(cells.mean(axis=-1)[within], thumbnail[within], atol=1e-5)
+    averages, within = _averages(images, fov.numpy(), 4)
+    assert within[:, 2:6, 2:6].mean() > 0.3 and within[:, 1].any()
+    np.testing.assert_allclose(averages[within], thumbnail[within], atol=1e-5)
 
 
 def test_the_average_of_the_fine_image_is_the_coarse_one(coarse, fine, condition):
@@ -138,8 +167,6 @@ def test_the_average_of_the_fine_image_is_the_coarse_one(coarse, fine, condition
     np.testing.assert_array_equal(Pyramid(coarse, fine)(condition, styles).numpy(), images)
     assert np.all(images[condition[..., 1] < 0] == -1)
     assert np.abs(images - layers.enlarge(below, 2).numpy())[:, 16:48, 16:48].mean() > 1e-3
-    averages = images.reshape(3, 32, 2, 32, 2, 3).mean(axis=(2, 4))
-    cells = images.reshape(3, 32, 2, 32, 2, 3).transpose(0, 1, 3, 2, 4, 5).reshape(3, 32, 32, -1)
-    within = (np.abs(cells) < 1).all(axis=-1)
+    averages, within = _averages(images, (condition[..., 1:] + 1) / 2, 2)
     assert within.mean() > 0.15
     np.testing.assert_allclose(averages[within], below[within], atol=1e-5)

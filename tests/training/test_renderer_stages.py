@@ -68,10 +68,12 @@ def test_an_untrained_network_misses_all_of_the_velocity():
     """Its velocity is 0, so that the loss is the mean square of detail minus noise."""
     stage = FineRendererStage(_config("stage2.colour=0"), random_pairs(64))
     batch = next(iter(stage.batches()))
-    fov = np.round(batch["maps"].numpy()[..., 4:])
-    photograph = np.where(batch["maps"].numpy()[..., 4:] < 0.02, -1, 2 * batch["maps"].numpy()[..., :3] - 1)
-    low = photograph.reshape(8, 16, 2, 16, 2, 3).mean(axis=(2, 4))
-    detail = 20 * (photograph - tf.image.resize(low, (32, 32)).numpy())
+    share = batch["maps"].numpy()[..., 4:]
+    fov = np.round(share)
+    light = np.where(share < 0.02, 0, np.minimum(batch["maps"].numpy()[..., :3] / np.maximum(share, 0.02), 1))
+    cells = [values.reshape(8, 16, 2, 16, 2, -1).mean(axis=(2, 4)) for values in (light * fov, fov)]
+    low, weights = (tf.image.resize(values, (32, 32)).numpy() for values in cells)
+    detail = 20 * 2 * (light - low / np.maximum(weights, 1e-6))
     noise = _numbers(batch, 32 * 32 * 3, latents.FLOW_NOISE).reshape(8, 32, 32, 3)
     pixels = fov.sum(axis=(1, 2, 3)) + 1
     by_hand = ((detail * fov - noise) ** 2 * fov).sum(axis=(1, 2, 3)) / (3 * pixels)
@@ -85,14 +87,18 @@ def test_the_coarse_losses_are_those_of_the_thumbnail_and_of_the_crops_of_an_exa
     batch = next(iter(stage.batches()))
     maps = batch["maps"].numpy()
     fov = np.where(maps[..., 4:] < 0.02, 0, maps[..., 4:])
-    image, inside = np.where(fov > 0, 2 * maps[..., :3] - 1, -1), (fov > 0).astype(np.float32)
+    light = np.minimum(maps[..., :3] / np.maximum(fov, 0.02), 1)
+    image, inside = np.where(fov > 0, 2 * light - 1, -1), (fov > 0).astype(np.float32)
     assert 0.1 < inside.mean() < 1 and ((fov > 0) & (fov < 0.9)).any()
     terms = stage.terms(batch)
 
-    thumbnail = 2 * image.reshape(8, 8, 4, 8, 4, 3).mean(axis=(2, 4))
-    noise = _numbers(batch, 8 * 8 * 3, latents.THUMBNAIL_FLOW_NOISE).reshape(8, 8, 8, 3)
-    within = (fov.reshape(8, 8, 4, 8, 4, 1).mean(axis=(2, 4)) > 0).astype(np.float32)
-    error = ((thumbnail - noise) ** 2 * within).sum(axis=(1, 2, 3))
+    weights = fov.reshape(8, 8, 4, 8, 4, 1)
+    share = weights.mean(axis=(2, 4))
+    sums = ((image + 1) * fov).reshape(8, 8, 4, 8, 4, 3).mean(axis=(2, 4))
+    thumbnail = 2 * (np.where(share > 0, sums / np.maximum(share, 1e-6), 0) - 1)
+    noise = _numbers(batch, 4 * 8 * 8 * 3, latents.THUMBNAIL_FLOW_NOISE).reshape(8, 4, 8, 8, 3)
+    within = (share > 0).astype(np.float32)
+    error = ((thumbnail[:, None] - noise) ** 2 * within[:, None]).sum(axis=(2, 3, 4)).mean(axis=1)
     np.testing.assert_allclose(terms["thumbnail_velocity"], error / (3 * (within.sum(axis=(1, 2, 3)) + 1)), rtol=0.02)
 
     # A pixel on the border of the field may fall on either side of the least share.
