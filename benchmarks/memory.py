@@ -28,6 +28,10 @@ import numpy as np
 import record
 
 NETWORKS = {
+    "recommended-stage1": ("recommended", "stage1"),
+    "recommended-stage1_fine": ("recommended", "stage1_fine"),
+    "recommended-stage2": ("recommended", "stage2"),
+    "recommended-stage2_fine": ("recommended", "stage2_fine"),
     "gan-stage1": ("gan", "stage1"),
     "gan-stage2": ("gan", "stage2"),
     "paper-stage1": ("paper", "stage1"),
@@ -45,7 +49,7 @@ _CONTEXT, _MARGIN = GIB, 1.25
 # Their kernels hand an input on as it is, or write their result over it where nobody else reads it.
 _SAME = {"Identity", "Reshape", "Squeeze", "ExpandDims", "StopGradient", "PreventGradient", "EnsureShape"}
 _SAME |= {"OptionalFromValue", "OptionalGetValue"}
-_NO_MEMORY = _SAME | {"Const", "Placeholder"}
+_NO_MEMORY = _SAME | {"Const", "Placeholder", "BroadcastGradientArgs"}
 _IN_PLACE = {"Add", "AddV2", "AddN", "Sub", "Mul", "RealDiv", "DivNoNan", "Maximum", "Minimum", "SquaredDifference"}
 _IN_PLACE |= {"Neg", "Exp", "Log", "Sqrt", "Rsqrt", "Square", "Tanh", "Sigmoid", "Softplus", "Abs", "Sign", "Floor"}
 _IN_PLACE |= {"Relu", "ReluGrad", "LeakyRelu", "LeakyReluGrad", "TanhGrad", "SigmoidGrad", "SoftplusGrad", "BiasAdd"}
@@ -114,15 +118,23 @@ class Trace:
         everywhere = np.full((1, size, size, 5), 255, np.uint8)
         with self._strategy.scope():
             self._step = make_step(stage, config, Dataset(everywhere, {}), self._strategy)
-        shapes = {"image": (size, size, 3), "coverage": (size, size, 1), "fov": (size, size, 1)}
-        self._batch = {name: tf.TensorSpec((self.batch, *shape)) for name, shape in shapes.items()}
-        self._batch["index"] = tf.TensorSpec((self.batch,), tf.int64)
+        self._batch = self._specification(size)
         traced = tf.function(lambda batch, step: self._strategy.run(self._step.replica_step, args=(batch, step)))
         graph = traced.get_concrete_function(self._batch, tf.TensorSpec((), tf.int64)).graph
         optimizers = (getattr(part, "optimizer", None) for part in vars(self._step).values())
         extra = (getattr(optimizer, "_increments", ()) for optimizer in optimizers)
         self.variables = sum(_bytes(v) for part in (*self._step.state().values(), *extra) for v in part)
         self.profile = np.array(profile(graph)) + sum(map(_bytes, self._batch.values()))
+
+    def _specification(self, size: int) -> dict[str, Any]:
+        """Of a batch; stages that learn from maps and crops have a stream of their own."""
+        import tensorflow as tf
+
+        if hasattr(self._step.stage, "batches"):
+            return self._step.stage.batches().element_spec
+        shapes = {"image": (size, size, 3), "coverage": (size, size, 1), "fov": (size, size, 1)}
+        specification = {name: tf.TensorSpec((self.batch, *shape)) for name, shape in shapes.items()}
+        return specification | {"index": tf.TensorSpec((self.batch,), tf.int64)}
 
     def reported(self) -> int:
         """The allocator's peak in the second of two steps, both with R1, beyond what was there before; in bytes."""
