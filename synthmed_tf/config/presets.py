@@ -72,6 +72,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "optimizer": {"generator_rate": 4e-4, "discriminator_rate": 3e-4, "beta1": 0.0},
             "r1_gamma": 1.0,
             "r1_interval": 16,
+            "connected_weight": 8.0,
             "ema_half_life": 5_000,
             "augment": {"shift": 0.1},
         },

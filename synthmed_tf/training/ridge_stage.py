@@ -40,7 +40,8 @@ class RidgeStage:
         self._data_ranges = augmentation.ranges_of(config.data)
         full = vessel_maps.stack_maps(coverage_u8, self.size, structures=config.data.structures)[..., :2]
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
-        self._unreached = self._unreached_by_training_masks() if self.config.connected_weight else 0.0
+        self._connected = self.config.connected_weight if config.data.structures == "vessels" else 0.0
+        self._unreached = self._unreached_by_training_masks() if self._connected else 0.0
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)
             self.discriminator = factory.mask_discriminator(config)
@@ -81,11 +82,11 @@ class RidgeStage:
         if self.config.diversity_weight:
             ridges = (maps[..., vessel_maps.RIDGE] * self.fov for maps in (batch["maps"], generated["maps"]))
             terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*ridges)
-        if self.config.connected_weight:
+        if self._connected:
             maps = generated["maps"]
             unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
             excess = tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
-            terms["connected"] = self.config.connected_weight * excess
+            terms["connected"] = self._connected * excess
         return terms
 
     def r1_term(self, batch: Batch) -> tf.Tensor:

@@ -72,7 +72,8 @@ def test_mixed_precision_follows_float32(name, precision):
 
 
 def test_the_terms_of_the_coarse_stage_are_those_of_both_kinds_of_logits():
-    stage = RidgeStage(_config("stage1.diversity_weight=0"), np.ones((64, 64, 1), np.float32), _coverage_u8())
+    options = ("stage1.diversity_weight=0", "stage1.connected_weight=0")
+    stage = RidgeStage(_config(*options), np.ones((64, 64, 1), np.float32), _coverage_u8())
     batch = next(iter(stage.batches()))
     generated = stage.generate(batch, 0)
     real, fake = stage.discriminate_real(batch), stage.discriminate_generated(batch, generated)
@@ -93,6 +94,20 @@ def test_the_discriminator_sees_maps_inside_the_field_of_view_alone():
     stage = RidgeStage(_config("stage1.augment.shift=0"), fov, _coverage_u8())
     seen = stage._seen(tf.ones((2, 32, 32, 2)), {"index": tf.range(2, dtype=tf.int64)}, AUGMENT_REAL).numpy()
     assert np.all(seen[:, :, :16] == 1) and np.all(seen[:, :, 16:] == 0)
+
+
+def test_every_fourth_tree_is_to_be_as_connected_as_training_masks_are():
+    training = np.zeros((2, 64, 64, 1), np.uint8)
+    training[:, 31:33, 4:60] = 255
+    training[:, 28:36, 4:16] = 255
+    stage = RidgeStage(_config("stage1.connected_weight=3"), np.ones((64, 64, 1), np.float32), training)
+    maps = tf.constant(np.tile(stage.maps[:1, ::2, ::2] / np.float32(255), (8, 1, 1, 1)))
+    broken = tf.concat([maps[:4], maps[4:] * np.where(np.abs(np.arange(32) - 16) < 3, 0.0, 1.0)[:, None]], axis=0)
+    logits = (tf.zeros((8, 1)), tf.zeros((8, 4, 4, 1))), []
+    terms = stage.generator_terms({"maps": maps}, {"maps": tf.cast(broken, tf.float32)}, logits, None)
+    connected = terms["connected"].numpy()
+    np.testing.assert_allclose(connected[:4], 0, atol=0.02)
+    np.testing.assert_allclose(connected[4:], 3 * 0.55, atol=0.3)
 
 
 def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_do():

@@ -79,6 +79,38 @@ def test_silent_broadcasting_is_refused():
         losses.feature_matching_loss([tf.zeros((1, 1))] * 2, [tf.zeros((1, 1))])
 
 
+def _line(values, calibres=None):
+    """A vessel along a row, two pixels for each value; and its calibres, widest at the first value."""
+    calibres = [1.0] + [0.5] * (len(values) - 1) if calibres is None else calibres
+    lines = [np.zeros((1, 8, 2 * len(values), 1), np.float32) for _ in range(2)]
+    for line, row in zip(lines, (values, calibres), strict=True):
+        line[0, 2:4, :, 0] = np.repeat(row, 2)
+    return [tf.constant(line) for line in lines]
+
+
+def test_what_lies_behind_a_gap_is_reached_as_far_as_the_gap_alone():
+    assert losses.unreached_share(*_line([1.0, 0.8, 0.9, 0.7])).numpy() == pytest.approx(0.1 / 3.4, abs=1e-5)
+    assert losses.unreached_share(*_line([1.0, 1.0, 0.2, 1.0, 1.0])).numpy() == pytest.approx(1.6 / 4.2, abs=1e-5)
+    assert losses.unreached_share(*_line([1.0, 1.0, 0.0, 1.0])).numpy() == pytest.approx(1 / 3, abs=1e-5)
+    widest_last = _line([1.0, 0.0, 1.0, 1.0, 1.0], [0.2, 0.2, 0.2, 0.2, 0.9])
+    assert losses.unreached_share(*widest_last).numpy() == pytest.approx(1 / 4, abs=1e-5)
+
+
+def test_a_vessel_is_followed_for_so_many_steps():
+    line = _line([1.0] * 10)
+    assert losses.unreached_share(*line, steps=9).numpy() == pytest.approx(0.0, abs=1e-5)
+    assert losses.unreached_share(*line, steps=4).numpy() == pytest.approx(0.5, abs=1e-5)
+
+
+def test_what_cannot_be_reached_raises_the_lowest_pixel_of_the_gap():
+    ridges, calibres = _line([1.0, 1.0, 0.6, 0.2, 0.6, 1.0, 1.0])
+    with tf.GradientTape() as tape:
+        tape.watch(ridges)
+        share = losses.unreached_share(ridges, calibres)
+    columns = tape.gradient(share, ridges).numpy()[0, :, :, 0].sum(axis=0).reshape(-1, 2).sum(axis=1)
+    assert np.argmin(columns) == 3 and columns[3] < -0.5
+
+
 def test_diversity_by_hand():
     real, fake = np.zeros((4, 4, 4, 1), np.float32), np.zeros((4, 4, 4, 1), np.float32)
     real[0], real[2, :2] = 1.0, 1.0  # distances 1 and 1/2
