@@ -1,12 +1,12 @@
 """Makes the folder that the model `retina` is trained on: CHASE_DB1 and healthy eyes of HRF, at one angle of view.
 
     python benchmarks/retina_data.py --chase CHASE_DB1 --hrf HRF --out DIR
-    synthmed train --preset recommended --data DIR --patient-regex '^([ch]\\d+)' --run RUN
+    synthmed train --preset recommended --data DIR --patient-regex '^([ch]\\d+)' --patients c01-c10,h01-h10 --run RUN
 
 CHASE_DB1 has 30 degrees and its discs are near the middle; HRF has 45 degrees, cut at the top and the bottom, and its
 discs are at a side. So of an HRF photograph a circle of 30 degrees is taken, as near to the disc as the field allows:
-its fields of view are full circles then, as those of CHASE_DB1 are. Children 11 to 14 and eyes 11 to 15 are left out;
-they are for evaluation. Images and masks are copied, not changed; the circle is in `fov/`.
+its fields of view are full circles then, as those of CHASE_DB1 are. Children 11 to 14 (c11 to c14) and eyes 14 and 15
+(h14, h15; 11 to 13 have no masks) are for evaluation. Images and masks are copied, not changed; the circle is in `fov/`.
 """
 
 import argparse
@@ -29,10 +29,9 @@ def main() -> None:
     for folder in ("images", "masks", "fov"):
         (options.out / folder).mkdir(parents=True)
     for pair in find_pairs(options.chase).pairs:
-        if int(pair.patient) <= 10:
-            copy(pair, f"c{pair.patient}{pair.photograph.stem[-1]}", options.out)
+        copy(pair, f"c{pair.patient}{pair.photograph.stem[-1]}", options.out)
     for pair in find_pairs(options.hrf).pairs:
-        if pair.patient.endswith("_h") and int(pair.patient[:2]) <= 10:
+        if pair.patient.endswith("_h") and pair.mask is not None:
             name = f"h{pair.patient[:2]}"
             copy(pair, name, options.out)
             images.write_png(options.out / "fov" / f"{name}.png", circle_at_disc(images.read_image(pair.photograph)))
