@@ -6,7 +6,7 @@
 CHASE_DB1 has 30 degrees and its discs are near the middle; HRF has 45 degrees, cut at the top and the bottom, and its
 discs are at a side. So of an HRF photograph a circle of 30 degrees is taken, as near to the disc as the field allows:
 its fields of view are full circles then, as those of CHASE_DB1 are. Children 11 to 14 (c11 to c14) and eyes 14 and 15
-(h14, h15; 11 to 13 have no masks) are for evaluation. Images and masks are copied, not changed; the circle is in `fov/`.
+(h14, h15; 11 to 13 have no masks) are for evaluation. Images and masks are copied as they are; circles are in `fov/`.
 """
 
 import argparse
