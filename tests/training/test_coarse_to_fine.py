@@ -44,7 +44,8 @@ def _pairs(fov=255):
     return pairs
 
 
-@pytest.mark.parametrize("name", ["stage1", pytest.param("stage1_fine", marks=pytest.mark.once)])
+@pytest.mark.once
+@pytest.mark.parametrize("name", ["stage1", "stage1_fine"])
 def test_two_replicas_with_half_the_batch_are_one_with_the_whole(name, two_replicas):
     config = _config(*PLAIN, "stage1.r1_interval=2", "stage1_fine.learning_rate=1e-5")
     one, terms_of_one = trained(name, config, one_device(), 3)

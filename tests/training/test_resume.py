@@ -45,10 +45,10 @@ def _tensors(folder):
 @pytest.mark.parametrize(
     ("name", "replicas", "options"),
     [
-        pytest.param("stage1", 2, (), marks=pytest.mark.once),
+        pytest.param("stage1", 2, (), marks=pytest.mark.slow),
         pytest.param("stage2", 2, ("precision=mixed_float16",), marks=pytest.mark.slow),
         ("segmenter", 1, ("precision=mixed_float16", "segmenter.accumulate=2")),
-        pytest.param("segmenter", 2, (), marks=pytest.mark.slow),
+        pytest.param("segmenter", 2, (), marks=pytest.mark.once),
     ],
 )
 def test_a_resumed_run_ends_with_the_same_bits(name, replicas, options, two_replicas, tmp_path):
