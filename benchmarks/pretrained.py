@@ -23,7 +23,7 @@ CITATIONS = (
     "Fraz et al., An ensemble classification-based approach applied to retinal blood vessel segmentation, IEEE TBME "
     "59(9), 2012, doi:10.1109/TBME.2012.2205687 (CHASE_DB1, CC BY 4.0)",
     "Budai et al., Robust vessel segmentation in fundus images, International Journal of Biomedical Imaging, 2013, "
-    "doi:10.1155/2013/154860 (HRF, CC BY 4.0; in the evaluation alone)",
+    "doi:10.1155/2013/154860 (HRF, CC BY 4.0)",
     "Guibas, Virdi, Li, Synthetic medical images from dual generative adversarial networks, 2017, arXiv:1709.01872",
 )
 
