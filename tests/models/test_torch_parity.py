@@ -163,7 +163,7 @@ RECOMMENDED = ("stage1", "stage1_fine", "stage2", "stage2_fine")
 
 @functools.cache
 def _recommended(name):
-    """The stage of the preset `recommended` in TensorFlow and in PyTorch, as `_both` gives it; each takes seconds to make."""
+    """The stage of the preset `recommended` as `_both` gives it; each takes seconds to make, and both tests use it."""
     config = make_config("recommended", *COARSE, "stage1_fine.steps=2")
     pairs = random_pairs(64)
     pairs[..., 4:] *= np.hypot(*(np.mgrid[:64, :64] - 31.5))[..., None] < 31
