@@ -52,8 +52,8 @@ class RidgeGenerator(nn.Module):
         self.to_maps = nn.Conv2d(filters // 2, 2, 3, padding=1)
 
     def forward(self, latent: Tensor) -> Tensor:
-        # Keras' order of the linear layer's outputs is height, width, channels.
-        x = F.leaky_relu(self.linear(latent).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2), 0.2)
+        # Keras' order of the linear layer's outputs is height, width, channels; the weights decide the memory format.
+        x = F.leaky_relu(self.linear(latent).unflatten(1, (4, 4, -1)).permute(0, 3, 1, 2).contiguous(), 0.2)
         for coarse, fine in zip(self.coarse, self.fine, strict=True):
             x = fine(upsample(coarse(x, latent)), latent)
         x = enlarge(F.leaky_relu(self.refine(x), 0.2, inplace=True), 2)
