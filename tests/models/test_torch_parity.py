@@ -11,7 +11,7 @@ from helpers.steps import COARSE, make_config, one_device, random_pairs
 
 from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.models import latents
-from synthmed_tf.training import map_damage
+from synthmed_tf.training import ema, map_damage
 from synthmed_tf.training.adversarial import AdversarialStep
 from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
@@ -164,7 +164,7 @@ RECOMMENDED = ("stage1", "stage1_fine", "stage2", "stage2_fine")
 @functools.cache
 def _recommended(name):
     """The stage of the preset `recommended` as `_both` gives it; each takes seconds to make, and both tests use it."""
-    config = make_config("recommended", *COARSE, "stage1_fine.steps=2")
+    config = make_config("recommended", *COARSE, "stage1_fine.steps=1", "stage2.steps=4", "stage2_fine.steps=4")
     pairs = random_pairs(64)
     pairs[..., 4:] *= np.hypot(*(np.mgrid[:64, :64] - 31.5))[..., None] < 31
     if name == "stage1":
@@ -259,3 +259,26 @@ def test_the_networks_of_the_recommended_preset_have_as_many_parameters_in_pytor
             assert count == getattr(ours, network).count_params(), network
     made = theirs.numbers(8)
     assert {key: value.shape for key, value in made.items()} == {key: torch_batch[key].shape for key in made}
+
+
+@pytest.mark.parametrize("name", RECOMMENDED[1:])
+def test_the_learning_rate_falls_alike_in_pytorch(name):
+    ours, theirs, _, _ = _recommended(name)
+    steps = recommended.SupervisedStep(theirs)
+    steps.optimizer.zero_grad()
+    for step in range(ours.config.steps + 1):
+        np.testing.assert_allclose(steps.optimizer.param_groups[0]["lr"], ours.learning_rate(step), rtol=1e-5)
+        steps.optimizer.step()
+        steps.schedule.step()
+
+
+@pytest.mark.parametrize("steps", [1, 50, 10_000])
+def test_weights_are_averaged_alike_in_pytorch(steps):
+    config = make_config("recommended").stage2
+    average, network = torch.nn.Linear(1, 1, bias=False), torch.nn.Linear(1, 1, bias=False)
+    torch.nn.init.zeros_(average.weight)
+    torch.nn.init.ones_(network.weight)
+    torch_step.update_average(average, network, config, steps)
+    size = config.batch_size
+    expected = 1.0 - ema.decay(tf.constant(steps * size), size, config.ema_half_life)
+    np.testing.assert_allclose(average.weight.item(), expected, rtol=1e-4)
