@@ -10,7 +10,7 @@ import torch.nn.functional as F
 import torch_networks as networks
 from torch import Tensor, nn
 
-from synthmed_tf.config.schema import Config, StageConfig
+from synthmed_tf.config.schema import Config, StageConfig, TrainedConfig
 
 Batch = dict[str, Tensor]
 DiscriminatorOutput = tuple[Tensor, list[Tensor]]
@@ -47,12 +47,14 @@ class MaskStage:
     def real_features(self, batch: Batch) -> None:
         """None: no loss compares features."""
 
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Batch:
+        return {"adversarial": discriminator_loss(real[0], fake[0])}
+
     def generator_terms(self, batch: Batch, generated: Batch, fake: DiscriminatorOutput, real_features: None) -> Batch:
-        terms = {"adversarial": F.softplus(-fake[0]).mean()}
+        terms = {"adversarial": generator_loss(fake[0])}
         if self.config.diversity_weight:
-            distances = [_pair_distance(masks) for masks in (generated["coverage_tanh"], 2.0 * batch["coverage"] - 1.0)]
-            ratio = distances[0] / (distances[1] + 1e-6)
-            terms["diversity"] = self.config.diversity_weight * (ratio - 1.0).square().mean()
+            loss = diversity_loss(2.0 * batch["coverage"] - 1.0, generated["coverage_tanh"])
+            terms["diversity"] = self.config.diversity_weight * loss
         return terms
 
     def r1_term(self, batch: Batch) -> Tensor:
@@ -99,6 +101,9 @@ class ImageStage:
     def discriminate_generated(self, batch: Batch, generated: Batch) -> DiscriminatorOutput:
         return self.discriminator(generated["condition"], generated["image"])
 
+    def discriminator_terms(self, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Batch:
+        return {"adversarial": discriminator_loss(real[0], fake[0])}
+
     @torch.no_grad()
     def real_features(self, batch: Batch) -> list[Tensor] | None:
         """The features of paired examples alone."""
@@ -112,7 +117,7 @@ class ImageStage:
     ) -> Batch:
         config, image = self.config, generated["image"]
         paired = 2.0 * batch["paired"] if self.encoder else torch.ones(len(image))
-        terms = {"adversarial": config.adversarial_weight * F.softplus(-fake[0]).mean()}
+        terms = {"adversarial": config.adversarial_weight * generator_loss(fake[0])}
         terms["l1"] = config.l1_weight * (paired * _l1(batch["image"], image)).mean()
         if config.feature_weight:
             pairs = zip(real_features, fake[1], strict=True)
@@ -155,10 +160,10 @@ class AdversarialStep:
 
     def __call__(self, batch: Batch) -> Batch:
         """Takes one step on a batch with its random numbers; returns the terms, without gradient."""
-        metrics = self._both(batch) if self.simultaneous else self._in_turn(batch)
+        terms = self._both(batch) if self.simultaneous else self._in_turn(batch)
         self.taken += 1
-        self._average()
-        return metrics
+        update_average(self.stage.generator_ema, self.stage.generator, self.config, self.taken)
+        return terms
 
     def _both(self, batch: Batch) -> Batch:
         generated = self.stage.generate(batch)
@@ -174,7 +179,7 @@ class AdversarialStep:
             weight.grad = gradient
         self.discriminator_optimizer.step()
         self.generator_optimizer.step()
-        return _metrics("discriminator", terms) | _metrics("generator", generated_better)
+        return metrics("discriminator", terms) | metrics("generator", generated_better)
 
     def _in_turn(self, batch: Batch) -> Batch:
         generated = self.stage.generate(batch)
@@ -186,10 +191,10 @@ class AdversarialStep:
         generated_better = self.stage.generator_terms(batch, generated, fake, self.stage.real_features(batch))
         self._update(generated_better, self.generator_optimizer)
         self.stage.discriminator.requires_grad_(True)
-        return _metrics("discriminator", terms) | _metrics("generator", generated_better)
+        return metrics("discriminator", terms) | metrics("generator", generated_better)
 
     def _discriminator_terms(self, batch: Batch, real: DiscriminatorOutput, fake: DiscriminatorOutput) -> Batch:
-        terms = {"adversarial": F.softplus(-real[0]).mean() + F.softplus(fake[0]).mean()}
+        terms = self.stage.discriminator_terms(real, fake)
         if self.config.r1_gamma and self.taken % self.config.r1_interval == 0:
             terms["r1"] = self.config.r1_gamma * self.config.r1_interval * self.stage.r1_term(batch)
         return terms
@@ -199,18 +204,35 @@ class AdversarialStep:
         sum(terms.values()).backward()
         optimizer.step()
 
-    @torch.no_grad()
-    def _average(self) -> None:
-        if not self.config.ema_half_life:
-            decay = 0.0
-        else:
-            ramped = min(self.config.ema_half_life, 0.05 * self.taken * self.config.batch_size)
-            decay = 0.5 ** (self.config.batch_size / max(ramped, 1e-8))
-        average, now = (list(g.parameters()) for g in (self.stage.generator_ema, self.stage.generator))
-        torch._foreach_lerp_(average, now, 1.0 - decay)
+
+@torch.no_grad()
+def update_average(average: nn.Module, network: nn.Module, config: TrainedConfig, taken: int) -> None:
+    """Moves the averaged weights towards those of the network, after so many steps."""
+    if not config.ema_half_life:
+        decay = 0.0
+    else:
+        ramped = min(config.ema_half_life, 0.05 * taken * config.batch_size)
+        decay = 0.5 ** (config.batch_size / max(ramped, 1e-8))
+    torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1.0 - decay)
 
 
-def _metrics(network: str, terms: Batch) -> Batch:
+def generator_loss(fake_logits: Tensor) -> Tensor:
+    """The non-saturating logistic loss."""
+    return F.softplus(-fake_logits).mean()
+
+
+def discriminator_loss(real_logits: Tensor, fake_logits: Tensor) -> Tensor:
+    """The logistic loss."""
+    return F.softplus(-real_logits).mean() + F.softplus(fake_logits).mean()
+
+
+def diversity_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """The squared relative difference of the distance of generated pairs from that of real ones."""
+    return (_pair_distance(fake) / (_pair_distance(real) + 1e-6) - 1.0).square().mean()
+
+
+def metrics(network: str, terms: Batch) -> Batch:
+    """Terms and their sum by name, without gradient."""
     return {f"{network}/{name}": term.detach() for name, term in (terms | {"loss": sum(terms.values())}).items()}
 
 

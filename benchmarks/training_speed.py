@@ -4,10 +4,12 @@
 
 Each framework runs in its own process with the same batches and number of threads. Rounds are interleaved (A B A B)
 and medians are compared; construction, tracing and compilation are not counted. A round is a multiple of the interval
-of lazy R1. The batch is the preset's up to 256 pixels, and a quarter of it at 512.
+of lazy R1. The batch is the preset's up to 256 pixels, and a quarter of it at 512; of `recommended`, whose networks
+work on crops and on 128 pixels, it is the preset's, and 512 pixels are the least.
 
 PyTorch runs in both memory formats and takes two kinds of steps: alternating, as in the public code of DCGAN and
-pix2pix, which is the reference for the goal; and as this package does (`-simultaneous`).
+pix2pix, which is the reference for the goal; and as this package does (`-simultaneous`). A network without a
+discriminator has one kind of step.
 """
 
 import argparse
@@ -17,21 +19,43 @@ import statistics
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import machine
 import record
 
-# Preset, stage, batch up to 256 pixels, what else is set.
+from synthmed_tf.config.schema import load_config
+
+
+class Row(NamedTuple):
+    """What is measured.
+
+    Attributes:
+        preset, stage: the networks.
+        batch: up to 256 pixels; None for that of the preset at each size.
+        least_size: smaller sizes are left out.
+        adversarial: whether there are two kinds of steps.
+    """
+
+    preset: str
+    stage: str
+    batch: int | None = None
+    least_size: int = 0
+    adversarial: bool = True
+
+
 ROWS = {
-    "Stage-I": ("gan", "stage1", 16, ()),
-    "Stage-II": ("gan", "stage2", 8, ()),
-    "Stage-II of `paper`, 64 filters": ("paper", "stage2", 4, ()),
+    "Stage-I": Row("gan", "stage1", 16),
+    "Stage-II": Row("gan", "stage2", 8),
+    "Stage-II of `paper`, 64 filters": Row("paper", "stage2", 4),
+    "`recommended`, Stage-I coarse": Row("recommended", "stage1", least_size=512),
+    "`recommended`, Stage-I fine": Row("recommended", "stage1_fine", least_size=512, adversarial=False),
+    "`recommended`, Stage-II coarse": Row("recommended", "stage2", least_size=512, adversarial=False),
+    "`recommended`, Stage-II fine": Row("recommended", "stage2_fine", least_size=512, adversarial=False),
 }
 SIZES = (64, 128, 256, 512)
 VARIANTS = ("torch", "torch-channels_last", "torch-simultaneous", "torch-channels_last-simultaneous")
 GOAL = {64: 1.2, 128: 1.2, 256: 1.1, 512: 1.1}
-_R1_INTERVAL = 8
 
 
 class Worker:
@@ -78,7 +102,7 @@ def main() -> None:
     peak = machine.measure(options.threads)
     results = []
     for name in options.rows:
-        for size in options.sizes:
+        for size in (size for size in options.sizes if size >= ROWS[name].least_size):
             results.append(compare(name, size, options) | {"matmul peak, GFLOP/s": peak["matmul, GFLOP/s"]})
             print(json.dumps(results[-1]), file=sys.stderr, flush=True)
     record.save("training_speed", {"machine": peak, "rows": results}, _table(results), options.out)
@@ -86,16 +110,15 @@ def main() -> None:
 
 def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]:
     """One row of the table."""
-    preset, stage, batch, settings = ROWS[name]
-    batch = batch if size <= 256 else max(batch // 4, 2)
-    job = {"preset": preset, "stage": stage, "settings": [f"size={size}", f"{stage}.batch_size={batch}", *settings]}
+    row = ROWS[name]
+    job, batch, unit = _job(row, size)
+    variants = [variant for variant in options.variants if row.adversarial or "simultaneous" not in variant]
     workers: dict[str, Worker] = {}
     seconds: dict[str, list[float]] = {}
     try:
-        for framework in ("tensorflow", *options.variants):
+        for framework in ("tensorflow", *variants):
             workers[framework] = Worker(framework, job, options.threads)
         _assert_equal_networks(workers)
-        unit = _R1_INTERVAL if stage == "stage1" else 1
         once = workers["tensorflow"].run(unit)["seconds"]
         steps = unit * max(1, round(options.seconds / once))
         for framework, worker in workers.items():
@@ -108,10 +131,10 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
         for worker in workers.values():
             worker.__exit__()
     speed = {framework: batch / statistics.median(times) for framework, times in seconds.items()}
-    usual = [v for v in options.variants if "simultaneous" not in v]
+    usual = [v for v in variants if "simultaneous" not in v]
     ratios = _ratios(seconds, max(usual, key=speed.get))
-    same = [v for v in options.variants if "simultaneous" in v]
-    counted = workers.get("torch-simultaneous")
+    same = [v for v in variants if "simultaneous" in v]
+    counted = workers.get("torch-simultaneous" if row.adversarial else "torch")
     return {
         "row": name,
         "size": size,
@@ -126,6 +149,17 @@ def compare(name: str, size: int, options: argparse.Namespace) -> dict[str, Any]
         "versions": {framework: worker.facts["version"] for framework, worker in workers.items()},
         "first step": {framework: worker.facts["first step"] for framework, worker in workers.items()},
     }
+
+
+def _job(row: Row, size: int) -> tuple[dict[str, Any], int, int]:
+    """What a worker is told, the batch, and the least number of steps in which R1 is computed as often as it should."""
+    settings = [f"size={size}"]
+    if row.batch is not None:
+        batch = row.batch if size <= 256 else max(row.batch // 4, 2)
+        settings.append(f"{row.stage}.batch_size={batch}")
+    stage = getattr(load_config(row.preset, overrides=tuple(settings)), row.stage)
+    unit = stage.r1_interval if getattr(stage, "r1_gamma", 0.0) else 1
+    return {"preset": row.preset, "stage": row.stage, "settings": settings}, stage.batch_size, unit
 
 
 def _ratios(seconds: dict[str, list[float]], best: str) -> list[float]:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 
 BATCHES = 2
-_NAMES = ("image", "coverage", "fov", "index")
-_NETWORKS = ("generator", "discriminator", "encoder")
+_NETWORKS = ("generator", "discriminator", "encoder", "network")
 Run = Callable[[int], None]
 
 
@@ -67,6 +66,26 @@ def images(config, batch_size: int) -> list[dict[str, np.ndarray]]:
     return batches
 
 
+def maps(config, stage: str, batch_size: int) -> list[dict[str, np.ndarray]]:
+    """The same for the stages of `recommended`: `maps` of noise with the shape of the stage's batches, and `index`."""
+    rng, side = np.random.default_rng(0), _side_of_maps(config, stage)
+    batches = []
+    for i in range(BATCHES):
+        values = rng.random((batch_size, side, side, {"stage1": 2, "stage1_fine": 3}.get(stage, 5)), np.float32)
+        values[..., :2] *= rng.random((batch_size, side, side, 1)) < 0.3
+        if stage.startswith("stage2"):
+            values[..., 3:] = values[..., 3:] < (0.1, 0.9)
+        batches.append({"maps": values, "index": np.arange(i * batch_size, (i + 1) * batch_size)})
+    return batches
+
+
+def _side_of_maps(config, stage: str) -> int:
+    whole, factor = config.coarse_size, config.size // config.coarse_size
+    if stage == "stage1_fine":
+        return min(config.stage1_fine.crop, whole) * factor
+    return min(config.stage2_fine.crop, config.size) if stage == "stage2_fine" else whole
+
+
 def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     """This package's step in its compiled loop; with `replicas` in the job, over so many logical CPUs."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -89,7 +108,11 @@ def tensorflow_step(job: dict[str, Any]) -> tuple[Run, dict[str, Any]]:
     with strategy.scope():
         keras.utils.set_random_seed(0)
         step = make_step(job["stage"], config, Dataset(everywhere, {}), strategy)
-    ours = {name: np.concatenate([batch[name] for batch in _images_of(job, config)]) for name in _NAMES}
+    made = _batches_of(job, config)
+    if hasattr(step.stage, "batches"):
+        expected = step.stage.batches(replicas=replicas).element_spec["maps"].shape
+        assert made[0]["maps"].shape[1:] == tuple(expected[1:]), f"expected maps {expected}"
+    ours = {name: np.concatenate([batch[name] for batch in made]) for name in made[0]}
     parts = {name: np.stack(np.split(values, BATCHES * replicas)) for name, values in ours.items()}
     dataset = tf.data.Dataset.from_tensor_slices(parts).repeat().prefetch(2)  # a replica's part each, as in training
     batches = iter(strategy.distribute_datasets_from_function(lambda _: dataset))
@@ -107,37 +130,61 @@ def _batch_size(job: dict[str, Any], config) -> int:
     return getattr(config, job["stage"]).batch_size
 
 
-def _images_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
-    return images(config, _batch_size(job, config))
+def _batches_of(job: dict[str, Any], config) -> list[dict[str, np.ndarray]]:
+    batch_size = _batch_size(job, config)
+    return maps(config, job["stage"], batch_size) if _learns_maps(job, config) else images(config, batch_size)
+
+
+def _learns_maps(job: dict[str, Any], config) -> bool:
+    """Whether it is a stage of `recommended`."""
+    coarse = {"stage1": config.stage1.architecture == "coarse_to_fine"}
+    return coarse.get(job["stage"], config.stage2.architecture == "pyramid")
 
 
 def torch_step(job: dict[str, Any], variant: str) -> tuple[Run, dict[str, Any]]:
     """The same step in PyTorch. `variant`: `torch`, with any of `-channels_last`, `-compile`, `-simultaneous` added."""
     import torch
-    import torch_step as ours
 
     torch.manual_seed(0)
     torch.set_flush_denormal(True)
     config = load(job)
-    stage = ours.MaskStage(config) if job["stage"] == "stage1" else ours.ImageStage(config)
-    networks = [network for name in _NETWORKS if (network := getattr(stage, name, None)) is not None]
     layout = torch.channels_last if "channels_last" in variant else torch.contiguous_format
-    for network in [*networks, stage.generator_ema]:
-        network.to(memory_format=layout)
-        if "compile" in variant:
+    step = _make_torch_step(job, config, layout, simultaneous="simultaneous" in variant)
+    stage = step.stage
+    networks = [network for name in _NETWORKS if (network := getattr(stage, name, None)) is not None]
+    for network in vars(stage).values():
+        if isinstance(network, torch.nn.Module):
+            network.to(memory_format=layout)
+    if "compile" in variant:
+        for network in networks:
             network.compile()
-    step = ours.AdversarialStep(stage, simultaneous="simultaneous" in variant)
-    stream = _torch_batches(_images_of(job, config), layout)
+    stream, batch_size = _torch_batches(_batches_of(job, config), layout), _batch_size(job, config)
 
     def run(steps: int) -> None:
-        history = []
-        for _ in range(steps):
-            batch = next(stream)
-            history.append(step(batch | stage.numbers(len(batch["coverage"]))))
+        history = [step(next(stream) | stage.numbers(batch_size)) for _ in range(steps)]
         assert all(np.isfinite(float(value)) for value in history[-1].values()), "a term was not finite"
 
     facts = {"parameters": [sum(p.numel() for p in n.parameters()) for n in networks], "version": torch.__version__}
     return run, facts
+
+
+def _make_torch_step(job: dict[str, Any], config, layout, simultaneous: bool):
+    import torch
+    import torch_recommended as recommended
+    import torch_step as ours
+
+    name = job["stage"]
+    if not _learns_maps(job, config):
+        stage = ours.MaskStage(config) if name == "stage1" else ours.ImageStage(config)
+    elif name == "stage1":
+        everywhere = torch.ones(1, 1, config.coarse_size, config.coarse_size)
+        stage = recommended.RidgeStage(config, everywhere, unreached=0.0)
+    elif name == "stage1_fine":
+        return recommended.SupervisedStep(recommended.RefinerStage(config))
+    else:
+        made = recommended.CoarseRendererStage if name == "stage2" else recommended.FineRendererStage
+        return recommended.SupervisedStep(made(config, layout))
+    return ours.AdversarialStep(stage, simultaneous)
 
 
 def _operations(run: Run, job: dict[str, Any]) -> float | None:
@@ -146,7 +193,7 @@ def _operations(run: Run, job: dict[str, Any]) -> float | None:
     from torch.utils.flop_counter import FlopCounterMode
 
     stage = getattr(load(job), job["stage"])
-    if stage.r1_gamma:
+    if getattr(stage, "r1_gamma", 0.0):
         return None
     with FlopCounterMode(display=False) as counter:
         run(1)
@@ -158,9 +205,10 @@ def _torch_batches(batches: list[dict[str, np.ndarray]], layout) -> Iterator[dic
 
     made = []
     for batch in batches:
-        tensors = {name: torch.from_numpy(batch[name].copy()).permute(0, 3, 1, 2) for name in _NAMES[:3]}
-        tensors = {name: tensor.contiguous(memory_format=layout) for name, tensor in tensors.items()}
-        made.append(tensors | {"paired": torch.from_numpy((batch["index"] % 2 == 0).astype(np.float32))})
+        images = {name: torch.from_numpy(values.copy()) for name, values in batch.items() if values.ndim == 4}
+        images = {name: i.permute(0, 3, 1, 2).contiguous(memory_format=layout) for name, i in images.items()}
+        index = torch.from_numpy(batch["index"])
+        made.append(images | {"index": index, "paired": (index % 2 == 0).float()})
     while True:
         yield from made
 
