@@ -28,7 +28,7 @@ _TUBE = 0.88
 _CONTROLS = 5
 _STRENGTHS = 6
 _GAIN, _FOG, _GAPS, _NOISE = 0.35, 0.7, 0.012, 0.12
-_DRAWS, _TIME_SHIFT = 4, -0.2
+_NOISES, _TIME_SHIFT = 4, -0.2
 _LEAST_SHARE, _LEAST = 0.02, 1e-6
 _THUMBNAIL_FACTOR = 4
 _THUMBNAIL_GAIN, _COARSE_GAIN, _FINE_GAIN = 2.0, 8.0, 20.0
@@ -158,10 +158,10 @@ class CoarseRendererStage:
 
     def numbers(self, batch: int) -> Batch:
         """The random numbers of one step."""
-        draws, crops = batch * _DRAWS, batch * self.config.crops
+        noises, crops = batch * _NOISES, batch * self.config.crops
         numbers = {"colour": torch.rand(batch, 5), "corners": torch.rand(batch, 2, self.config.crops)}
-        numbers |= {"thumbnail_time": torch.randn(draws), "time": torch.randn(crops)}
-        numbers["thumbnail_noise"] = _noise(draws, self.size // _THUMBNAIL_FACTOR, self.layout)
+        numbers |= {"thumbnail_time": torch.randn(noises), "time": torch.randn(crops)}
+        numbers["thumbnail_noise"] = _noise(noises, self.size // _THUMBNAIL_FACTOR, self.layout)
         return numbers | {"noise": _noise(crops, self.crop, self.layout)}
 
     def terms(self, batch: Batch) -> Batch:
@@ -183,7 +183,7 @@ class CoarseRendererStage:
         inside = (fov > 0.0).float()
         parts = [_COARSE_GAIN * inside * (image - base), inside, 2.0 * coverage - 1.0, 2.0 * fov - 1.0]
         seen = torch.cat([*parts, self._places.expand(len(image), -1, -1, -1), base], dim=1)
-        return thumbnails.repeat_interleave(_DRAWS, dim=0), _crops(seen, batch["corners"], self.crop)
+        return thumbnails.repeat_interleave(_NOISES, dim=0), _crops(seen, batch["corners"], self.crop)
 
 
 class FineRendererStage:

@@ -21,7 +21,7 @@ _LAST_RATE = 0.05
 _LEAST_SHARE = 0.02
 """Of a pixel in the field of view: below that it lies outside."""
 
-_DRAWS = 4
+_NOISES = 4
 """Noises and times for each thumbnail: they are small, and there are few of them."""
 
 _TIME_SHIFT = -0.2
@@ -67,8 +67,8 @@ class CoarseRendererStage:
         seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov, self.network.placed)], axis=-1)
         thumbnails = self.network.thumbnails
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
-        seen = tf.repeat(seen, _DRAWS, axis=0)
-        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, _DRAWS, self.seed, batch, streams)}
+        seen = tf.repeat(seen, _NOISES, axis=0)
+        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, _NOISES, self.seed, batch, streams)}
         base, detail = pyramid.coarse_detail(image, fov)
         inside = tf.cast(fov > 0.0, tf.float32)
         condition = pyramid.coarse_condition(coverage, fov, base, self.network.placed)
