@@ -249,3 +249,36 @@ def colour(images: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
     gain = (1.0 + change[..., :3] / 2.0) * (1.0 + change[..., 3:4])
     light = tf.pow((images + 1.0) / 2.0, tf.exp(change[..., 4:]))
     return 2.0 * tf.clip_by_value(light * gain, 0.0, 1.0) - 1.0
+
+
+def tones(images: np.ndarray, fov: np.ndarray) -> np.ndarray:
+    """Mean and standard deviation of each channel in the field of view.
+
+    Args:
+        images: `(n, size, size, 3)`, uint8, black outside.
+        fov: `(n, size, size, 1)`, uint8, 255 inside.
+
+    Returns:
+        `(n, 2, 3)`, float32, of values in [0, 1].
+    """
+    found = np.empty((len(images), 2, 3), np.float32)
+    for row, image, inside in zip(found, images, fov[..., 0] == 255, strict=True):
+        light = image[inside] / np.float32(255.0)
+        row[0], row[1] = light.mean(axis=0), light.std(axis=0)
+    return found
+
+
+def with_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    """Gives images the mean and deviation of others, channel by channel (Reinhard et al. 2001, without their colour space).
+
+    Args:
+        light: `(batch, size, size, 3)`, float32 in [0, 1], multiplied with the field of view.
+        fov: share of each pixel, `(batch, size, size, 1)`, float32 in [0, 1].
+        own, new: `(batch, 2, 3)`, as `tones` measures them.
+
+    Returns:
+        The shape of `light`, in [0, fov].
+    """
+    gain = tf.clip_by_value(new[:, 1] / tf.maximum(own[:, 1], 1e-3), 0.75, 4.0 / 3.0)
+    more = new[:, 0] - gain * own[:, 0]
+    return tf.clip_by_value(light * gain[:, None, None] + more[:, None, None] * fov, 0.0, fov)

@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.data import augmentation
-from synthmed_tf.data.pipeline import fetch, numbered_rows
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE, fetch, numbered_rows
 from synthmed_tf.models import latents
 
 
@@ -21,6 +21,7 @@ def map_batches(
     elastic: float = 0.0,
     step: int = 1,
     margin: int = 0,
+    tones: np.ndarray | None = None,
     start: int = 0,
     replicas: int = 1,
     worker: int = 0,
@@ -38,6 +39,8 @@ def map_batches(
         elastic: strength of a smooth random warp, as for `augmentation.displacements`.
         step: crops begin at multiples of it.
         margin: how many pixels a crop may reach beyond the border; a multiple of the step.
+        tones: `(n, 2, 3)` as `augmentation.tones` measures them; each example takes those of a random row. The channels
+            are then image, coverage and field of view. None leaves the image as it is.
         start: how many examples have been seen; a multiple of the batch size.
         replicas, worker, workers: as for `pipeline.batches`.
 
@@ -59,10 +62,22 @@ def map_batches(
         if ranges.mirrored:
             points = augmentation.mirror(*points, maps.shape[1])
         fetched = tf.ensure_shape(fetch(maps, rows), shape)
-        return {"maps": augmentation.sample(fetched, *points) / 255.0, "index": index}
+        sampled = augmentation.sample(fetched, *points) / 255.0
+        if tones is not None:
+            unit = latents.sample_uniform(seeds, index, 1, latents.AUGMENT_TONES)
+            sampled = _with_tones_of(sampled, tf.constant(tones), rows, unit[:, 0])
+        return {"maps": sampled, "index": index}
 
     stream = numbered_rows(len(maps), batch_size, seed, start, replicas, worker, workers)
     return stream.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
+
+
+def _with_tones_of(maps: tf.Tensor, tones: tf.Tensor, rows: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
+    """The maps, their images with the tones of the row that a number in (0, 1) chooses."""
+    others = tf.cast(tf.floor(unit * float(tones.shape[0])), tf.int64)
+    image, fov = maps[..., IMAGE], maps[..., FOV]
+    image = augmentation.with_tones(image, fov, tf.gather(tones, rows), tf.gather(tones, others))
+    return tf.concat([image, maps[..., COVERAGE], fov], axis=-1)
 
 
 def _window(unit: tf.Tensor, size: int, crop: int, step: int, margin: int) -> tuple[tf.Tensor, tf.Tensor]:

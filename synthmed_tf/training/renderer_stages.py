@@ -50,7 +50,7 @@ class CoarseRendererStage:
         self.crop = min(self.config.crop, self.size)
         self.learning_rate = _falling(self.config.optimizer.generator_rate, self.config, pairs)
         self._pairs = _cut(reduce_maps(pairs, max(1, config.size // (2 * self.size))))
-        self._ranges = augmentation.ranges_of(config.data)
+        self._ranges, self._tones = augmentation.ranges_of(config.data), _tones(self.config, self._pairs)
         with layers.made_in(config.precision):
             self.network = factory.image_generator(config)
         self.network_ema = factory.image_generator(config)
@@ -58,7 +58,8 @@ class CoarseRendererStage:
 
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
-        return map_batches(self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges, **place)
+        arguments = (self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges)
+        return map_batches(*arguments, elastic=self.config.elastic, tones=self._tones, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
@@ -97,9 +98,9 @@ class FineRendererStage:
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, self.size)
         self.learning_rate = _falling(self.config.learning_rate, self.config, pairs)
-        self._colour = config.stage2.colour
+        self._colour, self._elastic = config.stage2.colour, config.stage2.elastic
         self._pairs = _cut(pairs)
-        self._ranges = augmentation.ranges_of(config.data)
+        self._ranges, self._tones = augmentation.ranges_of(config.data), _tones(config.stage2, self._pairs)
         with layers.made_in(config.precision):
             self.network = factory.fine_renderer(config)
         self.network_ema = factory.fine_renderer(config)
@@ -108,7 +109,7 @@ class FineRendererStage:
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
         arguments = (self._pairs, self.size, self.crop, self.config.batch_size, self.seed, self._ranges)
-        return map_batches(*arguments, step=self.factor, **place)
+        return map_batches(*arguments, elastic=self._elastic, step=self.factor, tones=self._tones, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
@@ -129,6 +130,11 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
     inside = pairs[..., FOV] >= 128
     vessels = np.where((pairs[..., COVERAGE] >= 128) & inside, 255, 0)
     return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
+
+
+def _tones(config: Stage2Config, pairs: np.ndarray) -> np.ndarray | None:
+    """What images take from each other; None where they keep their own."""
+    return augmentation.tones(pairs[..., IMAGE], pairs[..., FOV]) if config.colour_transfer else None
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
