@@ -222,7 +222,7 @@ class Stage2Config(StageConfig):
     Attributes:
         architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, an image of at most `coarse_size`
             pixels by flow matching, and, by `stage2_fine`, one at full size. Of the options below, a pyramid uses
-            `filters`, `style_dim`, `colour` and the last five, and of the optimizer the generator's rate.
+            `filters`, `style_dim`, `colour` and the last six, and of the optimizer the generator's rate.
         filters, discriminator_filters: channels of the first level.
         norm: normalization of both networks.
         upsampling: `transposed`, as in the paper, or `nearest`.
@@ -234,8 +234,9 @@ class Stage2Config(StageConfig):
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a generated style back.
         colour: strength of colour augmentation of the images; 0 turns it off.
-        colour_transfer: whether each image is given mean and deviation of another training image's colours, so that a
-            mask does not tell the colours of its own (`pyramid` alone).
+        tones: whether each image is given new means and deviations of its channels, distributed as those of the
+            training images, so that a mask does not tell the colours of its own image (`pyramid` alone).
+        illumination: strength of a smooth random change of light over the image (`pyramid` alone).
         elastic: strength of a smooth warp of mask and image, as a share of the side (`pyramid` alone).
         crop, crops: pixels a side of the squares that an example is learned from, an even number, and how many
             (`pyramid` alone).
@@ -257,7 +258,8 @@ class Stage2Config(StageConfig):
     kl_weight: Weight = 0.1
     style_weight: Weight = 5.0
     colour: Share = 0.2
-    colour_transfer: bool = False
+    tones: bool = False
+    illumination: Share = 0.0
     elastic: Share = 0.0
     crop: Annotated[int, Field(ge=16, le=128, multiple_of=16)] = 64
     crops: Annotated[int, Field(ge=1, le=16)] = 4

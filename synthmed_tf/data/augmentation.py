@@ -230,6 +230,8 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     return upper * (1.0 - bottom_share) + lower * bottom_share
 
 
+_DARKEST, _LARGEST_EXPONENT = 0.004, 4.0 / 3.0
+
 COLOUR_NUMBERS = 5
 """How many numbers in (0, 1) one example's colours are changed with."""
 
@@ -251,34 +253,56 @@ def colour(images: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
     return 2.0 * tf.clip_by_value(light * gain, 0.0, 1.0) - 1.0
 
 
-def tones(images: np.ndarray, fov: np.ndarray) -> np.ndarray:
-    """Mean and standard deviation of each channel in the field of view.
+class Tones(NamedTuple):
+    """Tone and contrast of each training image, and how they are distributed.
 
-    Args:
-        images: `(n, size, size, 3)`, uint8, black outside.
-        fov: `(n, size, size, 1)`, uint8, 255 inside.
-
-    Returns:
-        `(n, 2, 3)`, float32, of values in [0, 1].
+    Attributes:
+        own: means of the logarithms of the channels' values in (0, 1] in the field of view, then the logarithms of
+            their standard deviations, `(n, 6)` float32.
+        mean: over the images, `(6,)`.
+        factor: `(6, 6)`; the mean plus this times standard normal numbers has the images' covariance.
     """
-    found = np.empty((len(images), 2, 3), np.float32)
-    for row, image, inside in zip(found, images, fov[..., 0] == 255, strict=True):
-        light = image[inside] / np.float32(255.0)
-        row[0], row[1] = light.mean(axis=0), light.std(axis=0)
-    return found
+
+    own: np.ndarray
+    mean: np.ndarray
+    factor: np.ndarray
 
 
-def with_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """Gives images the mean and deviation of others, channel by channel (Reinhard et al. 2001, without their colour space).
+TONE_NUMBERS = 6
+"""How many standard normal numbers one example's new tone is made from."""
+
+
+def measure_tones(images: np.ndarray, fov: np.ndarray) -> Tones:
+    """Measures images `(n, size, size, 3)`, uint8, in a field of view `(n, size, size, 1)`, 255 inside."""
+    own = np.empty((len(images), TONE_NUMBERS), np.float32)
+    for row, image, inside in zip(own, images, fov[..., 0] == 255, strict=True):
+        light = np.log(np.maximum(image[inside] / np.float32(255.0), _DARKEST))
+        row[:3], row[3:] = light.mean(axis=0), np.log(np.maximum(light.std(axis=0), _DARKEST))
+    mean = own.mean(axis=0)
+    _, scale, directions = np.linalg.svd(own - mean)
+    factor = directions.T[:, : len(scale)] * scale / np.sqrt(max(1, len(own) - 1))
+    return Tones(own, mean, np.pad(factor, ((0, 0), (0, TONE_NUMBERS - len(scale)))).astype(np.float32))
+
+
+def with_new_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, tones: Tones, normal: tf.Tensor) -> tf.Tensor:
+    """Gives images new tones and contrasts, distributed as those of the training images are; black stays black.
+
+    A gain and an exponent for each channel. After Reinhard et al., "Color transfer between images" (2001), without their color space, and with a
+    normal distribution in place of a second image.
 
     Args:
         light: `(batch, size, size, 3)`, float32 in [0, 1], multiplied with the field of view.
         fov: share of each pixel, `(batch, size, size, 1)`, float32 in [0, 1].
-        own, new: `(batch, 2, 3)`, as `tones` measures them.
+        own: `(batch, 6)`, the images' rows of `tones.own`.
+        tones: as `measure_tones` finds them.
+        normal: `(batch, 6)`, standard normal.
 
     Returns:
         The shape of `light`, in [0, fov].
     """
-    gain = tf.clip_by_value(new[:, 1] / tf.maximum(own[:, 1], 1e-3), 0.75, 4.0 / 3.0)
-    more = new[:, 0] - gain * own[:, 0]
-    return tf.clip_by_value(light * gain[:, None, None] + more[:, None, None] * fov, 0.0, fov)
+    # Written out rather than as a matrix product, whose last bits depend on the batch.
+    new = tones.mean + tf.reduce_sum(tones.factor * normal[:, None], axis=-1)
+    exponent = tf.clip_by_value(tf.exp(new[:, 3:] - own[:, 3:]), 1.0 / _LARGEST_EXPONENT, _LARGEST_EXPONENT)
+    gain = tf.exp(new[:, :3] - exponent * own[:, :3])
+    share = tf.maximum(fov, _DARKEST)
+    return tf.minimum(gain[:, None, None] * tf.pow(light / share, exponent[:, None, None]) * share, fov)

@@ -3,12 +3,27 @@
 As in `pipeline`, the stream is a function of (seed, position) alone.
 """
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.data import augmentation
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE, fetch, numbered_rows
 from synthmed_tf.models import latents
+
+
+class Relighting(NamedTuple):
+    """How the light of images is changed.
+
+    Attributes:
+        tones: of the images; each example is given a new tone. None leaves the tones.
+        illumination: standard deviation of the logarithm of a smooth change of light over the image.
+    """
+
+    tones: augmentation.Tones | None = None
+    illumination: float = 0.0
 
 
 def map_batches(
@@ -21,7 +36,7 @@ def map_batches(
     elastic: float = 0.0,
     step: int = 1,
     margin: int = 0,
-    tones: np.ndarray | None = None,
+    light: Relighting | None = None,
     start: int = 0,
     replicas: int = 1,
     worker: int = 0,
@@ -39,8 +54,7 @@ def map_batches(
         elastic: strength of a smooth random warp, as for `augmentation.displacements`.
         step: crops begin at multiples of it.
         margin: how many pixels a crop may reach beyond the border; a multiple of the step.
-        tones: `(n, 2, 3)` as `augmentation.tones` measures them; each example takes those of a random row. The channels
-            are then image, coverage and field of view. None leaves the image as it is.
+        light: changes the images' light; the channels are then image, coverage and field of view. None leaves them.
         start: how many examples have been seen; a multiple of the batch size.
         replicas, worker, workers: as for `pipeline.batches`.
 
@@ -63,20 +77,26 @@ def map_batches(
             points = augmentation.mirror(*points, maps.shape[1])
         fetched = tf.ensure_shape(fetch(maps, rows), shape)
         sampled = augmentation.sample(fetched, *points) / 255.0
-        if tones is not None:
-            unit = latents.sample_uniform(seeds, index, 1, latents.AUGMENT_TONES)
-            sampled = _with_tones_of(sampled, tf.constant(tones), rows, unit[:, 0])
+        if light is not None:
+            sampled = _relit(sampled, x, y, rows, lambda count, stream: latents.sample(seeds, index, count, stream), light)
         return {"maps": sampled, "index": index}
 
     stream = numbered_rows(len(maps), batch_size, seed, start, replicas, worker, workers)
     return stream.map(finish, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True).prefetch(tf.data.AUTOTUNE)
 
 
-def _with_tones_of(maps: tf.Tensor, tones: tf.Tensor, rows: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
-    """The maps, their images with the tones of the row that a number in (0, 1) chooses."""
-    others = tf.cast(tf.floor(unit * float(tones.shape[0])), tf.int64)
+def _relit(
+    maps: tf.Tensor, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, draw: Callable[[int, int], tf.Tensor], light: Relighting
+) -> tf.Tensor:
+    """The maps, their images in other tones and another illumination; x and y are those of columns and rows."""
     image, fov = maps[..., IMAGE], maps[..., FOV]
-    image = augmentation.with_tones(image, fov, tf.gather(tones, rows), tf.gather(tones, others))
+    if light.tones is not None:
+        own = tf.gather(tf.constant(light.tones.own), rows)
+        numbers = draw(augmentation.TONE_NUMBERS, latents.AUGMENT_TONES)
+        image = augmentation.with_new_tones(image, fov, own, light.tones, numbers)
+    if light.illumination:
+        field = augmentation.smooth_field(x, y, draw(augmentation.CONTROLS**2, latents.AUGMENT_ILLUMINATION))
+        image = tf.clip_by_value(image * tf.exp(2.0 * light.illumination * field[..., None]), 0.0, fov)
     return tf.concat([image, maps[..., COVERAGE], fov], axis=-1)
 
 

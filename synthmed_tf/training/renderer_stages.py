@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from synthmed_tf.config.schema import Config, Stage2Config, Stage2FineConfig
 from synthmed_tf.data import augmentation
-from synthmed_tf.data.map_pipeline import map_batches
+from synthmed_tf.data.map_pipeline import Relighting, map_batches
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.models import factory, latents, layers, pyramid
@@ -50,7 +50,7 @@ class CoarseRendererStage:
         self.crop = min(self.config.crop, self.size)
         self.learning_rate = _falling(self.config.optimizer.generator_rate, self.config, pairs)
         self._pairs = _cut(reduce_maps(pairs, max(1, config.size // (2 * self.size))))
-        self._ranges, self._tones = augmentation.ranges_of(config.data), _tones(self.config, self._pairs)
+        self._ranges, self._light = augmentation.ranges_of(config.data), _relighting(self.config, self._pairs)
         with layers.made_in(config.precision):
             self.network = factory.image_generator(config)
         self.network_ema = factory.image_generator(config)
@@ -59,7 +59,7 @@ class CoarseRendererStage:
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
         arguments = (self._pairs, self.size, self.size, self.config.batch_size, self.seed, self._ranges)
-        return map_batches(*arguments, elastic=self.config.elastic, tones=self._tones, **place)
+        return map_batches(*arguments, elastic=self.config.elastic, light=self._light, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
@@ -100,7 +100,7 @@ class FineRendererStage:
         self.learning_rate = _falling(self.config.learning_rate, self.config, pairs)
         self._colour, self._elastic = config.stage2.colour, config.stage2.elastic
         self._pairs = _cut(pairs)
-        self._ranges, self._tones = augmentation.ranges_of(config.data), _tones(config.stage2, self._pairs)
+        self._ranges, self._light = augmentation.ranges_of(config.data), _relighting(config.stage2, self._pairs)
         with layers.made_in(config.precision):
             self.network = factory.fine_renderer(config)
         self.network_ema = factory.fine_renderer(config)
@@ -109,7 +109,7 @@ class FineRendererStage:
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
         arguments = (self._pairs, self.size, self.crop, self.config.batch_size, self.seed, self._ranges)
-        return map_batches(*arguments, elastic=self._elastic, step=self.factor, tones=self._tones, **place)
+        return map_batches(*arguments, elastic=self._elastic, step=self.factor, light=self._light, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
@@ -132,9 +132,12 @@ def _cut(pairs: np.ndarray) -> np.ndarray:
     return np.concatenate([pairs[..., IMAGE] * inside, vessels, np.where(inside, 255, 0)], axis=-1).astype(np.uint8)
 
 
-def _tones(config: Stage2Config, pairs: np.ndarray) -> np.ndarray | None:
-    """What images take from each other; None where they keep their own."""
-    return augmentation.tones(pairs[..., IMAGE], pairs[..., FOV]) if config.colour_transfer else None
+def _relighting(config: Stage2Config, pairs: np.ndarray) -> Relighting | None:
+    """How the light of the cut pairs changes; None where it stays."""
+    if not config.tones and not config.illumination:
+        return None
+    tones = augmentation.measure_tones(pairs[..., IMAGE], pairs[..., FOV]) if config.tones else None
+    return Relighting(tones, config.illumination)
 
 
 def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
