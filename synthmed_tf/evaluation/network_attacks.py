@@ -22,6 +22,8 @@ STYLES = 8
 """Styles that are tried for each mask; the nearest image counts."""
 
 _BATCH = 16
+_COMPARED_SIZE = 128
+_SMALLEST = 0.01
 _TIMES = 9
 _DISCRIMINATORS = {"stage1": factory.mask_discriminator, "stage2": factory.image_discriminator}
 
@@ -62,13 +64,16 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
 
 
 def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
-    """How well Stage-II reconstructs the images of real masks: -|x - G2(mask(x))|, `(n,)`, in grey levels.
+    """How well Stage-II reconstructs the images of real masks, `(n,)`; higher: more likely a member.
 
-    One mask has many images; the nearest of `STYLES` counts.
+    The distance of an image x to the nearest of `STYLES` images generated from its own mask is the mean of |x - G2| in
+    the field of view, averaged to at most 128 pixels. An image of rare colors is far from all that is
+    generated, whether it was trained on or not; so the score is what a line through the logarithms of this distance and
+    of the median distance to the images of the other masks leaves, with the sign changed.
 
     Args:
         folder: the artifact's, with a SavedModel.
-        block: n pairs of its size.
+        block: n pairs of its size, three at least.
         seed: of the styles.
 
     Raises:
@@ -77,18 +82,30 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
     model = artifact.open_artifact(folder, "savedmodel")
     if block.masks.shape[1] != model.card["size"]:
         raise SynthMedError(f"{folder} is of {model.card['size']} pixels, but the set has {block.masks.shape[1]}.")
-    best = np.full(len(block.masks), np.inf)
-    for start in range(0, len(best), _BATCH):
-        rows = slice(start, start + _BATCH)
-        masks = np.where(block.masks[rows], np.uint8(255), np.uint8(0))[..., None]
+    factor = max(1, block.masks.shape[1] // _COMPARED_SIZE)
+    real, fields = _averages(block.images, factor), _averages(block.fields[..., None], factor) == 1.0
+    nearest = np.full((len(real), len(real)), np.inf)
+    for start in range(0, len(real), _BATCH):
+        masks = np.where(block.masks[start : start + _BATCH], np.uint8(255), np.uint8(0))[..., None]
         for style in range(STYLES):
             index = np.arange(start, start + len(masks)) * STYLES + style
             generated = model.translate(masks, np.full(len(masks), seed), index)
-            inside = block.fields[rows] & generated.any(axis=-1)
-            away = np.abs(generated.astype(np.float32) - block.images[rows]).mean(axis=-1)
-            mean = (away * inside).sum(axis=(1, 2)) / np.maximum(inside.sum(axis=(1, 2)), 1)
-            best[rows] = np.minimum(best[rows], mean)
-    return -best
+            small, inside = _averages(generated, factor), _averages(generated.any(axis=-1, keepdims=True), factor) == 1.0
+            for column, (image, field) in enumerate(zip(small, inside, strict=True), start=start):
+                both = fields & field
+                away = (np.abs(real - image).mean(axis=-1, keepdims=True) * both).sum(axis=(1, 2, 3))
+                mean = away / np.maximum(both.sum(axis=(1, 2, 3)), 1)
+                nearest[:, column] = np.minimum(nearest[:, column], mean)
+    own = np.diag(nearest)
+    others = np.median(nearest[~np.eye(len(real), dtype=bool)].reshape(len(real), -1), axis=1)
+    return -_unexplained(*(np.log(np.maximum(found, _SMALLEST)) for found in (own, others)))
+
+
+def _averages(images: np.ndarray, factor: int) -> np.ndarray:
+    """Averages `(n, size, size, channels)` over `factor` x `factor` pixels, float32."""
+    n, size, _, channels = images.shape
+    cells = images.reshape(n, size // factor, factor, size // factor, factor, channels)
+    return cells.mean(axis=(2, 4), dtype=np.float32)
 
 
 def velocities(run: Path, block: Block, seed: int) -> np.ndarray:

@@ -253,12 +253,23 @@ def test_a_run_of_another_size_is_named(tmp_path):
         network_attacks.logits(tmp_path, "stage1", block)
 
 
-def test_a_photograph_that_stage_two_generates_is_reconstructed(tiny_artifact, tiny_block):
+def test_reconstruction_scores_own_masks_less_what_other_masks_explain(tiny_artifact, tiny_block):
     model = open_artifact(tiny_artifact, "savedmodel")
     masks = np.where(tiny_block.masks, np.uint8(255), np.uint8(0))[..., None]
-    index = np.arange(3) * network_attacks.STYLES + [0, 3, 7]
-    generated = model.translate(masks, np.full(3, 5), index)
-    block = Block(generated, tiny_block.masks, tiny_block.fields)
-    np.testing.assert_array_equal(network_attacks.reconstruction(tiny_artifact, block, 5), [0, 0, 0])
-    brighter = Block((generated // 2) + 60, tiny_block.masks, tiny_block.fields)
-    assert (network_attacks.reconstruction(tiny_artifact, brighter, 5) < -5).all()
+    styles = [
+        model.translate(masks, np.full(3, 5), np.arange(3) * network_attacks.STYLES + style)
+        for style in range(network_attacks.STYLES)
+    ]
+    # The first is almost one of the model's own images, the second half as bright, the third what it is.
+    images = np.stack([np.maximum(styles[3][0], 1) - 1, tiny_block.images[1] // 2, tiny_block.images[2]])
+    nearest = np.empty((3, 3))
+    for row in range(3):
+        for column in range(3):
+            both = tiny_block.fields[row] & styles[0][column].any(axis=-1)
+            away = [np.abs(images[row] - image[column].astype(float))[both].mean() for image in styles]
+            nearest[row, column] = min(away)
+    own, others = np.diag(nearest), np.median(nearest[[[0, 0], [1, 1], [2, 2]], [[1, 2], [0, 2], [0, 1]]], axis=1)
+    slope, start = np.polyfit(np.log(others), np.log(own), 1)
+    found = network_attacks.reconstruction(tiny_artifact, Block(images, tiny_block.masks, tiny_block.fields), 5)
+    np.testing.assert_allclose(found, slope * np.log(others) + start - np.log(own), atol=1e-4)
+    assert np.abs(found).max() > 0.1
