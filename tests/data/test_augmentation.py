@@ -109,6 +109,49 @@ def test_colour_changes_each_image_and_leaves_black_black():
     np.testing.assert_allclose(coloured[1, 0, 0], 2 * 0.5 * 1.1 * np.array([1.1, 1.0, 0.9]) - 1, rtol=1e-5)
 
 
+def _squares(levels, size=8):
+    """Images `(n, size, size, 3)`, uint8, of two grey levels each, in a field of view that leaves out the left half."""
+    images = np.zeros((len(levels), size, size, 3), np.uint8)
+    images[:, : size // 2], images[:, size // 2 :] = (np.array(levels)[:, k, None, None, None] for k in (0, 1))
+    fov = np.zeros((len(levels), size, size, 1), np.uint8)
+    fov[:, :, size // 2 :] = 255
+    return images, fov
+
+
+def test_tones_are_logarithms_of_light_and_contrast_in_the_field_of_view():
+    images, fov = _squares([(51, 204), (102, 204), (51, 51)])
+    images[:, :, :4] = 255
+    tones = augmentation.measure_tones(images, fov)
+    expected = [
+        [np.log(0.4)] * 3 + [np.log(np.log(2.0))] * 3,
+        [np.log(0.4 * 2**0.5)] * 3 + [np.log(np.log(2.0) / 2)] * 3,
+        [np.log(0.2)] * 3 + [np.log(0.004)] * 3,
+    ]
+    np.testing.assert_allclose(tones.own, expected, rtol=1e-5)
+    np.testing.assert_allclose(tones.factor @ tones.factor.T, np.cov(np.transpose(expected)), atol=1e-4)
+    (one,) = augmentation.measure_tones(images[:1], fov[:1]).own
+    np.testing.assert_array_equal(augmentation.measure_tones(images[:1], fov[:1]).factor, 0)
+    np.testing.assert_array_equal(augmentation.measure_tones(images[:1], fov[:1]).mean, one)
+
+
+def test_new_tones_have_the_mean_and_the_covariance_of_the_images():
+    images, fov = _squares([(70, 120), (60, 110), (75, 125), (66, 112)])
+    tones = augmentation.measure_tones(images, fov)
+    light, share = images[:1] * (fov[:1] / np.float32(255)) / np.float32(255), fov[:1] / np.float32(255)
+    normal = np.random.default_rng(0).normal(size=(4000, 6)).astype(np.float32)
+    own = np.repeat(tones.own[:1], 4000, axis=0)
+    relit = augmentation.with_new_tones(np.repeat(light, 4000, axis=0), share, own, tones, normal).numpy()
+    assert relit[:, :, :4].max() == 0
+    found = np.log(relit[:, :, 4:])
+    np.testing.assert_allclose(found.mean(axis=(1, 2)).mean(axis=0), tones.mean[:3], atol=5e-3)
+    np.testing.assert_allclose(np.cov(found.mean(axis=(1, 2)).T), np.cov(tones.own[:, :3].T), rtol=0.1)
+    # A mean tone for all: 0 in place of the random numbers.
+    same = augmentation.with_new_tones(light, share, tones.own[:1], tones, np.zeros((1, 6), np.float32)).numpy()
+    inside = np.log(same[0, :, 4:])
+    np.testing.assert_allclose(inside.mean(axis=(0, 1)), tones.mean[:3], rtol=1e-4)
+    np.testing.assert_allclose(np.log(inside.std(axis=(0, 1))), tones.mean[3:], atol=1e-4)
+
+
 def test_a_warp_of_equal_control_points_shifts_everything_alike():
     x, y = augmentation.centers(12)[None], augmentation.centers(8)[None]
     normal = np.concatenate([np.full((1, 25), 0.5), np.full((1, 25), -1.0)], axis=1).astype(np.float32)

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from synthmed_tf.data.augmentation import Ranges
-from synthmed_tf.data.map_pipeline import map_batches
+from synthmed_tf.data.augmentation import Ranges, measure_tones
+from synthmed_tf.data.map_pipeline import Relighting, map_batches
 
 WARP = Ranges(flip_horizontal=True, rotation=20.0, zoom_in=0.1)
 
@@ -67,6 +67,44 @@ def test_a_warped_crop_is_a_crop_of_the_warped_whole(maps, elastic):
     assert np.abs(whole["maps"] - plain["maps"]).mean() > 0.05
     (crops,) = _take(1, maps, 32, 24, 5, 3, WARP, elastic, step=8)
     for crop, each in zip(crops["maps"], whole["maps"], strict=True):
+        squares = [each[y : y + 24, x : x + 24] for y, x in np.ndindex(9, 9) if y % 8 == 0 and x % 8 == 0]
+        assert min(np.abs(crop - square).max() for square in squares) < 1e-3
+
+
+@pytest.fixture(scope="module")
+def lit():
+    """Four smooth images in a field of view that leaves out two columns, with a coverage."""
+    rng = np.random.default_rng(1)
+    pairs = np.zeros((4, 32, 32, 5), np.uint8)
+    pairs[..., :3] = 60 + 30 * rng.random((4, 8, 8, 3)).repeat(4, 1).repeat(4, 2) + 20 * rng.random((4, 1, 1, 3))
+    pairs[..., 3], pairs[..., 4] = 255 * (rng.random((4, 32, 32)) < 0.2), 255
+    pairs[:, :, :2] = 0
+    return pairs
+
+
+def test_new_tones_replace_those_of_an_image_and_nothing_else(lit):
+    tones = measure_tones(lit[..., :3], lit[..., 4:])
+    (plain,), (relit,) = (_take(1, lit, 32, 32, 4, 3, Ranges(), light=light) for light in (None, Relighting(tones)))
+    np.testing.assert_array_equal(relit["maps"][..., 3:], plain["maps"][..., 3:])
+    assert relit["maps"][:, :, :2].max() == 0
+    for before, after in zip(plain["maps"], relit["maps"], strict=True):
+        for channel in range(3):
+            # A gain and an exponent: a straight line in logarithms.
+            x, y = (np.log(image[:, 2:, channel]).ravel() for image in (before, after))
+            slope, start = np.polyfit(x, y, 1)
+            np.testing.assert_allclose(y, slope * x + start, atol=1e-4)
+            assert 0.74 < slope < 1.34 and abs(slope - 1) > 1e-4
+
+
+def test_illumination_changes_smoothly_and_alike_in_whole_and_crop(lit):
+    light = Relighting(illumination=0.1)
+    (plain,), (relit,) = (_take(1, lit, 32, 32, 4, 3, Ranges(), light=light) for light in (None, light))
+    change = np.log(relit["maps"][:, :, 2:, :3] / plain["maps"][:, :, 2:, :3])
+    np.testing.assert_allclose(change, np.repeat(change[..., :1], 3, axis=-1), atol=1e-5)
+    assert 0.02 < change.std() < 0.2
+    assert np.abs(np.diff(change, axis=1)).max() < 0.1
+    (crops,) = _take(1, lit, 32, 24, 4, 3, Ranges(), step=8, light=light)
+    for crop, each in zip(crops["maps"], relit["maps"], strict=True):
         squares = [each[y : y + 24, x : x + 24] for y, x in np.ndindex(9, 9) if y % 8 == 0 and x % 8 == 0]
         assert min(np.abs(crop - square).max() for square in squares) < 1e-3
 
