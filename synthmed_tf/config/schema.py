@@ -213,7 +213,7 @@ class Stage1FineConfig(TrainedConfig):
     damage: Weight = 2.0
     dice_weight: Weight = 0.5
     recall_weight: Weight = 0.7
-    last_recall_weight: Weight = 0.3
+    last_recall_weight: Weight = 0.0
 
 
 class Stage2Config(StageConfig):

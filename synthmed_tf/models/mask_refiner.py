@@ -18,7 +18,7 @@ HYSTERESIS_STEPS = 48
 MARGIN = 4
 """Pixels of the maps along the border of a crop where the network sees too little to learn from."""
 
-_CREST, _CREST_REACH = 1.15, 2
+_CREST, _CREST_REACH = 0.03, 2
 _CLOSING = 5
 
 
@@ -113,8 +113,8 @@ def find_vessels(probability: tf.Tensor, thresholds: Thresholds, steps: int = HY
 def candidates(probability: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
     """Pixels of at least `middle`, and those of at least `low` on a crest, closed; shapes as of `find_vessels`.
 
-    A crest is where the probability is 1.15 times as high as two pixels away on both sides, along the rows, the columns
-    or a diagonal. A faint vessel so keeps its center line and is not widened. Where it leaves a wide one there is no
+    A crest is where the probability is 0.03 higher than two pixels away on both sides, along the rows, the columns or a
+    diagonal. A faint vessel so keeps its center line and is not widened. Where it leaves a wide one there is no
     crest: a morphological closing with 5 x 5 pixels, where the probability is above 0, bridges that gap.
     """
     crest = (probability >= thresholds.low) & _crests(probability)
@@ -138,9 +138,8 @@ def _crests(probability: tf.Tensor) -> tf.Tensor:
         return padded[:, top : top + height, left : left + width]
 
     lower_sides = [tf.maximum(side(y, x), side(-y, -x)) for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))]
-    return probability >= _CREST * tf.minimum(
-        tf.minimum(lower_sides[0], lower_sides[1]), tf.minimum(lower_sides[2], lower_sides[3])
-    )
+    lowest = tf.minimum(tf.minimum(lower_sides[0], lower_sides[1]), tf.minimum(lower_sides[2], lower_sides[3]))
+    return probability - lowest >= _CREST
 
 
 class Residual(keras.layers.Layer):

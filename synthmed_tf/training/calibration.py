@@ -9,7 +9,7 @@ from scipy import ndimage
 from synthmed_tf.models.mask_refiner import Thresholds, candidates
 
 _LEVELS = 255
-_LOW = 20.5 / _LEVELS
+_LOW = 12.5 / _LEVELS
 _MIDDLE, _CANDIDATES = (0.3, 0.95), 14
 _HIGHEST = 245
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
