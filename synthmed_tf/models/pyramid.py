@@ -129,7 +129,7 @@ class Pyramid(keras.Model):
 def reduced(condition: tf.Tensor, size: int) -> tuple[tf.Tensor, tf.Tensor]:
     """Coverage and field of view of a condition as shares of each pixel, `(batch, size, size, 1)` in [0, 1]."""
     factor = condition.shape[1] // size
-    shares = (tf.nn.avg_pool2d(condition, factor, factor, "VALID") + 1.0) / 2.0
+    shares = (pooled(condition, factor) + 1.0) / 2.0
     return shares[..., :1], shares[..., 1:]
 
 
@@ -172,13 +172,13 @@ def fine_detail(image: tf.Tensor, fov: tf.Tensor, factor: int) -> tuple[tf.Tenso
 
 
 def _detail(image: tf.Tensor, fov: tf.Tensor, factor: int, gain: float) -> tuple[tf.Tensor, tf.Tensor]:
-    base = enlarged(averaged(image, fov, factor), tf.nn.avg_pool2d(fov, factor, factor, "VALID"), factor)
+    base = enlarged(averaged(image, fov, factor), pooled(fov, factor), factor)
     return base, (image - base) * tf.cast(fov > 0.0, tf.float32) * gain
 
 
-def pooled(fov: tf.Tensor) -> tf.Tensor:
-    """The share of each pixel of the thumbnail in the field of view."""
-    return tf.nn.avg_pool2d(fov, THUMBNAIL_FACTOR, THUMBNAIL_FACTOR, "VALID")
+def pooled(values: tf.Tensor, factor: int = THUMBNAIL_FACTOR) -> tf.Tensor:
+    """Averages over `factor` x `factor` pixels: of a field of view, the share of each pixel of the thumbnail in it."""
+    return tf.nn.avg_pool2d(values, factor, factor, "VALID")
 
 
 def averaged(images: tf.Tensor, fov: tf.Tensor, factor: int) -> tf.Tensor:
@@ -194,8 +194,7 @@ def averaged(images: tf.Tensor, fov: tf.Tensor, factor: int) -> tf.Tensor:
         >>> averaged(tf.repeat(row, 2, 1), tf.repeat(fov, 2, 1), 2).numpy().ravel()
         array([ 0.5, -1. ], dtype=float32)
     """
-    light = tf.nn.avg_pool2d((images + 1.0) * fov, factor, factor, "VALID")
-    return light / tf.maximum(tf.nn.avg_pool2d(fov, factor, factor, "VALID"), _LEAST) - 1.0
+    return pooled((images + 1.0) * fov, factor) / tf.maximum(pooled(fov, factor), _LEAST) - 1.0
 
 
 def enlarged(images: tf.Tensor, fov: tf.Tensor, factor: int) -> tf.Tensor:
@@ -231,8 +230,7 @@ def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
 def _averaging_to(image: tf.Tensor, values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:
     """Values less what their average has more than the image below; smoothly enlarged at first, then exactly."""
     factor = values.shape[1] // image.shape[1]
-    shares = tf.nn.avg_pool2d(fov, factor, factor, "VALID")
-    values -= _spread(averaged(values, fov, factor) - image, shares, factor)
+    values -= _spread(averaged(values, fov, factor) - image, pooled(fov, factor), factor)
     more = averaged(values, fov, factor) - image
     return values - tf.repeat(tf.repeat(more, factor, 1), factor, 2)
 
