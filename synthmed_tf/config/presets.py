@@ -66,7 +66,7 @@ PRESETS: dict[str, dict[str, Any]] = {
         "stage1": {
             "architecture": "coarse_to_fine",
             "batch_size": 16,
-            "steps": 12_000,
+            "steps": 10_000,
             "filters": 32,
             "discriminator_filters": 32,
             "optimizer": {"generator_rate": 4e-4, "discriminator_rate": 3e-4, "beta1": 0.0},
@@ -80,7 +80,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "architecture": "pyramid",
             "batch_size": 8,
             "crops": 2,
-            "steps": 3_000,
+            "steps": 5_000,
             "filters": 64,
             "style_dim": 2,
             "colour": 0.1,

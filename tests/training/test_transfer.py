@@ -119,7 +119,7 @@ def test_learning_rates_and_steps_are_shares_and_other_data_is_not_named():
     config = fine_tuning_config(begun, overrides=("size=256", "stage2.steps=7"))
     assert config.size == 256 and config.preset == "recommended" and config.precision == "float32"
     assert config.data.patients is None and config.data.augment == begun.data.augment
-    assert config.stage1.steps == 3_000 and config.stage2.steps == 7 and config.stage2_fine.steps == 500
+    assert config.stage1.steps == 2_500 and config.stage2.steps == 7 and config.stage2_fine.steps == 500
     assert config.stage1.optimizer.generator_rate == pytest.approx(4e-4 * fine_tuning.ADVERSARIAL_RATE_SHARE)
     assert config.stage2.optimizer.generator_rate == pytest.approx(1e-3 * fine_tuning.RATE_SHARE)
     assert config.stage1_fine.learning_rate == pytest.approx(1e-3 * fine_tuning.RATE_SHARE)
