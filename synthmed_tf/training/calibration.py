@@ -10,7 +10,7 @@ from synthmed_tf.models.mask_refiner import Thresholds, candidates
 
 _LEVELS = 255
 _LOW = 12.5 / _LEVELS
-_MIDDLE, _CANDIDATES = (0.3, 0.95), 14
+_MIDDLE, _CANDIDATES = (0.3, 0.85), 12
 _HIGHEST = 245
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
@@ -37,7 +37,7 @@ def extent(masks: np.ndarray) -> Extent:
 def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
-    The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 14
+    The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 12
     middle thresholds and all high ones up to 0.96 that pair is taken whose share and width are nearest to the target,
     by the sum of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that
     probabilities are rounded to.
