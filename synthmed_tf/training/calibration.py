@@ -1,4 +1,4 @@
-"""The thresholds at which generated masks have as many vessel pixels, and as wide vessels, as the training masks."""
+"""The thresholds at which generated masks have vessels of the extent of those of the training masks, in as few pieces."""
 
 from dataclasses import dataclass
 
@@ -12,6 +12,7 @@ _LEVELS = 255
 _LOW = 12.5 / _LEVELS
 _MIDDLE, _CANDIDATES = (0.3, 0.85), 12
 _HIGHEST = 245
+_LEAST_PIECE, _WEIGHT_OF_PIECES = 5, 0.1
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
 
@@ -22,25 +23,29 @@ class Extent:
     Attributes:
         share: of the pixels.
         width: twice the area by the length of the outline, in pixels.
+        pieces: of 5 pixels or more (8-connected), the mean over the masks.
     """
 
     share: float
     width: float
+    pieces: float
 
 
 def extent(masks: np.ndarray) -> Extent:
     """Measures masks `(n, height, width)`, bool; a width of 0 where there is no vessel."""
     area, outline = masks.sum(), sum(int(_outline(mask).sum()) for mask in masks)
-    return Extent(float(masks.mean()), 2.0 * float(area) / max(1, outline))
+    sizes = [np.bincount(ndimage.label(mask, _EVERY_NEIGHBOUR)[0].ravel())[1:] for mask in masks]
+    pieces = float(np.mean([(each >= _LEAST_PIECE).sum() for each in sizes]))
+    return Extent(float(masks.mean()), 2.0 * float(area) / max(1, outline), pieces)
 
 
 def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
     The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 12
-    middle thresholds and all high ones up to 0.96 that pair is taken whose share and width are nearest to the target,
-    by the sum of the squared logarithms of their ratios. Thresholds lie between two of the 256 levels that
-    probabilities are rounded to.
+    middle thresholds and all high ones up to 0.96 that pair is taken whose share, width and pieces are nearest to the
+    target, by the sum of the squared logarithms of their ratios, that of pieces with a weight of 0.1. Thresholds lie
+    between two of the 256 levels that probabilities are rounded to.
 
     Args:
         probabilities: `(n, height, width, 1)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
@@ -50,22 +55,24 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
     for middle in np.linspace(*_MIDDLE, _CANDIDATES):
         first = int(np.ceil(middle * _LEVELS))
         thresholds = Thresholds(_LOW, (first - 0.5) / _LEVELS, (first - 0.5) / _LEVELS)
-        area, outline = _by_peak(probabilities, thresholds)
         # What is kept at a high threshold is all pieces whose peak is at least that.
-        kept_area, kept_outline = (np.cumsum(counts[::-1])[::-1] for counts in (area, outline))
+        counted = _by_peak(probabilities, thresholds)
+        kept_area, kept_outline, kept = (np.cumsum(counts[::-1])[::-1] for counts in counted)
         for level in range(first, _HIGHEST + 1):
             if not kept_area[level]:
                 break
             share, width = kept_area[level] / probabilities.size, 2.0 * kept_area[level] / kept_outline[level]
             distance = np.log(share / target.share) ** 2 + np.log(width / target.width) ** 2
+            pieces = max(kept[level], 1) / len(probabilities)
+            distance += _WEIGHT_OF_PIECES * np.log(pieces / max(target.pieces, 1 / len(probabilities))) ** 2
             if distance < best:
                 best, chosen = distance, thresholds._replace(high=(level - 0.5) / _LEVELS)
     return chosen or thresholds
 
 
-def _by_peak(probabilities: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray]:
-    """Area and outline of the pieces of candidates, added up by the level of their peaks: `(256,)` each."""
-    area, outline = np.zeros(_LEVELS + 1), np.zeros(_LEVELS + 1)
+def _by_peak(probabilities: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Area, outline and number of the pieces of candidates, added up by the level of their peaks: `(256,)` each."""
+    area, outline, pieces_at = np.zeros((3, _LEVELS + 1))
     for probability in probabilities:
         mask = candidates(tf.constant(probability[None]), thresholds).numpy()[0, ..., 0]
         pieces, count = ndimage.label(mask, _EVERY_NEIGHBOUR)
@@ -76,7 +83,8 @@ def _by_peak(probabilities: np.ndarray, thresholds: Thresholds) -> tuple[np.ndar
             edges = np.bincount(pieces.ravel(), weights=_outline(mask).ravel(), minlength=count + 1)[1:]
             np.add.at(area, peaks, sizes)
             np.add.at(outline, peaks, edges)
-    return area, outline
+            np.add.at(pieces_at, peaks, sizes >= _LEAST_PIECE)
+    return area, outline, pieces_at
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

@@ -68,7 +68,7 @@ def calibrate(stage: MaskStage, config: Config, dataset: Dataset) -> float:
 
 
 def calibrate_thresholds(stage: RefinerStage, config: Config, dataset: Dataset) -> Thresholds:
-    """The thresholds at which generated masks have the share and the width of the training masks' vessels.
+    """The thresholds at which generated masks have the share, width and pieces of the training masks' vessels.
 
     Of 32 masks of the coarse generator or, without one, of the maps of the training masks.
     """

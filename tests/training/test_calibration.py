@@ -1,5 +1,7 @@
 """Thresholds by masks whose share and width are known."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -21,8 +23,13 @@ def test_extent_by_hand():
     mask = np.zeros((1, 10, 10), bool)
     mask[0, 4:7] = True  # reaches both borders, beyond which it goes on
     found = calibration.extent(mask)
-    assert found == calibration.Extent(share=0.3, width=3.0)
-    assert calibration.extent(np.zeros((1, 4, 4), bool)) == calibration.Extent(0.0, 0.0)
+    assert found == calibration.Extent(share=0.3, width=3.0, pieces=1.0)
+    assert calibration.extent(np.zeros((1, 4, 4), bool)) == calibration.Extent(0.0, 0.0, 0.0)
+    # Two pieces of five pixels and a speck of four; then one that is joined at a corner.
+    two = np.zeros((2, 12, 12), bool)
+    two[0, 2, 1:6] = two[0, 6, 1:6] = two[0, 10, 1:5] = True
+    two[1, 2, 1:6] = two[1, 3, 6:10] = True
+    assert calibration.extent(two).pieces == 1.5
 
 
 @pytest.mark.parametrize("width", [7, 9, 11])
@@ -42,3 +49,17 @@ def test_the_high_threshold_drops_faint_pieces():
     _, middle, high = calibration.choose_thresholds(probability[..., None], target)
     assert middle < 178 / 255 < high  # the peak of the faint bar, rounded
     assert (middle * 255) % 1 == pytest.approx(0.5) and (high * 255) % 1 == pytest.approx(0.5)
+
+
+def test_pieces_decide_between_thresholds_that_differ_little_in_extent():
+    """Eight small faint pieces beside a bar: kept where the target has nine pieces, dropped where it has one."""
+    probability = _bars(3, 1.0, count=1)
+    for row in (40, 41):
+        probability[row, 2:58] = np.where(np.arange(56) % 7 < 3, 0.9, 0.0)
+    probability = np.round(probability * 255)[None] / 255
+    whole = calibration.extent(probability > 0.8)
+    assert whole.pieces == 9
+    for pieces, kept in ((9.0, 9), (1.0, 1)):
+        _, middle, high = calibration.choose_thresholds(probability[..., None], dataclasses.replace(whole, pieces=pieces))
+        assert middle < 0.9
+        assert calibration.extent(probability >= high).pieces == kept
