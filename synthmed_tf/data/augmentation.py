@@ -287,8 +287,8 @@ def measure_tones(images: np.ndarray, fov: np.ndarray) -> Tones:
 def with_new_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, tones: Tones, normal: tf.Tensor) -> tf.Tensor:
     """Gives images new tones and contrasts, distributed as those of the training images are; black stays black.
 
-    A gain and an exponent for each channel. After Reinhard et al., "Color transfer between images" (2001), without their color space, and with a
-    normal distribution in place of a second image.
+    A gain and an exponent for each channel. After Reinhard et al., "Color transfer between images" (2001), without
+    their color space, and with a normal distribution in place of a second image.
 
     Args:
         light: `(batch, size, size, 3)`, float32 in [0, 1], multiplied with the field of view.

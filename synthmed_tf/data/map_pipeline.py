@@ -78,7 +78,9 @@ def map_batches(
         fetched = tf.ensure_shape(fetch(maps, rows), shape)
         sampled = augmentation.sample(fetched, *points) / 255.0
         if light is not None:
-            sampled = _relit(sampled, x, y, rows, lambda count, stream: latents.sample(seeds, index, count, stream), light)
+            sampled = _relit(
+                sampled, x, y, rows, lambda count, stream: latents.sample(seeds, index, count, stream), light
+            )
         return {"maps": sampled, "index": index}
 
     stream = numbered_rows(len(maps), batch_size, seed, start, replicas, worker, workers)
@@ -86,7 +88,12 @@ def map_batches(
 
 
 def _relit(
-    maps: tf.Tensor, x: tf.Tensor, y: tf.Tensor, rows: tf.Tensor, draw: Callable[[int, int], tf.Tensor], light: Relighting
+    maps: tf.Tensor,
+    x: tf.Tensor,
+    y: tf.Tensor,
+    rows: tf.Tensor,
+    draw: Callable[[int, int], tf.Tensor],
+    light: Relighting,
 ) -> tf.Tensor:
     """The maps, their images in other tones and another illumination; x and y are those of columns and rows."""
     image, fov = maps[..., IMAGE], maps[..., FOV]

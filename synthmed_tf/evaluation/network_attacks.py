@@ -90,7 +90,10 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
         for style in range(STYLES):
             index = np.arange(start, start + len(masks)) * STYLES + style
             generated = model.translate(masks, np.full(len(masks), seed), index)
-            small, inside = _averages(generated, factor), _averages(generated.any(axis=-1, keepdims=True), factor) == 1.0
+            small, inside = (
+                _averages(generated, factor),
+                _averages(generated.any(axis=-1, keepdims=True), factor) == 1.0,
+            )
             for column, (image, field) in enumerate(zip(small, inside, strict=True), start=start):
                 both = fields & field
                 away = (np.abs(real - image).mean(axis=-1, keepdims=True) * both).sum(axis=(1, 2, 3))

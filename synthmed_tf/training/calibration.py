@@ -1,4 +1,4 @@
-"""The thresholds at which generated masks have vessels of the extent of those of the training masks, in as few pieces."""
+"""The thresholds at which generated masks have the extent and the pieces of the training masks' vessels."""
 
 from dataclasses import dataclass
 

@@ -60,6 +60,8 @@ def test_pieces_decide_between_thresholds_that_differ_little_in_extent():
     whole = calibration.extent(probability > 0.8)
     assert whole.pieces == 9
     for pieces, kept in ((9.0, 9), (1.0, 1)):
-        _, middle, high = calibration.choose_thresholds(probability[..., None], dataclasses.replace(whole, pieces=pieces))
+        _, middle, high = calibration.choose_thresholds(
+            probability[..., None], dataclasses.replace(whole, pieces=pieces)
+        )
         assert middle < 0.9
         assert calibration.extent(probability >= high).pieces == kept
