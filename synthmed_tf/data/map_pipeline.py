@@ -3,6 +3,7 @@
 As in `pipeline`, the stream is a function of (seed, position) alone.
 """
 
+import functools
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -78,9 +79,7 @@ def map_batches(
         fetched = tf.ensure_shape(fetch(maps, rows), shape)
         sampled = augmentation.sample(fetched, *points) / 255.0
         if light is not None:
-            sampled = _relit(
-                sampled, x, y, rows, lambda count, stream: latents.sample(seeds, index, count, stream), light
-            )
+            sampled = _relit(sampled, x, y, rows, functools.partial(latents.sample, seeds, index), light)
         return {"maps": sampled, "index": index}
 
     stream = numbered_rows(len(maps), batch_size, seed, start, replicas, worker, workers)
