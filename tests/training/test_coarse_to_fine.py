@@ -121,7 +121,8 @@ def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_d
 
 
 def test_the_terms_of_the_fine_stage_by_hand():
-    stage = RefinerStage(_config("stage1_fine.damage=0", "stage1_fine.steps=10"), _pairs())
+    options = ("stage1_fine.damage=0", "stage1_fine.steps=10", "stage1_fine.last_recall_weight=0.3")
+    stage = RefinerStage(_config(*options), _pairs())
     batch = next(iter(stage.batches(start=72)))
     logits = stage.network(stage._damaged(batch)).numpy()
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
