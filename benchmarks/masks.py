@@ -86,17 +86,16 @@ def medians(masks: np.ndarray, fov: np.ndarray) -> dict[str, float]:
 
 def shape(masks: np.ndarray) -> dict[str, float]:
     """Vessel share and width, and means per mask: pieces of 5 pixels or more, and the largest piece's share."""
-    pieces, largest = [], []
+    found, largest = extent(masks), []
     for mask in masks:
         labels, _ = ndimage.label(mask, ALL_NEIGHBOURS)
         sizes = np.bincount(labels.ravel())[1:]
-        pieces.append(np.sum(sizes >= 5))
         largest.append(sizes.max(initial=0) / max(1, sizes.sum()))
     return {
         "masks": len(masks),
         "vessel share": round(float(np.mean(masks)), 4),
-        "width": round(extent(masks).width, 2),
-        "pieces": round(float(np.mean(pieces)), 2),
+        "width": round(found.width, 2),
+        "pieces": round(found.pieces, 2),
         "largest piece": round(float(np.mean(largest)), 3),
     }
 

@@ -83,18 +83,15 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
     if block.masks.shape[1] != model.card["size"]:
         raise SynthMedError(f"{folder} is of {model.card['size']} pixels, but the set has {block.masks.shape[1]}.")
     factor = max(1, block.masks.shape[1] // _COMPARED_SIZE)
-    real, fields = _averages(block.images, factor), _averages(block.fields[..., None], factor) == 1.0
+    real, fields = _reduced(block.images, factor), _inside(block.fields, factor)
     nearest = np.full((len(real), len(real)), np.inf)
     for start in range(0, len(real), _BATCH):
         masks = np.where(block.masks[start : start + _BATCH], np.uint8(255), np.uint8(0))[..., None]
         for style in range(STYLES):
             index = np.arange(start, start + len(masks)) * STYLES + style
             generated = model.translate(masks, np.full(len(masks), seed), index)
-            small, inside = (
-                _averages(generated, factor),
-                _averages(generated.any(axis=-1, keepdims=True), factor) == 1.0,
-            )
-            for column, (image, field) in enumerate(zip(small, inside, strict=True), start=start):
+            made = zip(_reduced(generated, factor), _inside(generated.any(axis=-1), factor), strict=True)
+            for column, (image, field) in enumerate(made, start=start):
                 both = fields & field
                 away = (np.abs(real - image).mean(axis=-1, keepdims=True) * both).sum(axis=(1, 2, 3))
                 mean = away / np.maximum(both.sum(axis=(1, 2, 3)), 1)
@@ -104,11 +101,14 @@ def reconstruction(folder: Path, block: Block, seed: int) -> np.ndarray:
     return -_unexplained(*(np.log(np.maximum(found, _SMALLEST)) for found in (own, others)))
 
 
-def _averages(images: np.ndarray, factor: int) -> np.ndarray:
-    """Averages `(n, size, size, channels)` over `factor` x `factor` pixels, float32."""
-    n, size, _, channels = images.shape
-    cells = images.reshape(n, size // factor, factor, size // factor, factor, channels)
-    return cells.mean(axis=(2, 4), dtype=np.float32)
+def _reduced(images: np.ndarray, factor: int) -> np.ndarray:
+    """Averages of images over `factor` x `factor` pixels, float32 in grey levels."""
+    return reduce_maps(images, factor).astype(np.float32)
+
+
+def _inside(fields: np.ndarray, factor: int) -> np.ndarray:
+    """Which of those averages lie in a field of view with all their pixels, `(n, size, size, 1)` bool."""
+    return reduce_maps(np.where(fields, np.uint8(255), np.uint8(0))[..., None], factor) == 255
 
 
 def velocities(run: Path, block: Block, seed: int) -> np.ndarray:

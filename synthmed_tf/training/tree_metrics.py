@@ -15,7 +15,7 @@ _RIDGE_LEVEL = 0.5
 
 
 def of_masks(generated: np.ndarray, real: np.ndarray) -> dict[str, float]:
-    """Pieces of a mask, calibre (twice the area by the length of the outline, pixels), and share of vessel pixels.
+    """Pieces of a mask, calibre, and share of vessel pixels, as `calibration.Extent` has them.
 
     Args:
         generated, real: `(n, height, width, 1)`, bool; n may differ.
@@ -41,7 +41,7 @@ def _both(generated: dict[str, float], real: dict[str, float]) -> dict[str, floa
 
 def _measured(masks: np.ndarray) -> dict[str, float]:
     found = extent(masks)
-    return {PIECES: _pieces(masks), CALIBRE_METRIC: found.width, SHARE: found.share}
+    return {PIECES: found.pieces, CALIBRE_METRIC: found.width, SHARE: found.share}
 
 
 def _measured_maps(maps: np.ndarray) -> dict[str, float]:
