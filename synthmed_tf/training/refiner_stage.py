@@ -23,7 +23,7 @@ _TUBE = 0.88
 """Least ridge of the tube around a center line that skeleton recall counts."""
 
 _LAST_RATE = 0.01
-_NEAR = 0.7
+_NEAR = 0.8
 """Pixels of the mask from a center line: a line of that radius has no gaps."""
 
 _NO_RIDGE = 0.03

@@ -15,6 +15,7 @@ from helpers.steps import (
     trained,
     without_last_checkpoint,
 )
+from scipy import ndimage
 
 from synthmed_tf.config.schema import load_config
 from synthmed_tf.data.dataset import load_dataset
@@ -123,21 +124,33 @@ def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_d
 def test_the_terms_of_the_fine_stage_by_hand():
     options = ("stage1_fine.damage=0", "stage1_fine.steps=10", "stage1_fine.last_recall_weight=0.3")
     stage = RefinerStage(_config(*options), _pairs())
-    batch = next(iter(stage.batches(start=72)))
+    batch = next(iter(stage.batches(start=16)))
     logits = stage.network(stage._damaged(batch)).numpy()
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
     np.testing.assert_allclose(logits, stage.network(tf.constant(np.round(coarse * 255) / 255, tf.float32)), atol=1e-3)
     logits, maps = logits[:, 8:-8, 8:-8, 0], batch["maps"].numpy()[:, 8:-8, 8:-8]
-    target, tube = np.round(maps[..., 2]), (maps[..., 0] >= 0.88) * np.round(maps[..., 2])
+    target = (maps[..., 2] >= 0.5) | (maps[..., 0] >= 1 - 0.8 / 6)
+    tube = target & (maps[..., 0] >= 0.88)
     p = 1 / (1 + np.exp(-logits))
     terms = stage.terms(batch)
     entropy = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean(axis=(1, 2))
     np.testing.assert_allclose(terms["cross_entropy"], entropy, rtol=1e-4)
     recall = 1 - ((p * tube).sum(axis=(1, 2)) + 1) / (tube.sum(axis=(1, 2)) + 1)
-    # Of 80 examples these are the 72nd to 79th: the weight falls from 0.7 at half of them to 0.3.
-    weight = 0.3 + 0.4 * (2 - 2 * np.arange(72, 80) / 80)
+    # Of 80 examples these are the 16th to 23rd: the weight falls from 0.7 to 0.3 at half of them.
+    weight = 0.3 + 0.4 * (1 - 2 * np.arange(16, 24) / 80)
     np.testing.assert_allclose(terms["skeleton_recall"], weight * recall, rtol=1e-4)
     assert set(terms) == {"cross_entropy", "dice", "skeleton_recall"}
+
+
+def test_targets_of_the_fine_stage_keep_lines_of_one_pixel_whole():
+    pairs = np.zeros((1, 64, 64, 5), np.uint8)
+    pairs[..., FOV] = 255
+    pairs[0, np.arange(10, 54), np.arange(10, 54), COVERAGE] = 255
+    stage = RefinerStage(_config("stage1.elastic=0", "data.augment.rotation=45"), pairs)
+    examples = [batch["maps"] for batch in stage.batches().take(4)]
+    rounded, targets = [np.round(m[..., 2]) for m in examples], [stage._vessels(m)[..., 0].numpy() for m in examples]
+    most = [max(ndimage.label(mask, np.ones((3, 3)))[1] for masks in each for mask in masks) for each in (rounded, targets)]
+    assert most[0] > 5 and most[1] == 1
 
 
 SMALL = ("stage1.batch_size=4", "stage1_fine.batch_size=4", "stage1.latent_dim=8", "stage1.filters=4")
