@@ -24,12 +24,13 @@ from synthmed_tf.config.schema import Config
 
 _MEASURED = 4
 _MARGIN = 4
-_TUBE = 0.88
+_TUBE, _NEAR, _REACH = 0.88, 0.8, 3.0
 _CONTROLS = 5
 _STRENGTHS = 6
 _GAIN, _FOG, _GAPS, _NOISE = 0.35, 0.7, 0.012, 0.12
 _NOISES, _TIME_SHIFT = 4, -0.2
 _LEAST_SHARE, _LEAST = 0.02, 1e-6
+_VESSEL = 0.4
 _THUMBNAIL_FACTOR = 4
 _THUMBNAIL_GAIN, _COARSE_GAIN, _FINE_GAIN = 2.0, 8.0, 20.0
 
@@ -116,7 +117,7 @@ class RefinerStage:
         config, inside = self.config, slice(self._margin, self.crop * self.factor - self._margin)
         logits = self.network(self._damaged(batch))[:, 0, inside, inside].flatten(1)
         ridge, target = (batch["maps"][:, i, inside, inside].flatten(1) for i in (0, 2))
-        target = target.round()
+        target = ((target >= 0.5) | (ridge >= 1.0 - _NEAR / (_REACH * self.factor))).float()
         found = logits.sigmoid()
         terms = {"cross_entropy": F.binary_cross_entropy_with_logits(logits, target)}
         overlap, total = (target * found).sum(dim=1), target.sum(dim=1) + found.sum(dim=1)
@@ -126,7 +127,7 @@ class RefinerStage:
         return terms | {"skeleton_recall": (self._recall_weight(batch["index"]) * missed).mean()}
 
     def _recall_weight(self, index: Tensor) -> Tensor:
-        rest = (2.0 - 2.0 * index / self._examples).clamp(0.0, 1.0)
+        rest = (1.0 - 2.0 * index / self._examples).clamp(0.0, 1.0)
         return self.config.last_recall_weight + (self.config.recall_weight - self.config.last_recall_weight) * rest
 
     @torch.no_grad()
@@ -213,7 +214,7 @@ class FineRendererStage:
         fov = share.round()
         pooled = F.avg_pool2d(fov, self.factor)
         base = _enlarged(_averaged(image, fov, pooled), pooled, self.factor)
-        vessels = torch.where(coverage >= 0.5, 1.0, -1.0)
+        vessels = torch.where(coverage >= _VESSEL, 1.0, -1.0)
         return torch.cat([_FINE_GAIN * fov * (image - base), fov, vessels, 2.0 * fov - 1.0, base], dim=1)
 
 

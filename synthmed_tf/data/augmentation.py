@@ -285,7 +285,10 @@ class Tones(NamedTuple):
 
 
 TONE_NUMBERS = 6
-"""How many standard normal numbers one example's new tone is made from."""
+"""How many standard normal numbers one example's new tone is made from, besides a uniform one."""
+
+_JITTER = 0.5
+"""Of tones, as a share of the deviations over the training images."""
 
 
 def measure_tones(images: np.ndarray, fov: np.ndarray) -> Tones:
@@ -300,24 +303,38 @@ def measure_tones(images: np.ndarray, fov: np.ndarray) -> Tones:
     return Tones(own, mean, np.pad(factor, ((0, 0), (0, TONE_NUMBERS - len(scale)))).astype(np.float32))
 
 
-def with_new_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, tones: Tones, normal: tf.Tensor) -> tf.Tensor:
-    """Gives images new tones and contrasts, distributed as those of the training images are; black stays black.
+def new_tones(tones: Tones, unit: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
+    """Tones `(batch, 6)`, distributed as those of the training images: of one of them, with some jitter.
+
+    The smoothed bootstrap (Silverman and Young 1987). A normal distribution over the images of two cameras would have
+    tones between them, which neither has.
+
+    Args:
+        tones: as `measure_tones` finds them.
+        unit: `(batch, 1)`, uniform in (0, 1): of which image.
+        normal: `(batch, 6)`, standard normal.
+    """
+    rows = tf.cast(tf.floor(unit[:, 0] * len(tones.own)), tf.int32)
+    # Written out rather than as a matrix product, whose last bits depend on the batch.
+    jitter = _JITTER * tf.reduce_sum(tones.factor * normal[:, None], axis=-1)
+    return tones.mean + (tf.gather(tones.own - tones.mean, rows) + jitter) / np.float32(np.hypot(1.0, _JITTER))
+
+
+def with_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+    """Gives images new tones and contrasts; black stays black.
 
     A gain and an exponent for each channel. After Reinhard et al., "Color transfer between images" (2001), without
-    their color space, and with a normal distribution in place of a second image.
+    their color space.
 
     Args:
         light: `(batch, size, size, 3)`, float32 in [0, 1], multiplied with the field of view.
         fov: share of each pixel, `(batch, size, size, 1)`, float32 in [0, 1].
         own: `(batch, 6)`, the images' rows of `tones.own`.
-        tones: as `measure_tones` finds them.
-        normal: `(batch, 6)`, standard normal.
+        new: `(batch, 6)`, their tones from now on.
 
     Returns:
         The shape of `light`, in [0, fov].
     """
-    # Written out rather than as a matrix product, whose last bits depend on the batch.
-    new = tones.mean + tf.reduce_sum(tones.factor * normal[:, None], axis=-1)
     exponent = tf.clip_by_value(tf.exp(new[:, 3:] - own[:, 3:]), 1.0 / _LARGEST_EXPONENT, _LARGEST_EXPONENT)
     gain = tf.exp(new[:, :3] - exponent * own[:, :3])
     share = tf.maximum(fov, _DARKEST)

@@ -91,15 +91,16 @@ def _relit(
     x: tf.Tensor,
     y: tf.Tensor,
     rows: tf.Tensor,
-    draw: Callable[[int, int], tf.Tensor],
+    draw: Callable[..., tf.Tensor],
     light: Relighting,
 ) -> tf.Tensor:
     """The maps, their images in other tones and another illumination; x and y are those of columns and rows."""
     image, fov = maps[..., IMAGE], maps[..., FOV]
     if light.tones is not None:
         own = tf.gather(tf.constant(light.tones.own), rows)
-        numbers = draw(augmentation.TONE_NUMBERS, latents.AUGMENT_TONES)
-        image = augmentation.with_new_tones(image, fov, own, light.tones, numbers)
+        unit = (draw(1, latents.TONE_OF, "uniform") + 1.0) / 2.0
+        new = augmentation.new_tones(light.tones, unit, draw(augmentation.TONE_NUMBERS, latents.AUGMENT_TONES))
+        image = augmentation.with_tones(image, fov, own, new)
     if light.illumination:
         field = augmentation.smooth_field(x, y, draw(augmentation.CONTROLS**2, latents.AUGMENT_ILLUMINATION))
         image = tf.clip_by_value(image * tf.exp(2.0 * light.illumination * field[..., None]), 0.0, fov)
