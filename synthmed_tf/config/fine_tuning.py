@@ -33,8 +33,6 @@ def _shorter(stage: str, begun: dict[str, Any]) -> dict[str, Any]:
             section[length] = max(1, round(section[length] * STEP_SHARE))
     if "learning_rate" in section:
         section["learning_rate"] *= share
-        if "discriminator_rate" in section:
-            section["discriminator_rate"] *= ADVERSARIAL_RATE_SHARE
     else:
         rates = {name: section["optimizer"][name] * share for name in ("generator_rate", "discriminator_rate")}
         section["optimizer"] = section["optimizer"] | rates

@@ -201,12 +201,7 @@ class Stage1FineConfig(TrainedConfig):
         crop: pixels a side of the maps that an example has, an even number; the whole map where that is less.
         damage: how much the maps of real masks are damaged, so that the network mends those of the generator.
         dice_weight: of the Dice loss in addition to the cross-entropy.
-        recall_weight, last_recall_weight: of the skeleton recall in the first half of training, and at its end.
-        adversarial_weight: of a discriminator of masks, which compares those of generated maps with real ones; 0 trains
-            none.
-        discriminator_filters: channels of its first layer.
-        discriminator_rate: its learning rate.
-        r1_gamma: weight of its R1 penalty, computed every 16 steps.
+        recall_weight, last_recall_weight: of the skeleton recall at first, and in the second half of training.
     """
 
     batch_size: Positive = 12
@@ -219,10 +214,6 @@ class Stage1FineConfig(TrainedConfig):
     dice_weight: Weight = 0.5
     recall_weight: Weight = 0.7
     last_recall_weight: Weight = 0.0
-    adversarial_weight: Weight = 0.0
-    discriminator_filters: Filters = 32
-    discriminator_rate: Rate = 5e-4
-    r1_gamma: Weight = 0.02
 
 
 class Stage2Config(StageConfig):

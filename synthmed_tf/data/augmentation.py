@@ -174,22 +174,6 @@ def sample(images: tf.Tensor, x: tf.Tensor, y: tf.Tensor) -> tf.Tensor:
     return tf.reshape(_bilinear(flat, *pixels, size), (batch, height, width, channels))
 
 
-def random_squares(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
-    """Squares at random places, those of one image after each other: `(batch * crops, side, side, channels)`.
-
-    Args:
-        images: `(batch, size, size, channels)`.
-        unit: `(batch, 2 * crops)`, uniform in (0, 1): rows, then columns.
-        side: of a square, in pixels; squares begin at even pixels.
-    """
-    places = (images.shape[1] - side) // 2 + 1
-    first = tf.reshape(2 * tf.cast(tf.floor(unit * places), tf.int32), (-1, 2, unit.shape[1] // 2))
-    lines = first[..., None] + tf.range(side)
-    repeated = tf.repeat(images, unit.shape[1] // 2, axis=0)
-    rows, columns = (tf.reshape(lines[:, axis], (-1, side)) for axis in range(2))
-    return tf.gather(tf.gather(repeated, rows, batch_dims=1), columns, axis=2, batch_dims=1)
-
-
 def apply_upright(masks: tf.Tensor, matrices: tf.Tensor, outside: float = 0.0) -> tf.Tensor:
     """As `apply` where no transform turns: rows, then columns, each by a product with the shares of the pixels.
 

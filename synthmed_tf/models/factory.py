@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from synthmed_tf.config.schema import Config
 from synthmed_tf.models import image_gan, layers, mask_gan, pyramid, ridge_gan
-from synthmed_tf.models.mask_refiner import MaskDiscriminator, MaskRefiner
+from synthmed_tf.models.mask_refiner import MaskRefiner
 from synthmed_tf.models.segmenter import Segmenter
 
 
@@ -45,11 +45,6 @@ def mask_refiner(config: Config) -> keras.Model:
     size = config.coarse_size
     model = MaskRefiner(config.size // size, config.stage1_fine.filters)
     return _made(model, tf.zeros((1, size, size, 2)))
-
-
-def refined_mask_discriminator(config: Config) -> keras.Model:
-    """The discriminator of Stage-I's fine network: masks to logits of patches; it takes all even sizes."""
-    return _made(MaskDiscriminator(config.stage1_fine.discriminator_filters), _image(config, 1))
 
 
 def image_generator(config: Config) -> keras.Model:

@@ -20,7 +20,6 @@ MARGIN = 4
 
 _CREST, _CREST_REACH = 0.03, 2
 _CLOSING = 5
-_VESSEL = 4.0
 
 
 class MaskRefiner(keras.Model):
@@ -69,32 +68,6 @@ class MaskRefiner(keras.Model):
             x = tf.nn.leaky_relu(smooth(x), 0.2)
         logits = tf.cast(self.to_logits(x), tf.float32)
         return logits if self.factor == 1 else tf.nn.depth_to_space(logits, 2)
-
-
-class MaskDiscriminator(keras.Model):
-    """A logit for each patch of a mask: four convolutions of stride 2 in all, each logit sees 80 pixels a side."""
-
-    def __init__(self, filters: int = 32):
-        """Makes the network; `filters`, of the first layer, are doubled twice."""
-        super().__init__()
-        self.first = layers.convolution(filters)
-        self.convolutions = [layers.convolution(width * filters, 4, strides=2) for width in (2, 4, 4)]
-        self.last = layers.convolution(4 * filters)
-        self.to_logits = keras.layers.Conv2D(1, 1)
-
-    def call(self, masks: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Discriminates masks `(batch, side, side, 1)` in [0, 1]; the side is even.
-
-        Background is 0 for the network too, and vessels are large: with values of -1 and 1 it learned nothing in 300
-        steps.
-
-        Returns:
-            Logits `(batch, side / 16, side / 16, 1)`, float32.
-        """
-        x = tf.nn.leaky_relu(self.first(_VESSEL * tf.nn.space_to_depth(masks, 2)), 0.2)
-        for convolution in self.convolutions:
-            x = tf.nn.leaky_relu(convolution(x), 0.2)
-        return tf.cast(self.to_logits(tf.nn.leaky_relu(self.last(x), 0.2)), tf.float32)
 
 
 def quantize(values: tf.Tensor) -> tf.Tensor:

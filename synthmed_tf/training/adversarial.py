@@ -9,7 +9,7 @@ from synthmed_tf.models import layers
 from synthmed_tf.training import ema
 from synthmed_tf.training.optimizers import make_optimizer
 from synthmed_tf.training.stages import AdversarialStage, Batch, DiscriminatorOutput
-from synthmed_tf.training.step import TrainingStep, Update, lazily
+from synthmed_tf.training.step import TrainingStep, Update
 from synthmed_tf.training.transfer import learned
 
 Recorded = tuple[dict[str, tf.Tensor], tf.GradientTape]
@@ -144,8 +144,7 @@ class AdversarialStep(TrainingStep):
     ) -> tuple[tf.Tensor, Metrics]:
         terms = self.stage.discriminator_terms(real, fake)
         if self.stage.config.r1_gamma:
-            interval = self.stage.config.r1_interval
-            terms["r1"] = self.stage.config.r1_gamma * lazily(interval, step, batch, self.stage.r1_term)
+            terms["r1"] = self._lazy_r1(batch, step)
         metrics = self.share_of_mean("discriminator", terms)
         return self.discriminator_update.scaled(metrics["discriminator/loss"]), metrics
 
@@ -154,3 +153,11 @@ class AdversarialStep(TrainingStep):
     ) -> tuple[tf.Tensor, Metrics]:
         metrics = self.share_of_mean("generator", self.stage.generator_terms(batch, generated, fake, real))
         return self.generator_update.scaled(metrics["generator/loss"]), metrics
+
+    def _lazy_r1(self, batch: Batch, step: tf.Tensor) -> tf.Tensor:
+        """The R1 penalty every `r1_interval` steps, weighing as many times more (Karras et al. 2020, section 3.1)."""
+        config = self.stage.config
+        due = step % config.r1_interval == 0
+        weight = config.r1_gamma * config.r1_interval
+        nothing = tf.zeros_like(batch["index"], tf.float32)
+        return tf.cond(due, lambda: weight * self.stage.r1_term(batch), lambda: nothing)

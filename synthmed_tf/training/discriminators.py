@@ -54,8 +54,6 @@ def networks(stage: str, config: Config) -> dict[str, keras.Model]:
     """New ones of a stage, by name."""
     if stage == "stage1":
         return {"discriminator": factory.mask_discriminator(config)}
-    if stage == "stage1_fine" and config.stage1_fine.adversarial_weight:
-        return {"discriminator": factory.refined_mask_discriminator(config)}
     if stage != "stage2" or config.stage2.architecture == "pyramid":
         return {}
     encoder = {"encoder": factory.style_encoder(config)} if config.stage2.style_dim else {}

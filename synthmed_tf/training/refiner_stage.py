@@ -1,8 +1,4 @@
-"""Stage-I, fine, as a stage: masks from vessel maps, learned from crops of real masks.
-
-A discriminator compares what it makes of generated maps with crops of real masks: of those there is no answer to learn
-from, and the loss on real maps leaves faint what is uncertain.
-"""
+"""Stage-I, fine, as a stage: masks from vessel maps, learned from crops of real masks."""
 
 import keras
 import numpy as np
@@ -14,20 +10,17 @@ from synthmed_tf.data.map_pipeline import map_batches
 from synthmed_tf.data.pipeline import COVERAGE, FOV
 from synthmed_tf.metrics import segmentation_losses
 from synthmed_tf.models import factory, latents, layers
-from synthmed_tf.models.coarse_to_fine import coarse_fov
-from synthmed_tf.models.mask_refiner import MARGIN, quantize
-from synthmed_tf.training import losses, map_damage
+from synthmed_tf.models.mask_refiner import MARGIN
+from synthmed_tf.training import map_damage
 from synthmed_tf.training.stages import Batch, Terms, random_numbers
 
 _TUBE = 0.88
 """Least ridge of the tube around a center line that skeleton recall counts."""
 
-_LAST_RATE = 0.01
 _NEAR = 0.8
 """Pixels of the mask from a center line: a line of that radius has no gaps."""
 
-_NO_RIDGE = 0.03
-"""Ridge of generated maps at most, where the discriminator sees no vessel: what is there is for the maps to say."""
+_LAST_RATE = 0.01
 
 
 class RefinerStage:
@@ -38,29 +31,21 @@ class RefinerStage:
             at the field of view, as those of the coarse generator do.
         network, network_ema: the network that is trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
-        coarse: the coarse generator, whose maps the thresholds are calibrated on; where None, on those of the
+        generator: the coarse generator, whose maps the thresholds are calibrated on; where None, on those of the
             training masks.
-        discriminator: of masks; None without a coarse generator, or where it would weigh nothing.
     """
 
     name = "stage1_fine"
 
-    def __init__(
-        self,
-        config: Config,
-        pairs: np.ndarray,
-        coarse: keras.Model | None = None,
-        fov: np.ndarray | None = None,
-    ):
+    def __init__(self, config: Config, pairs: np.ndarray, generator: keras.Model | None = None):
         """Makes the networks, and the maps of the training masks.
 
         Args:
             config: the run's configuration.
             pairs: `(n, size, size, 5)` uint8, as `pipeline.stack_samples` gives them; vessel from 128 on.
-            coarse: as above.
-            fov: `(size, size, 1)` uint8, the field of view of generated masks, from 128 on; all of it where None.
+            generator: as above.
         """
-        self.config, self.seed, self.coarse = config.stage1_fine, config.seed, coarse
+        self.config, self.seed, self.generator = config.stage1_fine, config.seed, generator
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, config.coarse_size)
         steps = self.config.total_steps(len(pairs))
@@ -72,17 +57,14 @@ class RefinerStage:
         self.learning_rate = keras.optimizers.schedules.CosineDecay(self.config.learning_rate, steps, _LAST_RATE)
         with layers.made_in(config.precision):
             self.network = factory.mask_refiner(config)
-            self.discriminator = factory.refined_mask_discriminator(config) if self._is_adversarial() else None
         self.network_ema = factory.mask_refiner(config)
         self.network_ema.set_weights(self.network.get_weights())
-        self._latents = config.stage1
-        self._fov = np.ones((self.size, self.size, 1), bool) if fov is None else fov >= 128
-        self._masks = self.maps[..., vessel_maps.VESSEL] * (pairs[..., FOV] >= 128)
 
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
-        crop, batch_size, margin = self.crop * self.factor, self.config.batch_size, self._margin()
-        batches = map_batches(
+        crop, batch_size = self.crop * self.factor, self.config.batch_size
+        margin = MARGIN * self.factor if crop < self.size else 0
+        return map_batches(
             self.maps,
             self.size,
             crop,
@@ -94,44 +76,6 @@ class RefinerStage:
             margin=margin,
             **place,
         )
-        if self.discriminator is None:
-            return batches
-        flips = augmentation.Ranges(self._ranges.flip_horizontal, self._ranges.flip_vertical)
-        masks = map_batches(self._masks, self.size, crop - 2 * margin, batch_size, self.seed, flips, **place)
-        return tf.data.Dataset.zip((batches, masks)).map(lambda maps, real: maps | {"mask": tf.round(real["maps"])})
-
-    def generate(self, batch: Batch) -> tf.Tensor:
-        """Crops of masks of generated maps, `(batch, side, side, 1)` in {0, 1}; differentiable as probabilities are.
-
-        The gradient of a pixel is that of its probability (the straight-through estimator, Bengio et al. 2013).
-        """
-        config, factor = self._latents, self.factor
-        latent = random_numbers(self.seed, batch, config.latent_dim, latents.TRAIN_LATENT, config.latent)
-        maps = self.coarse(latent, training=False) * coarse_fov(self._fov, self.size // factor)
-        fov = tf.zeros_like(maps[..., :1]) + tf.nn.space_to_depth(tf.cast(self._fov[None], tf.float32), factor)
-        margin = self._margin() // factor
-        seen = tf.pad(tf.concat([quantize(maps), fov], axis=-1), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-        unit = (random_numbers(self.seed, batch, 2, latents.GENERATED_CROP, "uniform") + 1.0) / 2.0
-        seen = augmentation.random_squares(seen, unit, self.crop)
-        probability = tf.sigmoid(self.network(seen[..., :2], training=True))
-        masks = probability + tf.stop_gradient(tf.round(probability) - probability)
-        near = tf.cast(seen[..., vessel_maps.RIDGE] > _NO_RIDGE, tf.float32)
-        near = tf.nn.depth_to_space(near * seen[..., 2:], factor)
-        first, last = self._margin(), self.crop * factor - self._margin()
-        return (masks * near)[:, first:last, first:last]
-
-    def discriminate(self, masks: tf.Tensor) -> tf.Tensor:
-        return self.discriminator(masks, training=True)
-
-    def adversarial_terms(self, fake_logits: tf.Tensor) -> Terms:
-        return {"adversarial": self.config.adversarial_weight * losses.generator_loss(fake_logits)}
-
-    def discriminator_terms(self, real_logits: tf.Tensor, fake_logits: tf.Tensor) -> Terms:
-        return {"adversarial": losses.discriminator_loss(real_logits, fake_logits)}
-
-    def r1_term(self, batch: Batch) -> tf.Tensor:
-        with layers.computed_in_float32(self.discriminator):
-            return losses.r1_penalty(self.discriminate, batch["mask"])
 
     def terms(self, batch: Batch) -> Terms:
         """The losses inside the crop's margin, one value an example, already weighted; in a replica's context."""
@@ -168,17 +112,11 @@ class RefinerStage:
 
     def _inside(self) -> tf.Tensor:
         """1 where an example is learned from, `(1, crop, crop, 1)`."""
-        side, margin = self.crop * self.factor, self._margin()
+        side = self.crop * self.factor
+        margin = MARGIN * self.factor if side < self.size else 0
         inside = np.zeros((1, side, side, 1), np.float32)
         inside[:, margin : side - margin, margin : side - margin] = 1
         return tf.constant(inside)
-
-    def _margin(self) -> int:
-        """Pixels of the mask along the border of a crop that nothing is learned from."""
-        return MARGIN * self.factor if self.crop * self.factor < self.size else 0
-
-    def _is_adversarial(self) -> bool:
-        return self.coarse is not None and self.config.adversarial_weight > 0
 
     def _recall_weight(self, index: tf.Tensor) -> tf.Tensor:
         """Falls evenly in the first half of training, since recall alone thickens vessels."""

@@ -77,7 +77,7 @@ class CoarseRendererStage:
         inside = tf.cast(fov > 0.0, tf.float32)
         condition = pyramid.coarse_condition(coverage, fov, base, self.network.placed)
         seen = tf.concat([detail, inside, condition], axis=-1)
-        crops = augmentation.random_squares(seen, self._unit(batch, 2 * self.config.crops), self.crop)
+        crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
         return terms | {"velocity": _flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
 
     def _unit(self, batch: Batch, count: int) -> tf.Tensor:
@@ -156,6 +156,22 @@ def _split(batch: Batch, seed: int, strength: float) -> tuple[tf.Tensor, tf.Tens
         numbers = random_numbers(seed, batch, augmentation.COLOUR_NUMBERS, latents.AUGMENT_COLOUR, "uniform")
         image = augmentation.colour(image, (numbers + 1.0) / 2.0, strength)
     return image, maps[..., COVERAGE] * tf.cast(fov > 0.0, tf.float32), fov
+
+
+def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
+    """Squares at random places, those of one image after each other: `(batch * crops, side, side, channels)`.
+
+    Args:
+        images: `(batch, size, size, channels)`.
+        unit: `(batch, 2 * crops)`, uniform in (0, 1): rows, then columns.
+        side: of a square, in pixels; squares begin at even pixels.
+    """
+    places = (images.shape[1] - side) // 2 + 1
+    first = tf.reshape(2 * tf.cast(tf.floor(unit * places), tf.int32), (-1, 2, unit.shape[1] // 2))
+    lines = first[..., None] + tf.range(side)
+    repeated = tf.repeat(images, unit.shape[1] // 2, axis=0)
+    rows, columns = (tf.reshape(lines[:, axis], (-1, side)) for axis in range(2))
+    return tf.gather(tf.gather(repeated, rows, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
 def _flow_loss(

@@ -22,7 +22,6 @@ from synthmed_tf.training.allocator import keep_freed_memory
 from synthmed_tf.training.checkpoints import saved_steps
 from synthmed_tf.training.loop import StageLoop
 from synthmed_tf.training.refiner_stage import RefinerStage
-from synthmed_tf.training.refiner_step import RefinerStep
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
@@ -114,9 +113,8 @@ def make_step(
     if name == "segmenter":
         return SupervisedStep(SegmenterStage(config), strategy, config.precision)
     if name == "stage1_fine":
-        stage = RefinerStage(config, dataset.pairs, _coarse(factory.mask_generator, config, run, "stage1"), dataset.fov)
-        make = RefinerStep if stage.discriminator is not None else SupervisedStep
-        return make(stage, strategy, config.precision)
+        stage = RefinerStage(config, dataset.pairs, _coarse(factory.mask_generator, config, run, "stage1"))
+        return SupervisedStep(stage, strategy, config.precision)
     if name == "stage2_fine":
         stage = FineRendererStage(config, dataset.pairs, _coarse(factory.image_generator, config, run, "stage2"))
         return SupervisedStep(stage, strategy, config.precision)
@@ -230,8 +228,7 @@ def _networks(config: Config, stage: str) -> list[keras.Model]:
     if stage == "stage1":
         return [factory.mask_generator(config), factory.mask_discriminator(config)]
     if stage == "stage1_fine":
-        adversarial = config.stage1_fine.adversarial_weight > 0
-        return [factory.mask_refiner(config)] + [factory.refined_mask_discriminator(config)] * adversarial
+        return [factory.mask_refiner(config)]
     if stage == "stage2_fine":
         return [factory.fine_renderer(config)]
     if stage == "stage2" and config.stage2.architecture == "pyramid":

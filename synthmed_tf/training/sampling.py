@@ -58,8 +58,8 @@ def generated_probabilities(stage: RefinerStage, config: Config, inside: np.ndar
         count: how many masks, at most.
     """
     maps = coarse_maps(stage, count)
-    if stage.coarse is not None:
-        maps = generate_maps(stage.coarse, config, 0, count) * coarse_fov(inside, config.coarse_size)
+    if stage.generator is not None:
+        maps = generate_maps(stage.generator, config, 0, count) * coarse_fov(inside, config.coarse_size)
     return find_masks(stage, maps) * inside
 
 

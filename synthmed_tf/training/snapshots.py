@@ -123,9 +123,9 @@ def _(stage: RidgeStage, config: Config, dataset: Dataset) -> np.ndarray:
 def _(stage: RefinerStage, config: Config, dataset: Dataset) -> np.ndarray:
     masks, maps = stage.maps[:_SHOWN, ..., VESSEL], coarse_maps(stage, _SHOWN)
     rows = [masks, np.round(find_masks(stage, maps) * 255.0)]
-    if stage.coarse is not None:
+    if stage.generator is not None:
         inside = dataset.fov >= 128
-        generated = generate_maps(stage.coarse, config, 0, len(masks)) * coarse_fov(inside, config.coarse_size)
+        generated = generate_maps(stage.generator, config, 0, len(masks)) * coarse_fov(inside, config.coarse_size)
         rows.append(np.round(find_masks(stage, generated) * inside * 255.0))
     return images.grid(np.concatenate(rows).astype(np.uint8), len(masks))
 

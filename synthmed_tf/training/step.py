@@ -132,17 +132,6 @@ class Update:
         return layers.plain_variables(self.optimizer) + ([] if self.scale is None else self.scale.variables)
 
 
-def lazily(
-    interval: int, step: tf.Tensor, batch: Batch, compute: Callable[[Batch], tf.Tensor]
-) -> tf.Tensor:
-    """A term that is computed every `interval` steps and then weighs as many times more; else 0, `(batch,)`.
-
-    That of the R1 penalty (Karras et al. 2020, section 3.1).
-    """
-    nothing = tf.zeros_like(batch["index"], tf.float32)
-    return tf.cond(step % interval == 0, lambda: float(interval) * compute(batch), lambda: nothing)
-
-
 def _parts(batch: Batch, count: int) -> list[Batch]:
     if count == 1:
         return [batch]

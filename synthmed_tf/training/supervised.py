@@ -41,14 +41,10 @@ class SupervisedStep(TrainingStep):
     def replica_step(self, batch: Batch, step: tf.Tensor) -> dict[str, tf.Tensor]:
         """One step on a replica's part of the batch; returns its share of each term's mean."""
         gradients, metrics = self.over_parts(batch, self._gradients)
-        self.apply(gradients, step)
-        return metrics
-
-    def apply(self, gradients: list[tf.Tensor], step: tf.Tensor) -> None:
-        """Updates the network, then its average."""
         self.update.apply(gradients)
         size, half_life = self.stage.config.batch_size, self.stage.config.ema_half_life
         ema.update(self.stage.network_ema, self.stage.network, ema.decay((step + 1) * size, size, half_life))
+        return metrics
 
     def _gradients(self, batch: Batch) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         with tf.GradientTape() as tape:

@@ -97,8 +97,10 @@ def learned(stage: Stage, variables: list) -> list:
 
 
 def _trained(stage: Stage) -> tuple[str, ...]:
-    """The networks of a stage that it trains."""
-    return tuple(name for name in NETWORKS if getattr(stage, name, None) is not None)
+    """The networks of a stage that it trains; `generator` of Stage-I's fine network is that of the coarse one."""
+    return (
+        ("network",) if hasattr(stage, "network") else tuple(n for n in NETWORKS if getattr(stage, n, None) is not None)
+    )
 
 
 def _layers(network: keras.Model, above: str = "") -> Iterator[tuple[str, keras.layers.Layer]]:

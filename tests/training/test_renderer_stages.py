@@ -17,10 +17,9 @@ from helpers.steps import (
 )
 
 from synthmed_tf.config.schema import load_config
-from synthmed_tf.data import augmentation
 from synthmed_tf.models import latents, pyramid
 from synthmed_tf.training import run, snapshot
-from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
+from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage, _crops
 from synthmed_tf.training.sampling import render_images
 from synthmed_tf.training.validation import VALIDATION
 
@@ -120,7 +119,7 @@ def test_the_coarse_losses_are_those_of_the_thumbnail_and_of_the_crops_of_an_exa
 def test_crops_are_squares_at_even_places():
     image = np.arange(2 * 8 * 8, dtype=np.float32).reshape(2, 8, 8, 1)
     unit = np.float32([[0.0, 0.99, 0.4, 0.0], [0.99, 0.5, 0.99, 0.4]])
-    crops = augmentation.random_squares(tf.constant(image), tf.constant(unit), 4).numpy()
+    crops = _crops(tf.constant(image), tf.constant(unit), 4).numpy()
     # Three places an axis: 0, 2 and 4. Rows come first, then columns.
     expected = [(0, 0, 2), (0, 4, 0), (1, 4, 4), (1, 2, 2)]
     for crop, (row, top, left) in zip(crops, expected, strict=True):
