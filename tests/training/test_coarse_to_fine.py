@@ -149,7 +149,9 @@ def test_targets_of_the_fine_stage_keep_lines_of_one_pixel_whole():
     stage = RefinerStage(_config("stage1.elastic=0", "data.augment.rotation=45"), pairs)
     examples = [batch["maps"] for batch in stage.batches().take(4)]
     rounded, targets = [np.round(m[..., 2]) for m in examples], [stage._vessels(m)[..., 0].numpy() for m in examples]
-    most = [max(ndimage.label(mask, np.ones((3, 3)))[1] for masks in each for mask in masks) for each in (rounded, targets)]
+    most = [
+        max(ndimage.label(mask, np.ones((3, 3)))[1] for masks in each for mask in masks) for each in (rounded, targets)
+    ]
     assert most[0] > 5 and most[1] == 1
 
 
