@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 import tensorflow as tf
+from scipy import spatial
 
 from synthmed_tf.config.schema import AugmentConfig, DataConfig
 
@@ -230,7 +231,7 @@ def _bilinear(flat: tf.Tensor, x: tf.Tensor, y: tf.Tensor, size: int) -> tf.Tens
     return upper * (1.0 - bottom_share) + lower * bottom_share
 
 
-_DARKEST, _LARGEST_EXPONENT = 0.004, 4.0 / 3.0
+_LIFT, _DARKEST, _LARGEST_EXPONENT = 0.05, 0.004, 4.0 / 3.0
 
 COLOUR_NUMBERS = 5
 """How many numbers in (0, 1) one example's colours are changed with."""
@@ -254,61 +255,57 @@ def colour(images: tf.Tensor, unit: tf.Tensor, strength: float) -> tf.Tensor:
 
 
 class Tones(NamedTuple):
-    """Tone and contrast of each training image, and how they are distributed.
+    """Tone and contrast of each training image, and which images are like it.
 
     Attributes:
-        own: means of the logarithms of the channels' values in (0, 1] in the field of view, then the logarithms of
-            their standard deviations, `(n, 6)` float32.
-        mean: over the images, `(6,)`.
-        factor: `(6, 6)`; the mean plus this times standard normal numbers has the images' covariance.
+        own: of the logarithms of values in the field of view, in [0, 1] with 0.05 added: the means of the channels,
+            then the logarithms of their standard deviations, `(n, 6)` float32.
+        near: rows of the images whose tones are nearest, a third of the others and two at least, `(n, k)` int32.
     """
 
     own: np.ndarray
-    mean: np.ndarray
-    factor: np.ndarray
+    near: np.ndarray
 
 
-TONE_NUMBERS = 6
-"""How many standard normal numbers one example's new tone is made from, besides a uniform one."""
-
-_JITTER = 0.5
-"""Of tones, as a share of the deviations over the training images."""
+TONE_NUMBERS = 3
+"""How many uniform numbers one example's new tone is made from."""
 
 
 def measure_tones(images: np.ndarray, fov: np.ndarray) -> Tones:
     """Measures images `(n, size, size, 3)`, uint8, in a field of view `(n, size, size, 1)`, 255 inside."""
-    own = np.empty((len(images), TONE_NUMBERS), np.float32)
+    own = np.empty((len(images), 6), np.float32)
     for row, image, inside in zip(own, images, fov[..., 0] == 255, strict=True):
-        light = np.log(np.maximum(image[inside] / np.float32(255.0), _DARKEST))
+        light = np.log(image[inside] / np.float32(255.0) + _LIFT)
         row[:3], row[3:] = light.mean(axis=0), np.log(np.maximum(light.std(axis=0), _DARKEST))
-    mean = own.mean(axis=0)
-    _, scale, directions = np.linalg.svd(own - mean)
-    factor = directions.T[:, : len(scale)] * scale / np.sqrt(max(1, len(own) - 1))
-    return Tones(own, mean, np.pad(factor, ((0, 0), (0, TONE_NUMBERS - len(scale)))).astype(np.float32))
+    spread = own / np.maximum(own.std(axis=0), _DARKEST)
+    tree = spatial.KDTree(spread)
+    count = min(len(own), 1 + max(2, len(own) // 3))
+    _, near = tree.query(spread, k=count)
+    near = np.reshape(near, (len(own), count))
+    return Tones(own, np.int32(near[:, 1:] if count > 1 else near))
 
 
-def new_tones(tones: Tones, unit: tf.Tensor, normal: tf.Tensor) -> tf.Tensor:
-    """Tones `(batch, 6)`, distributed as those of the training images: of one of them, with some jitter.
+def new_tones(tones: Tones, rows: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
+    """Tones `(batch, 6)` between those of two images whose tones are near.
 
-    The smoothed bootstrap (Silverman and Young 1987). A normal distribution over the images of two cameras would have
-    tones between them, which neither has.
+    A tone of another camera does not fit an image: where red is saturated, for one, the disc becomes green.
 
     Args:
         tones: as `measure_tones` finds them.
-        unit: `(batch, 1)`, uniform in (0, 1): of which image.
-        normal: `(batch, 6)`, standard normal.
+        rows: of the images, `(batch,)`, int64.
+        unit: `(batch, 3)`, uniform in (0, 1): which two images, and where between them.
     """
-    rows = tf.cast(tf.floor(unit[:, 0] * len(tones.own)), tf.int32)
-    # Written out rather than as a matrix product, whose last bits depend on the batch.
-    jitter = _JITTER * tf.reduce_sum(tones.factor * normal[:, None], axis=-1)
-    return tones.mean + (tf.gather(tones.own - tones.mean, rows) + jitter) / np.float32(np.hypot(1.0, _JITTER))
+    near = tf.gather(tones.near, rows)
+    chosen = tf.cast(tf.floor(unit[:, :2] * near.shape[1]), tf.int32)
+    first, second = tf.unstack(tf.gather(tones.own, tf.gather(near, chosen, batch_dims=1)), axis=1)
+    return first + unit[:, 2:] * (second - first)
 
 
 def with_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
-    """Gives images new tones and contrasts; black stays black.
+    """Gives images new tones and contrasts; what is outside the field of view stays black.
 
-    A gain and an exponent for each channel. After Reinhard et al., "Color transfer between images" (2001), without
-    their color space.
+    A gain and an exponent for each channel, of values with 0.05 added, since the noise of dark channels would become
+    specks of color. After Reinhard et al., "Color transfer between images" (2001), without their color space.
 
     Args:
         light: `(batch, size, size, 3)`, float32 in [0, 1], multiplied with the field of view.
@@ -322,4 +319,5 @@ def with_tones(light: tf.Tensor, fov: tf.Tensor, own: tf.Tensor, new: tf.Tensor)
     exponent = tf.clip_by_value(tf.exp(new[:, 3:] - own[:, 3:]), 1.0 / _LARGEST_EXPONENT, _LARGEST_EXPONENT)
     gain = tf.exp(new[:, :3] - exponent * own[:, :3])
     share = tf.maximum(fov, _DARKEST)
-    return tf.minimum(gain[:, None, None] * tf.pow(light / share, exponent[:, None, None]) * share, fov)
+    changed = gain[:, None, None] * tf.pow(light / share + _LIFT, exponent[:, None, None]) - _LIFT
+    return tf.clip_by_value(changed * share, 0.0, fov)

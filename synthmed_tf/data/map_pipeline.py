@@ -97,10 +97,9 @@ def _relit(
     """The maps, their images in other tones and another illumination; x and y are those of columns and rows."""
     image, fov = maps[..., IMAGE], maps[..., FOV]
     if light.tones is not None:
-        own = tf.gather(tf.constant(light.tones.own), rows)
-        unit = (draw(1, latents.TONE_OF, "uniform") + 1.0) / 2.0
-        new = augmentation.new_tones(light.tones, unit, draw(augmentation.TONE_NUMBERS, latents.AUGMENT_TONES))
-        image = augmentation.with_tones(image, fov, own, new)
+        unit = (draw(augmentation.TONE_NUMBERS, latents.AUGMENT_TONES, "uniform") + 1.0) / 2.0
+        new = augmentation.new_tones(light.tones, rows, unit)
+        image = augmentation.with_tones(image, fov, tf.gather(light.tones.own, rows), new)
     if light.illumination:
         field = augmentation.smooth_field(x, y, draw(augmentation.CONTROLS**2, latents.AUGMENT_ILLUMINATION))
         image = tf.clip_by_value(image * tf.exp(2.0 * light.illumination * field[..., None]), 0.0, fov)

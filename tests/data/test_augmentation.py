@@ -122,38 +122,42 @@ def test_tones_are_logarithms_of_light_and_contrast_in_the_field_of_view():
     images, fov = _squares([(51, 204), (102, 204), (51, 51)])
     images[:, :, :4] = 255
     tones = augmentation.measure_tones(images, fov)
-    expected = [
-        [np.log(0.4)] * 3 + [np.log(np.log(2.0))] * 3,
-        [np.log(0.4 * 2**0.5)] * 3 + [np.log(np.log(2.0) / 2)] * 3,
-        [np.log(0.2)] * 3 + [np.log(0.004)] * 3,
-    ]
+    ends = np.log([[0.25, 0.85], [0.45, 0.85], [0.25, 0.25]])
+    deviation = np.maximum(np.abs(ends[:, 1] - ends[:, 0]) / 2, 0.004)
+    expected = np.stack([ends.mean(axis=1)] * 3 + [np.log(deviation)] * 3, axis=1)
     np.testing.assert_allclose(tones.own, expected, rtol=1e-5)
-    np.testing.assert_allclose(tones.factor @ tones.factor.T, np.cov(np.transpose(expected)), atol=1e-4)
-    (one,) = augmentation.measure_tones(images[:1], fov[:1]).own
-    np.testing.assert_array_equal(augmentation.measure_tones(images[:1], fov[:1]).factor, 0)
-    np.testing.assert_array_equal(augmentation.measure_tones(images[:1], fov[:1]).mean, one)
+    assert [sorted(rows) for rows in tones.near.tolist()] == [[1, 2], [0, 2], [0, 1]]
+    one = augmentation.measure_tones(images[:1], fov[:1])
+    np.testing.assert_array_equal(one.near, [[0]])
 
 
-def test_new_tones_have_the_mean_and_the_covariance_of_the_images():
+def test_a_new_tone_lies_between_those_of_two_near_images():
+    levels = [40, 44, 48, 52, 200, 206, 212, 218]
+    images, fov = _squares([(level, level + 30) for level in levels])
+    tones = augmentation.measure_tones(images, fov)
+    assert tones.near.shape == (8, 2)
+    unit = np.random.default_rng(0).random((400, 3), np.float32)
+    for row in (0, 7):
+        new = augmentation.new_tones(tones, tf.fill(400, row), unit).numpy()
+        neighbours = tones.own[tones.near[row]]
+        assert set(tones.near[row]) == {0: {1, 2}, 7: {5, 6}}[row]
+        # Twice the same image in half of the cases.
+        on_one = np.abs(new[:, None] - neighbours).max(axis=-1).min(axis=1) < 1e-6
+        assert 0.4 < on_one.mean() < 0.6
+        low, high = neighbours.min(axis=0), neighbours.max(axis=0)
+        assert np.all(new >= low - 1e-6) and np.all(new <= high + 1e-6)
+        np.testing.assert_allclose(new.mean(axis=0), neighbours.mean(axis=0), atol=0.1 * (high - low).max())
+
+
+def test_images_have_the_tones_that_they_are_given():
     images, fov = _squares([(70, 120), (60, 110), (75, 125), (66, 112)])
     tones = augmentation.measure_tones(images, fov)
     light, share = images[:1] * (fov[:1] / np.float32(255)) / np.float32(255), fov[:1] / np.float32(255)
-    rng = np.random.default_rng(0)
-    unit, normal = rng.random((4000, 1), np.float32), rng.standard_normal((4000, 6), np.float32)
-    own = np.repeat(tones.own[:1], 4000, axis=0)
-    new = augmentation.new_tones(tones, unit, normal)
-    relit = augmentation.with_tones(np.repeat(light, 4000, axis=0), share, own, new).numpy()
+    relit = augmentation.with_tones(light, share, tones.own[:1], tones.own[1:2]).numpy()
     assert relit[:, :, :4].max() == 0
-    found = np.log(relit[:, :, 4:])
-    np.testing.assert_allclose(found.mean(axis=(1, 2)).mean(axis=0), tones.mean[:3], atol=5e-3)
-    # Of four images the covariance is 3/4 of the one that is estimated; then comes a jitter of 1/4 of it.
-    np.testing.assert_allclose(np.cov(found.mean(axis=(1, 2)).T), 0.8 * np.cov(tones.own[:, :3].T), rtol=0.1)
-    second = augmentation.new_tones(tones, np.float32([[0.3]]), np.zeros((1, 6), np.float32)).numpy()
-    np.testing.assert_allclose(second[0], tones.mean + (tones.own[1] - tones.mean) / np.hypot(1, 0.5), rtol=1e-5)
-    same = augmentation.with_tones(light, share, tones.own[:1], tones.mean[None]).numpy()
-    inside = np.log(same[0, :, 4:])
-    np.testing.assert_allclose(inside.mean(axis=(0, 1)), tones.mean[:3], rtol=1e-4)
-    np.testing.assert_allclose(np.log(inside.std(axis=(0, 1))), tones.mean[3:], atol=1e-4)
+    inside = np.log(relit[0, :, 4:] + 0.05)
+    np.testing.assert_allclose(inside.mean(axis=(0, 1)), tones.own[1, :3], rtol=1e-4)
+    np.testing.assert_allclose(np.log(inside.std(axis=(0, 1))), tones.own[1, 3:], atol=1e-4)
 
 
 def test_a_warp_of_equal_control_points_shifts_everything_alike():
