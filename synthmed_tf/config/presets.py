@@ -85,7 +85,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "style_dim": 2,
             "colour": 0.1,
             "tones": True,
-            "illumination": 0.1,
+            "illumination": 0.05,
             "elastic": 0.02,
             "optimizer": {"generator_rate": 1e-3, "beta1": 0.9},
             "ema_half_life": 4_000,

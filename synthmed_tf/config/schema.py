@@ -234,8 +234,8 @@ class Stage2Config(StageConfig):
         adversarial_weight, l1_weight, feature_weight: of the generator's losses.
         kl_weight, style_weight: of the style's posterior, and of reading a generated style back.
         colour: strength of colour augmentation of the images; 0 turns it off.
-        tones: whether each image is given a new tone and contrast in each channel, distributed as those of the training
-            images, so that a mask does not tell the colours of its own image (`pyramid` alone).
+        tones: whether each image is given a new tone and contrast in each channel, between those of two training images
+            of near tones, so that a mask does not tell the colours of its own image (`pyramid` alone).
         illumination: strength of a smooth random change of light, as a share of the light (`pyramid` alone).
         elastic: strength of a smooth warp of mask and image, as a share of the side (`pyramid` alone).
         crop, crops: pixels a side of the squares that an example is learned from, an even number, and how many
