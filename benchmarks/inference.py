@@ -65,6 +65,9 @@ def operations(file: Path) -> float:
     graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
     shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
+    for node in graph.node:  # a compact artifact stores weights in float16 and in another order
+        if node.op_type in ("Cast", "Transpose", "Reshape") and node.input[0] in weights:
+            weights[node.output[0]] = weights[node.input[0]]
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":
