@@ -38,7 +38,7 @@ def main() -> None:
             made = model(preset, options.size, Path(options.models or folder))
             results[preset] = _measured(made, options)
             print(preset, results[preset], file=sys.stderr, flush=True)
-    about = {"size": options.size, "batch": options.batch_size, "threads": options.threads, "rounds": options.rounds}
+    about = {"batch": options.batch_size, "threads": options.threads, "rounds": options.rounds}
     record.save("inference", about | {"presets": results}, _table(results), options.out)
 
 
@@ -94,7 +94,8 @@ def _measured(made: Path, options: argparse.Namespace) -> dict:
         runtime: statistics.median(one["img/s"][runtime] * work / one["matmul, GFLOP/s"] for one in rounds)
         for runtime in options.runtimes
     }
-    return {"GFLOP an image": work, "share": share, "rounds": rounds}
+    size = artifact.read_card(made)["size"]
+    return {"size": size, "GFLOP an image": work, "share": share, "rounds": rounds}
 
 
 def _speed(runtime: str, made: Path, options: argparse.Namespace) -> float:
