@@ -1,7 +1,7 @@
 """Inference in each runtime, compared with the machine's matrix products.
 
     python benchmarks/inference.py
-    python benchmarks/inference.py --presets recommended --batch-size 4
+    python benchmarks/inference.py --presets recommended --batch-size 4 --out DIR
 
 The generators of the presets at 256 x 256 after one step of training: their images are useless, but take as long as
 those of trained generators. That of `recommended` is `retina`, at 512 x 512. Matrix product and runtimes alternate,
@@ -48,7 +48,7 @@ def model(preset: str, size: int, folder: Path) -> Path:
     from synthmed_tf.training import run
 
     if preset == "recommended":
-        return pretrained.FOLDER / "retina"
+        return pretrained.located("retina")
     made = folder / f"{preset}-{size}"
     if not (made / artifact.CARD).exists():
         small = [f"size={size}", "stage1.steps=1", "stage2.steps=1", "data.validation_share=0"]

@@ -260,7 +260,7 @@ class Tones(NamedTuple):
     Attributes:
         own: of the logarithms of values in the field of view, in [0, 1] with 0.05 added: the means of the channels,
             then the logarithms of their standard deviations, `(n, 6)` float32.
-        near: rows of the images whose tones are nearest, a third of the others and two at least, `(n, k)` int32.
+        near: rows of the other images whose tones are nearest, a third of all and two at least, `(n, k)` int32.
     """
 
     own: np.ndarray
