@@ -27,6 +27,9 @@ _VESSEL = 0.4
 _NOISES = 4
 """Noises and times for each thumbnail: they are small, and there are few of them."""
 
+_ERASED_FROM = (0.4, 0.6)
+"""Mean and standard deviation of the height from which a smooth field erases vessels: about a third of them."""
+
 _TIME_SHIFT = -0.2
 """Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
 
@@ -68,7 +71,8 @@ class CoarseRendererStage:
         """The squared error of both velocities inside the field of view, `(batch,)`; in a replica's context."""
         image, coverage, fov = _split(batch, self.seed, self.config.colour)
         values, small = pyramid.thumbnail_values(image, fov), tf.cast(pyramid.pooled(fov) > 0.0, tf.float32)
-        seen = tf.concat([values, small, pyramid.thumbnail_condition(coverage, fov, self.network.placed)], axis=-1)
+        given = pyramid.thumbnail_condition(self._erased(coverage, batch), fov, self.network.placed)
+        seen = tf.concat([values, small, given], axis=-1)
         thumbnails = self.network.thumbnails
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
         seen = tf.repeat(seen, _NOISES, axis=0)
@@ -79,6 +83,17 @@ class CoarseRendererStage:
         seen = tf.concat([detail, inside, condition], axis=-1)
         crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
         return terms | {"velocity": _flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
+
+    def _erased(self, coverage: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Coverage without the vessels of random regions, so that no thumbnail hangs on every vessel of its mask.
+
+        A generated mask is unlike every real one somewhere; networks that were given whole masks made dim discs of it.
+        """
+        normal = random_numbers(self.seed, batch, 1 + augmentation.CONTROLS**2, latents.THUMBNAIL_ERASED)
+        line = augmentation.centers(self.size)[None]
+        mean, deviation = _ERASED_FROM
+        height = mean + deviation * normal[:, :1, None]
+        return tf.where((augmentation.smooth_field(line, line, normal[:, 1:]) < height)[..., None], coverage, 0.0)
 
     def _unit(self, batch: Batch, count: int) -> tf.Tensor:
         return (random_numbers(self.seed, batch, count, latents.CROP, "uniform") + 1.0) / 2.0
