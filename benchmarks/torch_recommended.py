@@ -156,12 +156,14 @@ class CoarseRendererStage:
         self.network = networks.CoarseRenderer(self.config.filters)
         self.network_ema = networks.CoarseRenderer(self.config.filters)
         self._places, self._small_places = _places(self.size), _places(self.size // _THUMBNAIL_FACTOR)
+        self._spline = _spline(self.size)
 
     def numbers(self, batch: int) -> Batch:
         """The random numbers of one step."""
         noises, crops = batch * _NOISES, batch * self.config.crops
         numbers = {"colour": torch.rand(batch, 5), "corners": torch.rand(batch, 2, self.config.crops)}
         numbers |= {"thumbnail_time": torch.randn(noises), "time": torch.randn(crops)}
+        numbers |= {"height": torch.randn(batch, 1, 1, 1), "controls": torch.randn(batch, 1, _CONTROLS, _CONTROLS)}
         numbers["thumbnail_noise"] = _noise(noises, self.size // _THUMBNAIL_FACTOR, self.layout)
         return numbers | {"noise": _noise(crops, self.crop, self.layout)}
 
@@ -177,7 +179,9 @@ class CoarseRendererStage:
         image, coverage, fov = _split(batch, self.config.colour)
         share = F.avg_pool2d(fov, _THUMBNAIL_FACTOR)
         thumbnail = _averaged(image, fov, share)
-        cells = F.pixel_unshuffle(coverage, _THUMBNAIL_FACTOR)
+        field = self._spline @ batch["controls"] @ self._spline.T
+        kept = torch.where(field < 0.4 + 0.6 * batch["height"], coverage, 0.0)
+        cells = F.pixel_unshuffle(kept, _THUMBNAIL_FACTOR)
         parts = [_THUMBNAIL_GAIN * thumbnail, (share > 0.0).float(), 2.0 * cells - 1.0, 2.0 * share - 1.0]
         thumbnails = torch.cat([*parts, self._small_places.expand(len(image), -1, -1, -1)], dim=1)
         base = _enlarged(thumbnail, share, _THUMBNAIL_FACTOR)

@@ -213,6 +213,9 @@ def _numbers_of_flow(stage, batch):
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
         small = _flow_numbers(batch, 4, stage.size // 4, *streams)
         numbers |= {f"thumbnail_{key}": value for key, value in small.items()}
+        normal = _sampled(batch, 1 + augmentation.CONTROLS**2, latents.THUMBNAIL_ERASED)
+        numbers["height"] = normal[:, :1, None, None]
+        numbers["controls"] = normal[:, 1:].reshape(-1, 1, augmentation.CONTROLS, augmentation.CONTROLS)
     return {key: torch.as_tensor(value) for key, value in numbers.items()}
 
 

@@ -17,6 +17,7 @@ from helpers.steps import (
 )
 
 from synthmed_tf.config.schema import load_config
+from synthmed_tf.data import augmentation
 from synthmed_tf.models import latents, pyramid
 from synthmed_tf.training import run, snapshot
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage, _crops
@@ -114,6 +115,26 @@ def test_the_coarse_losses_are_those_of_the_thumbnail_and_of_the_crops_of_an_exa
             error = (detail.numpy()[here] - noise[row, crop]) ** 2 * inside[here]
             by_hand[row] += error.sum() / (3 * (inside[here].sum() + 1)) / 2
     np.testing.assert_allclose(terms["velocity"], by_hand, rtol=0.02)
+
+
+def test_vessels_of_random_regions_are_hidden_from_the_thumbnails_alone():
+    stage = CoarseRendererStage(_config("stage2.colour=0"), random_pairs(64))
+    for network in (stage.network.thumbnails, stage.network.network):
+        network.to_velocity.kernel.assign(tf.random.stateless_normal(network.to_velocity.kernel.shape, (0, 1)))
+    batch = next(iter(stage.batches()))
+    normal = _numbers(batch, 26, latents.THUMBNAIL_ERASED)
+    line = augmentation.centers(32)[None]
+    field = augmentation.smooth_field(line, line, tf.constant(normal[:, 1:])).numpy()
+    erased = field >= 0.4 + 0.6 * normal[:, 0, None, None]
+    assert 0.1 < erased.mean() < 0.6
+    other = np.array(batch["maps"])
+    other[..., 3] = np.where(erased, 1 - other[..., 3], other[..., 3])
+    terms, changed = stage.terms(batch), stage.terms(batch | {"maps": tf.constant(other)})
+    np.testing.assert_array_equal(changed["thumbnail_velocity"], terms["thumbnail_velocity"])
+    assert np.abs(changed["velocity"] - terms["velocity"]).max() > 1e-3
+    other[..., 3] = 1 - other[..., 3]
+    changed = stage.terms(batch | {"maps": tf.constant(other)})["thumbnail_velocity"]
+    assert (np.abs(changed - terms["thumbnail_velocity"]) > 1e-3)[(~erased).any(axis=(1, 2))].all()
 
 
 def test_crops_are_squares_at_even_places():
