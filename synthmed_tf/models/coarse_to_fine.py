@@ -3,9 +3,16 @@
 import keras
 import numpy as np
 import tensorflow as tf
+from scipy import ndimage
 
 from synthmed_tf.models import mask_refiner
 from synthmed_tf.models.mask_refiner import Thresholds, find_vessels, quantize
+
+_BORDER = 1 / 32
+"""Of the side: how far from the border of the field of view faint vessels do not count."""
+
+_FAINT, _CERTAIN = 76.5 / 255, 230 / 255
+"""Probabilities there: what is less becomes 0, what is more becomes this."""
 
 
 class CoarseToFine(keras.Model):
@@ -31,7 +38,27 @@ class CoarseToFine(keras.Model):
 
     def probability(self, maps: tf.Tensor) -> tf.Tensor:
         """Of a vessel at each pixel, rounded to 8 bits, from maps of the generator: `(batch, size, size, 1)`."""
-        return tf.where(self._inside, vessel_probability(self.refiner, maps * self._coarse), 0.0)
+        return within_field(vessel_probability(self.refiner, maps * self._coarse), self._inside)
+
+
+def within_field(probability: tf.Tensor, fov: np.ndarray) -> tf.Tensor:
+    """Probabilities 0 outside the field of view and, near its border, where they are faint.
+
+    A vessel that meets the border makes a faint fan there, which the rule of `find_vessels` would turn into a knot.
+    Near the border no probability is higher than 230 / 255 either, so that no piece begins there on its own.
+
+    Args:
+        probability: `(batch, size, size, 1)`, float32 in [0, 1].
+        fov: `(size, size, 1)`, bool.
+
+    Example:
+        >>> fov = np.arange(64)[:, None, None] < np.full((1, 64, 1), 40)
+        >>> within_field(tf.fill((1, 64, 64, 1), 0.25), fov)[0, 36:42, 0, 0].numpy()
+        array([0.25, 0.25, 0.  , 0.  , 0.  , 0.  ], dtype=float32)
+    """
+    away = np.inf if fov.all() else ndimage.distance_transform_edt(fov[..., 0])[..., None]
+    there = tf.where(probability < _FAINT, 0.0, tf.minimum(probability, _CERTAIN))
+    return tf.where(fov, tf.where(away <= _BORDER * len(fov), there, probability), 0.0)
 
 
 def vessel_probability(refiner: keras.Model, maps: tf.Tensor) -> tf.Tensor:

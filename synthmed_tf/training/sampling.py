@@ -8,7 +8,7 @@ from synthmed_tf.config.schema import Config
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.models import latents, pyramid, style_prior
-from synthmed_tf.models.coarse_to_fine import coarse_fov, vessel_probability
+from synthmed_tf.models.coarse_to_fine import coarse_fov, vessel_probability, within_field
 from synthmed_tf.models.style_prior import StylePrior
 from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
@@ -54,13 +54,13 @@ def generated_probabilities(stage: RefinerStage, config: Config, inside: np.ndar
     """What the fine network makes of the coarse generator's maps or, without one, of those of training masks.
 
     Args:
-        inside: the field of view, `(size, size, 1)`, bool; probabilities outside it are 0.
+        inside: the field of view, `(size, size, 1)`, bool, as for `within_field`.
         count: how many masks, at most.
     """
     maps = coarse_maps(stage, count)
     if stage.generator is not None:
         maps = generate_maps(stage.generator, config, 0, count) * coarse_fov(inside, config.coarse_size)
-    return find_masks(stage, maps) * inside
+    return within_field(find_masks(stage, maps), inside).numpy()
 
 
 def coarse_maps(stage: RefinerStage, count: int) -> np.ndarray:

@@ -7,7 +7,7 @@ from helpers.tiny import random_weights
 from scipy import ndimage
 
 from synthmed_tf.models import mask_refiner
-from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
+from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov, within_field
 from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.models.ridge_gan import RidgeGenerator
 
@@ -93,6 +93,21 @@ def test_the_field_of_view_of_the_maps_is_that_of_most_pixels():
     np.testing.assert_array_equal(coarse_fov(fov, 4)[..., 0], [[1, 1, 1, 0], [1, 1, 1, 0], [0] * 4, [0] * 4])
 
 
+def test_faint_vessels_near_the_border_of_the_field_of_view_do_not_count():
+    columns = np.arange(128)
+    fov = np.broadcast_to((columns >= 20)[None, :, None], (128, 128, 1))
+    for value, near in ((0.2, 0.0), (77 / 255, 77 / 255), (0.8, 0.8), (1.0, 230 / 255)):
+        found = within_field(tf.fill((1, 128, 128, 1), tf.constant(value, tf.float32)), fov).numpy()[0, :, :, 0]
+        # Column 20 is one pixel away from the outside, column 23 four: a thirty-second of the side.
+        expected = np.select([columns < 20, columns < 24], [0.0, near], value)
+        np.testing.assert_allclose(found, np.broadcast_to(expected, (128, 128)), atol=1e-6)
+
+
+def test_an_image_without_a_border_of_its_field_of_view_keeps_what_is_faint_at_its_edge():
+    probability = tf.random.stateless_uniform((1, 32, 32, 1), (0, 1))
+    np.testing.assert_array_equal(within_field(probability, np.ones((32, 32, 1), bool)), probability)
+
+
 def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view():
     generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4)
     latent = tf.random.stateless_normal((2, 5), (1, 2))
@@ -106,7 +121,7 @@ def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view()
     maps = mask_refiner.quantize(generator(latent) * np.where(np.arange(32)[:, None] < 17, 1.0, 0.0))
     padded = np.pad(maps, ((0, 0), (4, 4), (4, 4), (0, 0)))
     logits = refiner(padded)[:, 8:-8, 8:-8]
-    probability = np.where(fov, mask_refiner.quantize(tf.sigmoid(logits)), np.float32(0))
+    probability = within_field(mask_refiner.quantize(tf.sigmoid(logits)), fov)
     expected = np.where(mask_refiner.find_vessels(probability, thresholds), 1.0, -1.0)
     assert coverage_tanh.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
     np.testing.assert_array_equal(coverage_tanh, expected)
