@@ -14,6 +14,9 @@ _BORDER = 1 / 32
 _FAINT, _CERTAIN = 76.5 / 255, 230 / 255
 """Probabilities there: what is less becomes 0, what is more becomes this."""
 
+_UNLIMITED = 2.0
+"""A limit of what is not near the border."""
+
 
 class CoarseToFine(keras.Model):
     """Stands where a mask generator of one network does: its `coverage_tanh` is 1 where a vessel is, else -1."""
@@ -57,8 +60,12 @@ def within_field(probability: tf.Tensor, fov: np.ndarray) -> tf.Tensor:
         array([0.25, 0.25, 0.  , 0.  , 0.  , 0.  ], dtype=float32)
     """
     away = np.inf if fov.all() else ndimage.distance_transform_edt(fov[..., 0])[..., None]
-    there = tf.where(probability < _FAINT, 0.0, tf.minimum(probability, _CERTAIN))
-    return tf.where(fov, tf.where(away <= _BORDER * len(fov), there, probability), 0.0)
+    limits = np.select([~fov, away <= _BORDER * len(fov)], [0.0, _CERTAIN], _UNLIMITED)
+    limits_u8 = tf.constant(np.round(limits * 255 / _UNLIMITED), tf.uint8)
+    limits = tf.cast(limits_u8, tf.float32) * (_UNLIMITED / 255)
+    kept = tf.minimum(probability, limits)
+    # One map of limits, not two masks: it is a constant in every exported file.
+    return tf.where(kept + limits < _FAINT + _CERTAIN, 0.0, kept)
 
 
 def vessel_probability(refiner: keras.Model, maps: tf.Tensor) -> tf.Tensor:
