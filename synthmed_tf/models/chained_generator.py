@@ -97,8 +97,8 @@ class Chain(tf.Module):
     def _image_of(self, vessel: tf.Tensor, style: tf.Tensor | None = None) -> tf.Tensor:
         condition = tf.where(vessel, 1.0, -1.0)
         if self.config.stage2.use_fov:
-            fov = tf.where(tf.constant(self._inside[None]), 1.0, -1.0)
-            condition = tf.concat([condition, tf.zeros_like(condition) + fov], axis=-1)
+            # Vessels lie inside, so that this is the field of view, for as many images.
+            condition = tf.concat([condition, tf.where(vessel | self._inside, 1.0, -1.0)], axis=-1)
         if self.styles is not None:
             style = self.styles.style(style)
         image = self.networks.image(condition, *_given(style), training=False)
