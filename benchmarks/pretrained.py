@@ -18,7 +18,7 @@ from synthmed_tf.exporting import artifact, exporter, pretrained
 from synthmed_tf.exporting.model_card import write_card
 
 FORMATS = ("savedmodel", "onnx", "training")
-MOST_BYTES = 25 * 2**20
+MOST_BYTES = 25_000_000
 CITATIONS = (
     "Fraz et al., An ensemble classification-based approach applied to retinal blood vessel segmentation, IEEE TBME "
     "59(9), 2012, doi:10.1109/TBME.2012.2205687 (CHASE_DB1, CC BY 4.0)",
