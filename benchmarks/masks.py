@@ -37,7 +37,7 @@ def main() -> None:
     options = _options()
     taken, refiner = exporter.load_stage1(options.run, options.latest)
     size = taken.config.size
-    train, test = (real_masks(options.data, patients, size) for patients in (options.train, options.test))
+    train, test = (real_masks(options, patients, size) for patients in (options.train, options.test))
     generated, fog = generate(taken, refiner, options)
     kinds = {"training": train, "unseen": test, "synthetic": generated}
     codes = {name: blurred(masks) for name, masks in kinds.items()}
@@ -126,9 +126,9 @@ def quartiles(values: np.ndarray) -> dict[str, float]:
     }
 
 
-def real_masks(folder: str, patients: str, size: int) -> np.ndarray:
+def real_masks(options: argparse.Namespace, patients: str, size: int) -> np.ndarray:
     """Two-valued masks `(n, size, size)` of some patients."""
-    source = find_pairs(folder)
+    source = find_pairs(options.data, options.patient_regex)
     chosen = parse_patients(patients, source.patients)
     samples = load_samples([pair for pair in source.pairs if pair.patient in chosen and pair.mask], size)
     return pipeline.stack_samples(samples)[..., 3] >= 128
@@ -138,6 +138,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", required=True, help="folder of the real pairs")
+    parser.add_argument("--patient-regex", help="as of synthmed train")
     parser.add_argument("--train", required=True, help="patients that were trained on, such as 01-10")
     parser.add_argument("--test", required=True, help="patients that were not, such as 11-14")
     parser.add_argument("-n", dest="count", type=int, default=1000)
