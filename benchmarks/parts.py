@@ -66,6 +66,7 @@ VARIANTS = {
         "no erased vessels": Variant(
             line=f"{RENDERERS} s.CoarseRendererStage._erased = lambda self, given, batch: given"
         ),
+        "30 % erased, not 58 %": Variant(line=f"{RENDERERS} s._ERASED_FROM = (0.4, 0.6)"),
         "one noise a thumbnail": Variant(line=f"{RENDERERS} s._NOISES = 1"),
         "light as it was": Variant(("stage2.tones=false", "stage2.illumination=0", "stage2.colour=0")),
         "no smooth warp": Variant(("stage2.elastic=0",)),

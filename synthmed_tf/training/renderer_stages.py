@@ -27,8 +27,8 @@ _VESSEL = 0.4
 _NOISES = 4
 """Noises and times for each thumbnail: they are small, and there are few of them."""
 
-_ERASED_FROM = (0.4, 0.6)
-"""Mean and standard deviation of the height from which a smooth field erases vessels: about a third of them."""
+_ERASED_FROM = (-0.2, 0.8)
+"""Mean and standard deviation of the height from which a smooth field erases vessels: more than half of them."""
 
 _TIME_SHIFT = -0.2
 """Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
