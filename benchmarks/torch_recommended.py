@@ -180,7 +180,7 @@ class CoarseRendererStage:
         share = F.avg_pool2d(fov, _THUMBNAIL_FACTOR)
         thumbnail = _averaged(image, fov, share)
         field = self._spline @ batch["controls"] @ self._spline.T
-        kept = torch.where(field < 0.4 + 0.6 * batch["height"], coverage, 0.0)
+        kept = torch.where(field < -0.2 + 0.8 * batch["height"], coverage, 0.0)
         cells = F.pixel_unshuffle(kept, _THUMBNAIL_FACTOR)
         parts = [_THUMBNAIL_GAIN * thumbnail, (share > 0.0).float(), 2.0 * cells - 1.0, 2.0 * share - 1.0]
         thumbnails = torch.cat([*parts, self._small_places.expand(len(image), -1, -1, -1)], dim=1)
