@@ -87,10 +87,12 @@ PRESETS: dict[str, dict[str, Any]] = {
             "tones": True,
             "illumination": 0.05,
             "elastic": 0.02,
+            "flow_steps": 3,
+            "thumbnail_steps": 10,
             "optimizer": {"generator_rate": 1e-3, "beta1": 0.9},
             "ema_half_life": 4_000,
         },
-        "stage2_fine": {"filters": 48, "steps": 2_000},
+        "stage2_fine": {"filters": 48, "steps": 2_000, "flow_steps": 1},
     },
     "demo": {
         "size": 64,

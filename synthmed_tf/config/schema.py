@@ -222,7 +222,7 @@ class Stage2Config(StageConfig):
     Attributes:
         architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, an image of at most `coarse_size`
             pixels by flow matching, and, by `stage2_fine`, one at full size. Of the options below, a pyramid uses
-            `filters`, `style_dim`, `colour` and the last six, and of the optimizer the generator's rate.
+            `filters`, `style_dim`, `colour` and the last seven, and of the optimizer the generator's rate.
         filters, discriminator_filters: channels of the first level.
         norm: normalization of both networks.
         upsampling: `transposed`, as in the paper, or `nearest`.
@@ -240,7 +240,8 @@ class Stage2Config(StageConfig):
         elastic: strength of a smooth warp of mask and image, as a share of the side (`pyramid` alone).
         crop, crops: pixels a side of the squares that an example is learned from, an even number, and how many
             (`pyramid` alone).
-        flow_steps: from noise to detail (`pyramid` alone).
+        flow_steps: from noise to detail, two evaluations of the network each (`pyramid` alone).
+        thumbnail_steps: from noise to thumbnail; as many as `flow_steps` where None (`pyramid` alone).
     """
 
     architecture: Literal["unet", "pyramid"] = "unet"
@@ -264,6 +265,7 @@ class Stage2Config(StageConfig):
     crop: Annotated[int, Field(ge=16, le=128, multiple_of=16)] = 64
     crops: Annotated[int, Field(ge=1, le=16)] = 4
     flow_steps: Annotated[int, Field(ge=1, le=100)] = 10
+    thumbnail_steps: Annotated[int | None, Field(ge=1, le=100)] = None
 
     @pydantic.model_validator(mode="after")
     def _style_of_a_pyramid(self) -> "Stage2Config":
@@ -279,7 +281,7 @@ class Stage2FineConfig(TrainedConfig):
         learning_rate: of Adam at the start; it falls to a twentieth as a half cosine.
         filters: channels of the first level.
         crop: pixels a side of the image that an example has, a multiple of 16.
-        flow_steps: from noise to detail.
+        flow_steps: as of Stage-II.
     """
 
     batch_size: Positive = 12

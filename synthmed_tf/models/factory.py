@@ -55,7 +55,8 @@ def image_generator(config: Config) -> keras.Model:
     stage = config.stage2
     if stage.architecture == "pyramid":
         placed = config.data.field_of_view != "frame"
-        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, stage.flow_steps, placed)
+        steps = (stage.thumbnail_steps or stage.flow_steps, stage.flow_steps)
+        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, steps, placed)
         return _made(model, _image(config, 2), tf.zeros((1, stage.style_dim)))
     model = image_gan.ImageGenerator(
         size=config.size,

@@ -118,7 +118,10 @@ def on_the_way(noise: tf.Tensor, detail: tf.Tensor, time: tf.Tensor) -> tuple[tf
 
 
 def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: int) -> tf.Tensor:
-    """Detail from noise: so many equal steps along the velocity (Euler's method), unrolled in the graph.
+    """Detail from noise: so many equal steps by the midpoint method, unrolled in the graph.
+
+    A step goes along the velocity in its middle, which it finds by half a step of Euler's method: two evaluations of
+    the network, and far less error than two of Euler's steps have.
 
     Args:
         network: gives velocities as `FlowNetwork` does.
@@ -126,7 +129,12 @@ def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: 
         condition: as for the network.
         steps: at least 1.
     """
-    x = noise
+
+    def velocity(x: tf.Tensor, time: float) -> tf.Tensor:
+        return network(x, condition, tf.constant([time], tf.float32), training=False)
+
+    x, length = noise, 1.0 / steps
     for step in range(steps):
-        x = x + network(x, condition, tf.constant([step / steps], tf.float32), training=False) / steps
+        middle = x + velocity(x, step * length) * (length / 2.0)
+        x = x + velocity(middle, (step + 0.5) * length) * length
     return x

@@ -38,17 +38,18 @@ class CoarseRenderer(keras.Model):
         network: that of the detail.
     """
 
-    def __init__(self, size: int, filters: int, steps: int, placed: bool = True):
+    def __init__(self, size: int, filters: int, steps: tuple[int, int], placed: bool = True):
         """Makes the networks.
 
         Args:
             size: 32, 64 or 128.
             filters: of the first level of the detail's network; that of the thumbnails has half as many.
-            steps: from noise to thumbnail, and from noise to detail.
+            steps: from noise to thumbnail, and from noise to detail. A thumbnail costs little and shows errors most.
             placed: whether the networks are told where in the image they are.
         """
         super().__init__(autocast=False, dtype="float32")
-        self.size, self.steps, self.placed = size, steps, placed
+        self.size, self.placed = size, placed
+        self.thumbnail_steps, self.steps = steps
         self.thumbnails = FlowNetwork(1, max(1, filters // 2))
         self.network = FlowNetwork(_CELLS["coarse"], filters)
 
@@ -69,7 +70,7 @@ class CoarseRenderer(keras.Model):
         """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; the arguments are as `reduced` gives them."""
         noise = _noise(style, self.size // THUMBNAIL_FACTOR, latents.THUMBNAIL_NOISE)
         condition = thumbnail_condition(coverage, fov, self.placed)
-        values = follow(self.thumbnails, noise, condition, self.steps) / _GAIN["thumbnail"]
+        values = follow(self.thumbnails, noise, condition, self.thumbnail_steps) / _GAIN["thumbnail"]
         return _image(values, pooled(fov))
 
     def render(self, coverage: tf.Tensor, fov: tf.Tensor, thumbnail: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
@@ -90,7 +91,7 @@ class FineRenderer(keras.Model):
     """
 
     def __init__(self, size: int, filters: int, steps: int):
-        """Makes the network; the arguments are those of `CoarseRenderer`."""
+        """Makes the network; the arguments are those of `CoarseRenderer`, `steps` from noise to detail."""
         super().__init__(autocast=False, dtype="float32")
         self.size, self.steps = size, steps
         self.network = FlowNetwork(_CELLS["fine"], filters)

@@ -18,7 +18,13 @@ SMALL += ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=
 SMALL += ("segmenter.filters=4", "segmenter.levels=2", "stage1_fine.batch_size=8", "stage1_fine.filters=4")
 SMALL += ("stage2_fine.batch_size=8", "stage2_fine.filters=4")
 COARSE = ("size=64", "stage1.coarse_size=32", "stage1_fine.crop=24", "stage2.crop=16", "stage2.crops=2")
-COARSE += ("stage2_fine.crop=32", "stage2.flow_steps=2", "stage2_fine.flow_steps=2", "stage2.style_dim=2")
+COARSE += (
+    "stage2_fine.crop=32",
+    "stage2.flow_steps=1",
+    "stage2.thumbnail_steps=1",
+    "stage2_fine.flow_steps=1",
+    "stage2.style_dim=2",
+)
 # A sum of gradients is in another order on two replicas; RMSprop does not blow that up as Adam's first steps do.
 PLAIN = ("stage1.optimizer.name=rmsprop", "stage2.optimizer.name=rmsprop")
 

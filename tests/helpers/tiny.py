@@ -39,7 +39,13 @@ def make_run(folder: Path, preset: str, *overrides: str, seed: int = 0) -> Path:
 
 def make_coarse_run(folder: Path) -> Path:
     """The same with two networks in each stage: maps and coarse images of 32 pixels, pairs of 64."""
-    few = ("stage1_fine.filters=4", "stage2_fine.filters=4", "stage2.flow_steps=2", "stage2_fine.flow_steps=2")
+    few = (
+        "stage1_fine.filters=4",
+        "stage2_fine.filters=4",
+        "stage2.flow_steps=1",
+        "stage2.thumbnail_steps=1",
+        "stage2_fine.flow_steps=1",
+    )
     config = make_config("recommended", "size=64", "stage1.coarse_size=32", *few)
     fov = np.repeat(np.repeat(FOV, 2, axis=0), 2, axis=1)
     makers = {"stage1": factory.mask_generator, "stage1_fine": factory.mask_refiner}

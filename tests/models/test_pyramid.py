@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from synthmed_tf.models import layers, pyramid
+from synthmed_tf.models import latents, layers, pyramid
 from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, on_the_way
 from synthmed_tf.models.pyramid import CoarseRenderer, FineRenderer, Pyramid
 
@@ -23,7 +23,7 @@ def _randomized(model: keras.Model) -> keras.Model:
 
 @pytest.fixture(scope="module")
 def coarse():
-    model = CoarseRenderer(32, 4, 3)
+    model = CoarseRenderer(32, 4, (2, 3))
     model(tf.zeros((1, 64, 64, 2)), tf.zeros((1, STYLE)))
     return _randomized(model)
 
@@ -58,12 +58,23 @@ def test_the_way_from_noise_to_detail_is_straight():
 
 def test_following_takes_equal_steps_along_the_velocity():
     noise = tf.ones((1, 2, 2, 3))
-    # dx/dt = -x by Euler: each of n steps multiplies with 1 - 1/n.
+    # dx/dt = -x by the midpoint method: each of n steps multiplies with 1 - 1/n + 1/(2 n^2).
     decayed = follow(lambda x, condition, time, training: -x, noise, noise, 4)
-    np.testing.assert_allclose(decayed, 0.75**4 * np.ones((1, 2, 2, 3)), rtol=1e-6)
-    # dx/dt = 4t: the times are 0, 1/4, 1/2 and 3/4.
+    np.testing.assert_allclose(decayed, 0.78125**4 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+    # dx/dt = 4t: the times are 1/8, 3/8, 5/8 and 7/8, and the result is exact.
     risen = follow(lambda x, condition, time, training: 4.0 * time + 0.0 * x, noise, noise, 4)
-    np.testing.assert_allclose(risen, 2.5 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+    np.testing.assert_allclose(risen, 3.0 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+
+
+def test_the_thumbnail_takes_steps_of_its_own(coarse, condition):
+    coverage, fov = pyramid.reduced(tf.constant(condition), 32)
+    style = tf.constant(RNG.normal(size=(3, STYLE)), tf.float32)
+    noise = pyramid._noise(style, 8, latents.THUMBNAIL_NOISE)
+    two, three = (follow(coarse.thumbnails, noise, pyramid.thumbnail_condition(coverage, fov), n) / 2.0 for n in (2, 3))
+    inside = pyramid.pooled(fov).numpy() > 0
+    shown = np.where(inside, np.clip(two, -1, 1), -1)
+    np.testing.assert_allclose(coarse.thumbnail(coverage, fov, style), shown, atol=1e-5)
+    assert np.abs((three - two).numpy())[np.repeat(inside, 3, axis=-1)].max() > 1e-3
 
 
 def test_pixel_normalization_gives_each_pixel_a_mean_square_of_1():
