@@ -21,9 +21,6 @@ _LAST_RATE = 0.05
 _LEAST_SHARE = 0.02
 """Of a pixel in the field of view: below that it lies outside."""
 
-_VESSEL = 0.4
-"""Coverage of vessels in a mask that is sampled between pixels: with one half, thin vessels were in 70 pieces."""
-
 _NOISES = 4
 """Noises and times for each thumbnail: they are small, and there are few of them."""
 
@@ -102,6 +99,9 @@ class CoarseRendererStage:
 class FineRendererStage:
     """Detail at full size; a batch has `maps` `(batch, crop, crop, 5)` in [0, 1], and `index`.
 
+    It learns from the pixels as they are, flipped at most: an image that is turned or warped is sampled between its
+    pixels, which makes thin vessels faint.
+
     Attributes:
         network, network_ema: `pyramid.FineRenderer`, trained, and its average, float32 in any precision.
         learning_rate: falls as a half cosine.
@@ -116,9 +116,10 @@ class FineRendererStage:
         self.size, self.factor = config.size, config.size // config.coarse_size
         self.crop = min(self.config.crop, self.size)
         self.learning_rate = _falling(self.config.learning_rate, self.config, pairs)
-        self._colour, self._elastic = config.stage2.colour, config.stage2.elastic
+        self._colour = config.stage2.colour
         self._pairs = _cut(pairs)
-        self._ranges, self._light = augmentation.ranges_of(config.data), _relighting(config.stage2, self._pairs)
+        flips = {name: getattr(config.data.augment, name) for name in ("flip_horizontal", "flip_vertical")}
+        self._ranges, self._light = augmentation.Ranges(**flips), _relighting(config.stage2, self._pairs)
         with layers.made_in(config.precision):
             self.network = factory.fine_renderer(config)
         self.network_ema = factory.fine_renderer(config)
@@ -127,14 +128,14 @@ class FineRendererStage:
     def batches(self, **place: int) -> tf.data.Dataset:
         """The input from a place in the stream on, as for `map_batches`."""
         arguments = (self._pairs, self.size, self.crop, self.config.batch_size, self.seed, self._ranges)
-        return map_batches(*arguments, elastic=self._elastic, step=self.factor, light=self._light, **place)
+        return map_batches(*arguments, step=self.factor, light=self._light, **place)
 
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the field of view, `(batch,)`; in a replica's context."""
         image, coverage, share = _split(batch, self.seed, self._colour)
         fov = tf.round(share)
         base, detail = pyramid.fine_detail(image, fov, self.factor)
-        condition = tf.concat([tf.where(coverage >= _VESSEL, 1.0, -1.0), 2.0 * fov - 1.0], axis=-1)
+        condition = tf.concat([2.0 * tf.round(coverage) - 1.0, 2.0 * fov - 1.0], axis=-1)
         seen = tf.concat([detail, fov, pyramid.fine_condition(condition, base)], axis=-1)
         return {"velocity": _flow_loss(self.network.network, seen, 1, self.seed, batch)}
 
