@@ -30,7 +30,6 @@ _STRENGTHS = 6
 _GAIN, _FOG, _GAPS, _NOISE = 0.35, 0.7, 0.012, 0.12
 _NOISES, _TIME_SHIFT = 4, -0.2
 _LEAST_SHARE, _LEAST = 0.02, 1e-6
-_VESSEL = 0.4
 _THUMBNAIL_FACTOR = 4
 _THUMBNAIL_GAIN, _COARSE_GAIN, _FINE_GAIN = 2.0, 8.0, 20.0
 
@@ -218,7 +217,7 @@ class FineRendererStage:
         fov = share.round()
         pooled = F.avg_pool2d(fov, self.factor)
         base = _enlarged(_averaged(image, fov, pooled), pooled, self.factor)
-        vessels = torch.where(coverage >= _VESSEL, 1.0, -1.0)
+        vessels = 2.0 * torch.round(coverage) - 1.0
         return torch.cat([_FINE_GAIN * fov * (image - base), fov, vessels, 2.0 * fov - 1.0, base], dim=1)
 
 
