@@ -44,8 +44,9 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
 
     The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 12
     middle thresholds and all high ones up to 0.98 that pair is taken whose share, width and pieces are nearest to the
-    target, by the sum of the squared logarithms of their ratios, that of pieces with a weight of 0.1. Thresholds lie
-    between two of the 256 levels that probabilities are rounded to.
+    target, by the sum of the squared logarithms of their ratios, that of pieces with a weight of 0.1 and where there
+    are more than in the training masks: a tree in fewer pieces is no error. Thresholds lie between two of the 256
+    levels that probabilities are rounded to.
 
     Args:
         probabilities: `(n, height, width, 1)`, float32 multiples of 1/255 in [0, 1], 0 outside the field of view.
@@ -63,8 +64,8 @@ def choose_thresholds(probabilities: np.ndarray, target: Extent) -> Thresholds:
                 break
             share, width = kept_area[level] / probabilities.size, 2.0 * kept_area[level] / kept_outline[level]
             distance = np.log(share / target.share) ** 2 + np.log(width / target.width) ** 2
-            pieces = max(kept[level], 1) / len(probabilities)
-            distance += _WEIGHT_OF_PIECES * np.log(pieces / max(target.pieces, 1 / len(probabilities))) ** 2
+            more = kept[level] / len(probabilities) / max(target.pieces, 1.0)
+            distance += _WEIGHT_OF_PIECES * np.log(max(more, 1.0)) ** 2
             if distance < best:
                 best, chosen = distance, thresholds._replace(high=(level - 0.5) / _LEVELS)
     return chosen or thresholds
