@@ -6,7 +6,7 @@
 Four tables. `maps`: Stage-I's GAN, each variant with a fine network of its own. `fine`: Stage-I's fine network, for the
 maps of the first GAN. `rule`: how probabilities become two values, for the first GAN and fine network, thresholds
 calibrated again. `images`: thumbnails and images of 128 pixels. Masks of 512 pixels are measured as by `masks.py`
-(geometry of 48); the discs of thumbnails as by `discs.py`, on the masks of SET, a set of `synthmed generate`; and who
+(geometry of half of them); the discs of thumbnails as by `discs.py`, on the masks of SET, a set of `synthmed generate`; and who
 was in the training by the attack by velocities. A part that is no option is taken away by a line of Python before the
 command. What is finished is kept in RUNS; the same command goes on.
 """
@@ -123,7 +123,16 @@ def _train(run: Path, group: str, variant: Variant, options: argparse.Namespace)
 
 def _masks(run: Path, variant: Variant, options: argparse.Namespace) -> list[str]:
     command = ["--run", str(run), "--data", options.data, "--patient-regex", options.patient_regex, "--latest"]
-    command += ["--train", options.train, "--test", options.test, "-n", str(options.count), "--geometry", "48"]
+    command += [
+        "--train",
+        options.train,
+        "--test",
+        options.test,
+        "-n",
+        str(options.count),
+        "--geometry",
+        str(options.count // 2),
+    ]
     found = json.loads(_python(variant.line, _script("masks.py"), command, stdout=subprocess.PIPE))["synthetic"]
     geometry = found["geometry"]
     cells = [f"{found[name]:.{digits}f}" for name, digits in MASK_METRICS.items()]
