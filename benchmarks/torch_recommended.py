@@ -46,6 +46,7 @@ class RidgeStage(MaskStage):
             unreached: the mean of `unreached_share` over the training masks.
         """
         self.config, self.fov, self.unreached = config.stage1, fov, unreached
+        self._examples = self.config.total_steps(1) * self.config.batch_size
         stage, size = config.stage1, config.coarse_size
         parts = (size, stage.latent_dim, stage.filters, stage.max_filters, stage.norm)
         self.generator = networks.RidgeGenerator(*parts)
@@ -75,8 +76,11 @@ class RidgeStage(MaskStage):
         if self.config.connected_weight:
             excess = F.relu(unreached_share(ridges[::_MEASURED], calibres[::_MEASURED]) - self.unreached)
             of_all = excess.repeat_interleave(_MEASURED)[: len(ridges)]
-            terms["connected"] = self.config.connected_weight * of_all.mean()
+            terms["connected"] = (self._connected_weight(batch["index"]) * of_all).mean()
         return terms
+
+    def _connected_weight(self, index: Tensor) -> Tensor:
+        return self.config.connected_weight * (2.0 * index / self._examples - 1.0).clamp(0.0, 1.0)
 
     def r1_term(self, batch: Batch) -> Tensor:
         real = self._seen(batch["maps"], batch["shift_real"]).requires_grad_()

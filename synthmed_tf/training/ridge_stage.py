@@ -42,6 +42,7 @@ class RidgeStage:
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
         self._connected = self.config.connected_weight if config.data.structures == "vessels" else 0.0
         self._unreached = self._unreached_by_training_masks() if self._connected else 0.0
+        self._examples = self.config.total_steps(len(self.maps)) * self.config.batch_size
         with layers.made_in(config.precision):
             self.generator = factory.mask_generator(config)
             self.discriminator = factory.mask_discriminator(config)
@@ -86,8 +87,12 @@ class RidgeStage:
             maps = generated["maps"]
             unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
             excess = tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
-            terms["connected"] = self._connected * excess
+            terms["connected"] = self._connected_weight(batch["index"]) * excess
         return terms
+
+    def _connected_weight(self, index: tf.Tensor) -> tf.Tensor:
+        """Rises evenly in the second half of training: from the beginning on it makes nets of unfinished trees."""
+        return self._connected * tf.clip_by_value(2.0 * tf.cast(index, tf.float32) / self._examples - 1.0, 0.0, 1.0)
 
     def r1_term(self, batch: Batch) -> tf.Tensor:
         """Of the weighted sum of both logits, by maps in [-1, 1]."""

@@ -164,7 +164,9 @@ RECOMMENDED = ("stage1", "stage1_fine", "stage2", "stage2_fine")
 @functools.cache
 def _recommended(name):
     """The stage of the preset `recommended` as `_both` gives it; each takes seconds to make, and both tests use it."""
-    config = make_config("recommended", *COARSE, "stage1_fine.steps=1", "stage2.steps=4", "stage2_fine.steps=4")
+    config = make_config(
+        "recommended", *COARSE, "stage1.steps=1", "stage1_fine.steps=1", "stage2.steps=4", "stage2_fine.steps=4"
+    )
     pairs = random_pairs(64)
     pairs[..., 4:] *= np.hypot(*(np.mgrid[:64, :64] - 31.5))[..., None] < 31
     if name == "stage1":

@@ -106,10 +106,16 @@ def test_every_fourth_tree_is_to_be_as_connected_as_training_masks_are():
     maps = tf.constant(np.tile(stage.maps[:1, ::2, ::2] / np.float32(255), (8, 1, 1, 1)))
     broken = tf.concat([maps[:4], maps[4:] * np.where(np.abs(np.arange(32) - 16) < 3, 0.0, 1.0)[:, None]], axis=0)
     logits = (tf.zeros((8, 1)), tf.zeros((8, 4, 4, 1))), []
-    terms = stage.generator_terms({"maps": maps}, {"maps": tf.cast(broken, tf.float32)}, logits, None)
-    connected = terms["connected"].numpy()
-    np.testing.assert_allclose(connected[:4], 0, atol=0.02)
-    np.testing.assert_allclose(connected[4:], 3 * 0.55, atol=0.3)
+    examples = stage.config.steps * stage.config.batch_size
+
+    def connected(index):
+        batch = {"maps": maps, "index": tf.fill((8,), tf.constant(index, tf.int64))}
+        return stage.generator_terms(batch, {"maps": tf.cast(broken, tf.float32)}, logits, None)["connected"].numpy()
+
+    np.testing.assert_allclose(connected(examples)[:4], 0, atol=0.02)
+    np.testing.assert_allclose(connected(examples)[4:], 3 * 0.55, atol=0.3)
+    np.testing.assert_allclose(connected(examples * 3 // 4), connected(examples) / 2, rtol=1e-5)
+    np.testing.assert_array_equal(connected(examples // 2), np.zeros(8))
 
 
 def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_do():
