@@ -6,9 +6,9 @@
 Four tables. `maps`: Stage-I's GAN, each variant with a fine network of its own. `fine`: Stage-I's fine network, for the
 maps of the first GAN. `rule`: how probabilities become two values, for the first GAN and fine network, thresholds
 calibrated again. `images`: thumbnails and images of 128 pixels. Masks of 512 pixels are measured as by `masks.py`
-(geometry of half of them); the discs of thumbnails as by `discs.py`, on the masks of SET, a set of `synthmed generate`; and who
-was in the training by the attack by velocities. A part that is no option is taken away by a line of Python before the
-command. What is finished is kept in RUNS; the same command goes on.
+(geometry of half of them). The discs of thumbnails are measured as by `discs.py`, on the masks of SET, a set of
+`synthmed generate`; and who was in the training is told by the attack by velocities. A part that is no option is taken
+away by a line of Python before the command. What is finished is kept in RUNS; the same command goes on.
 """
 
 import argparse

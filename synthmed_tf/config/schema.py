@@ -171,8 +171,8 @@ class Stage1Config(StageConfig):
         calibrate: whether the threshold is set so that vessels cover as much as in the training masks; else it is 0.
         coarse_size: pixels a side of the vessel maps, or `size` where that is less (`coarse_to_fine` alone).
         patch_weight: of the discriminator's logits for patches (`coarse_to_fine` alone).
-        connected_weight: at the end, of the loss on what cannot be reached from the widest vessel; it rises from 0 in the
-            second half of training (`coarse_to_fine` alone).
+        connected_weight: of the loss on what cannot be reached from the widest vessel, at the end; it rises from 0 in
+            the second half of training (`coarse_to_fine` alone).
         elastic: strength of a smooth warp of the vessel maps, as a share of the side (`coarse_to_fine` alone).
     """
 
