@@ -154,7 +154,8 @@ def _membership(run: Path, options: argparse.Namespace) -> float:
     )
     named = [parse_patients(patients, source.patients) for patients in (options.train, options.test)]
     chosen = [[pair for pair in source.pairs if pair.patient in patients] for patients in named]
-    block = load_real([*chosen[0], *chosen[1]], size).block
+    both = [*chosen[0], *chosen[1]]
+    block = load_real(both, size).read(range(len(both)))
     scores = network_attacks.velocities(run, block, 1)
     return auc(scores[: len(chosen[0])], scores[len(chosen[0]) :])
 
