@@ -58,7 +58,7 @@ VARIANTS = {
         "no crests": Variant(line=f"{RULE} m._CREST = 2.0"),
         "no closing": Variant(line=f"{RULE} m._closed = lambda pixels: pixels"),
         "no border rule": Variant(
-            line=f"{RULE} c.within_field = sampling.within_field = lambda given, fov: given * fov.astype('float32')"
+            line=f"{RULE} c.within_field = sampling.within_field = lambda given, fov: c.tf.constant(given) * fov.astype('float32')"
         ),
     },
     "images": {
@@ -186,7 +186,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--groups", default=",".join(VARIANTS))
     parser.add_argument("--maps-steps", type=int, default=1500)
     parser.add_argument("--fine-steps", type=int, default=800)
-    parser.add_argument("--images-steps", type=int, default=1000)
+    parser.add_argument("--images-steps", type=int, default=3000)
     parser.add_argument("-n", dest="count", type=int, default=96, help="masks of each variant")
     return parser.parse_args()
 
