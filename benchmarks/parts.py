@@ -40,6 +40,7 @@ REFINERS = "from synthmed_tf.training import refiner_stage as s;"
 RULE = (
     "from synthmed_tf.models import coarse_to_fine as c, mask_refiner as m; from synthmed_tf.training import sampling;"
 )
+CUT = "lambda given, fov: c.tf.convert_to_tensor(given) * fov.astype('float32')"
 VARIANTS = {
     "maps": {
         FULL: Variant(),
@@ -57,9 +58,7 @@ VARIANTS = {
         FULL: Variant(),
         "no crests": Variant(line=f"{RULE} m._CREST = 2.0"),
         "no closing": Variant(line=f"{RULE} m._closed = lambda pixels: pixels"),
-        "no border rule": Variant(
-            line=f"{RULE} c.within_field = sampling.within_field = lambda given, fov: c.tf.constant(given) * fov.astype('float32')"
-        ),
+        "no border rule": Variant(line=f"{RULE} c.within_field = sampling.within_field = {CUT}"),
     },
     "images": {
         FULL: Variant(),
