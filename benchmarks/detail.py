@@ -3,7 +3,7 @@
     python benchmarks/detail.py --run RUN --data DIR --patient-regex '^([ch]\\d+)' --patients c01-c10,h01-h10 \
         --steps 10,3,1 5,2,1
 
-Images are generated of every `--every`th real mask. Green less its Gaussian average (2 pixels), of 255: standard
+Images are generated of every fifth real mask. Green less its Gaussian average (2 pixels), of 255: standard
 deviation and mean in vessels, standard deviation at least 3 pixels away from them, all at least 12 pixels inside the
 field of view. A row of `--steps` is the number of steps for thumbnails, for the image of 128 pixels and for full size.
 The row `photograph below` starts the last one from the photograph that is averaged to 128 pixels.
@@ -11,36 +11,38 @@ The row `photograph below` starts the last one from the photograph that is avera
 
 import argparse
 import json
-from pathlib import Path
 
 import keras
 import numpy as np
 import tensorflow as tf
-from discs import real_pairs
+from discs import data_options
+from exchange import real_pairs
 from scipy import ndimage
 
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.exporting import exporter
 from synthmed_tf.models import latents, pyramid
 
-INSIDE, AWAY, SIGMA = 12, 3, 2.0
+EVERY, INSIDE, AWAY, SIGMA = 5, 12, 3, 2.0
 
 
 def main() -> None:
     """Prints a JSON object a row."""
-    options = _options()
+    parser = data_options(__doc__)
+    parser.add_argument("--steps", type=_steps, nargs="*", help="rows; those of the run where left out")
+    options = parser.parse_args()
     parts = exporter.load_stage2(options.run, latest=True)
     whole = exporter.make_image_generator(parts[0], options.run, parts[1])
-    pairs = real_pairs(options, parts[0].config.size)[:: options.every]
+    pairs = real_pairs(options.data, options.patients, parts[0].config.size, options.patient_regex)[::EVERY]
     show("photographs", pairs[..., IMAGE], pairs)
     coarse, fine = whole.coarse, whole.fine
     for steps in options.steps or [(coarse.thumbnail_steps, coarse.steps, fine.steps)]:
         coarse.thumbnail_steps, coarse.steps, fine.steps = steps
-        show(",".join(map(str, steps)), generated(whole, pairs), pairs)
-    show("photograph below", generated(fine, pairs), pairs)
+        show(",".join(map(str, steps)), generated(whole, pairs, coarse.size), pairs)
+    show("photograph below", generated(fine, pairs, coarse.size), pairs)
 
 
-def generated(model: keras.Model, pairs: np.ndarray) -> np.ndarray:
+def generated(model: keras.Model, pairs: np.ndarray, below: int) -> np.ndarray:
     """Images of the masks of pairs, `(n, size, size, 3)` uint8, by both networks or by the fine one alone."""
     made = []
     for row in range(len(pairs)):
@@ -51,7 +53,7 @@ def generated(model: keras.Model, pairs: np.ndarray) -> np.ndarray:
         style = latents.sample(tf.zeros_like(index), index, pyramid.NOISE_KEYS, latents.STYLE)
         if isinstance(model, pyramid.FineRenderer):
             fov, light = (condition[..., 1:] + 1.0) / 2.0, tf.constant(pair[..., IMAGE] / np.float32(127.5) - 1.0)
-            image = model(pyramid.averaged(light, fov, pair.shape[1] // 128), condition, style)
+            image = model(pyramid.averaged(light, fov, pair.shape[1] // below), condition, style)
         else:
             image = model(condition, style)
         made.append(np.round((image.numpy()[0] + 1.0) * 127.5).astype(np.uint8))
@@ -78,17 +80,6 @@ def _steps(text: str) -> tuple[int, ...]:
     if len(steps) != 3:
         raise argparse.ArgumentTypeError(f"{text} is not three numbers, such as 10,3,1")
     return steps
-
-
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--run", type=Path, required=True)
-    parser.add_argument("--data", required=True, help="folder of the real pairs")
-    parser.add_argument("--patients", required=True)
-    parser.add_argument("--patient-regex")
-    parser.add_argument("--steps", type=_steps, nargs="*", help="rows; those of the run where left out")
-    parser.add_argument("--every", type=int, default=5)
-    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -14,25 +14,26 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from exchange import real_pairs
 
 from synthmed_tf import images
-from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE, stack_samples
-from synthmed_tf.data.preprocessing import load_samples
-from synthmed_tf.data.sources import find_pairs, parse_patients
+from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.models import factory, latents, pyramid
 from synthmed_tf.training import snapshot
 
-BRIGHTEST, STYLES, AT_ONCE = 8, 2, 8
+BRIGHTEST, MASKS, STYLES, AT_ONCE = 8, 32, 2, 8
 
 
 def main() -> None:
     """Prints one JSON object."""
-    options = _options()
+    parser = data_options(__doc__)
+    parser.add_argument("--masks", type=Path, required=True, help="a set, whose masks are taken")
+    options = parser.parse_args()
     part = snapshot.load(options.run / "stage2" / "snapshot")
     network = factory.image_generator(part.config)
     snapshot.restore(network, part, options.run / "stage2" / "snapshot")
     small = part.config.coarse_size
-    pairs = real_pairs(options, part.config.size)
+    pairs = real_pairs(options.data, options.patients, part.config.size, options.patient_regex)
     masks = set_masks(options)
     fields = np.repeat(part.fov[None], len(masks), axis=0)
     of = {
@@ -44,16 +45,9 @@ def main() -> None:
     print(json.dumps({"step": part.step} | found))
 
 
-def real_pairs(options: argparse.Namespace, size: int) -> np.ndarray:
-    """Pairs of the chosen patients, `(n, size, size, 5)` uint8."""
-    source = find_pairs(options.data, options.patient_regex)
-    chosen = parse_patients(options.patients, source.patients)
-    return stack_samples(load_samples([pair for pair in source.pairs if pair.patient in chosen and pair.mask], size))
-
-
 def set_masks(options: argparse.Namespace) -> np.ndarray:
     """The first masks of a set, `(n, size, size, 1)` uint8 in {0, 255}."""
-    files = sorted((options.masks / "masks").glob("*.png"))[: options.count]
+    files = sorted((options.masks / "masks").glob("*.png"))[:MASKS]
     masks = np.stack([images.read_mask(file) for file in files])[..., None]
     return np.where(masks >= 128, 255, 0).astype(np.uint8)
 
@@ -88,15 +82,14 @@ def contrast(shown: np.ndarray, shares: np.ndarray) -> list[float]:
     return [float(np.sort(green)[-BRIGHTEST:].mean() - np.median(green)) for green in greens]
 
 
-def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def data_options(description: str) -> argparse.ArgumentParser:
+    """A parser of the run and of its real pairs."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, required=True)
     parser.add_argument("--data", required=True, help="folder of the real pairs")
     parser.add_argument("--patients", required=True)
     parser.add_argument("--patient-regex")
-    parser.add_argument("--masks", type=Path, required=True, help="a set, whose masks are taken")
-    parser.add_argument("--count", type=int, default=32)
-    return parser.parse_args()
+    return parser
 
 
 if __name__ == "__main__":

@@ -50,9 +50,9 @@ def main() -> None:
     print(json.dumps(report, indent=2))
 
 
-def real_pairs(data: Path, patients: str | None, size: int) -> np.ndarray:
+def real_pairs(data: Path, patients: str | None, size: int, patient_regex: str | None = None) -> np.ndarray:
     """Pairs of a folder, `(n, size, size, 5)` uint8."""
-    source = find_pairs(str(data))
+    source = find_pairs(data, patient_regex)
     chosen = parse_patients(patients, source.patients) if patients else source.patients
     return stack_samples(load_samples([pair for pair in source.pairs if pair.patient in chosen and pair.mask], size))
 

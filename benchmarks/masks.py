@@ -17,12 +17,10 @@ from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
+from exchange import real_pairs
 from scipy import ndimage
 
 from synthmed_tf import images
-from synthmed_tf.data import pipeline
-from synthmed_tf.data.preprocessing import load_samples
-from synthmed_tf.data.sources import find_pairs, parse_patients
 from synthmed_tf.evaluation import vessel_tree
 from synthmed_tf.exporting import exporter
 from synthmed_tf.models import latents
@@ -128,10 +126,7 @@ def quartiles(values: np.ndarray) -> dict[str, float]:
 
 def real_masks(options: argparse.Namespace, patients: str, size: int) -> np.ndarray:
     """Two-valued masks `(n, size, size)` of some patients."""
-    source = find_pairs(options.data, options.patient_regex)
-    chosen = parse_patients(patients, source.patients)
-    samples = load_samples([pair for pair in source.pairs if pair.patient in chosen and pair.mask], size)
-    return pipeline.stack_samples(samples)[..., 3] >= 128
+    return real_pairs(options.data, patients, size, options.patient_regex)[..., 3] >= 128
 
 
 def _options() -> argparse.Namespace:

@@ -19,10 +19,11 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from synthmed_tf.data.sources import find_pairs, parse_patients
+import numpy as np
+from exchange import blocks, real_pairs
+
 from synthmed_tf.evaluation import network_attacks
 from synthmed_tf.evaluation.membership import auc
-from synthmed_tf.evaluation.pairs import load_real
 
 HERE = Path(__file__).parent
 FULL = "as it is"
@@ -73,7 +74,7 @@ VARIANTS = {
 }
 
 CALIBRATED = 20
-"""Steps of a finished fine network after which its thresholds are calibrated anew."""
+"""Steps of a finished fine network after which its thresholds are calibrated again."""
 
 MASK_METRICS = {"pieces": 1, "largest piece": 3, "vessel share": 3, "width": 2}
 
@@ -147,16 +148,10 @@ def _disc_and_velocities(run: Path, variant: Variant, options: argparse.Namespac
 
 
 def _membership(run: Path, options: argparse.Namespace) -> float:
-    source, size = (
-        find_pairs(options.data, options.patient_regex),
-        json.loads((run / "config.json").read_text())["size"],
-    )
-    named = [parse_patients(patients, source.patients) for patients in (options.train, options.test)]
-    chosen = [[pair for pair in source.pairs if pair.patient in patients] for patients in named]
-    both = [*chosen[0], *chosen[1]]
-    block = load_real(both, size).read(range(len(both)))
-    scores = network_attacks.velocities(run, block, 1)
-    return auc(scores[: len(chosen[0])], scores[len(chosen[0]) :])
+    size = json.loads((run / "config.json").read_text())["size"]
+    seen, unseen = (real_pairs(options.data, who, size, options.patient_regex) for who in (options.train, options.test))
+    scores = network_attacks.velocities(run, blocks(np.concatenate([seen, unseen])), 1)
+    return auc(scores[: len(seen)], scores[len(seen) :])
 
 
 def _script(name: str) -> str:
