@@ -84,11 +84,18 @@ class RidgeStage:
             ridges = (maps[..., vessel_maps.RIDGE] * self.fov for maps in (batch["maps"], generated["maps"]))
             terms["diversity"] = self.config.diversity_weight * losses.diversity_loss(*ridges)
         if self._connected:
-            maps = generated["maps"]
-            unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
-            excess = tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
-            terms["connected"] = self._connected_weight(batch["index"]) * excess
+            weight = self._connected_weight(batch["index"])
+            terms["connected"] = tf.cond(
+                tf.reduce_any(weight > 0.0),
+                lambda: weight * self._excess(generated["maps"]),
+                lambda: tf.zeros_like(weight),
+            )
         return terms
+
+    def _excess(self, maps: tf.Tensor) -> tf.Tensor:
+        """What cannot be reached of each tree, `(batch,)`, beyond that of training masks; of one in `_MEASURED`, repeated."""
+        unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
+        return tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
 
     def _connected_weight(self, index: tf.Tensor) -> tf.Tensor:
         """Rises evenly in the second half of training: from the beginning on it makes nets of unfinished trees."""
