@@ -21,7 +21,7 @@ from scipy import ndimage
 
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.exporting import exporter
-from synthmed_tf.models import latents, pyramid
+from synthmed_tf.models import flow, latents, pyramid
 
 EVERY, INSIDE, AWAY, SIGMA = 5, 12, 3, 2.0
 
@@ -50,7 +50,7 @@ def generated(model: keras.Model, pairs: np.ndarray, below: int) -> np.ndarray:
         condition = np.concatenate([pair[..., COVERAGE], pair[..., FOV]], axis=-1) >= 128
         condition = tf.constant(np.where(condition, 1, -1), tf.float32)
         index = tf.constant([row], tf.int64)
-        style = latents.sample(tf.zeros_like(index), index, pyramid.NOISE_KEYS, latents.STYLE)
+        style = latents.sample(tf.zeros_like(index), index, flow.NOISE_KEYS, latents.STYLE)
         if isinstance(model, pyramid.FineRenderer):
             fov, light = (condition[..., 1:] + 1.0) / 2.0, tf.constant(pair[..., IMAGE] / np.float32(127.5) - 1.0)
             image = model(pyramid.averaged(light, fov, pair.shape[1] // below), condition, style)

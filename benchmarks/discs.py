@@ -18,7 +18,7 @@ from exchange import real_pairs
 
 from synthmed_tf import images
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
-from synthmed_tf.models import factory, latents, pyramid
+from synthmed_tf.models import factory, flow, latents, pyramid
 from synthmed_tf.training import snapshot
 
 BRIGHTEST, MASKS, STYLES, AT_ONCE = 8, 32, 2, 8
@@ -70,7 +70,7 @@ def thumbnails(
     for start in range(0, len(condition), AT_ONCE):
         coverage, fov = pyramid.reduced(tf.constant(condition[start : start + AT_ONCE]), size)
         index = tf.range(start, start + len(coverage), dtype=tf.int64)
-        style = latents.sample(tf.zeros_like(index), index, pyramid.NOISE_KEYS, latents.STYLE)
+        style = latents.sample(tf.zeros_like(index), index, flow.NOISE_KEYS, latents.STYLE)
         made.append(network.thumbnail(coverage, fov, style))
         shares.append(pyramid.pooled(fov))
     return np.concatenate(made), np.concatenate(shares)

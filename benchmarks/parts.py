@@ -37,11 +37,8 @@ class Variant(NamedTuple):
 
 
 RENDERERS = "from synthmed_tf.training import renderer_stages as s;"
-REFINERS = "from synthmed_tf.training import refiner_stage as s;"
-RULE = (
-    "from synthmed_tf.models import coarse_to_fine as c, mask_refiner as m; from synthmed_tf.training import sampling;"
-)
-CUT = "lambda given, fov: c.tf.convert_to_tensor(given) * fov.astype('float32')"
+MAPS = "from synthmed_tf.data import vessel_maps as v;"
+RULE = "from synthmed_tf.models import mask_refiner as m;"
 VARIANTS = {
     "maps": {
         FULL: Variant(),
@@ -51,15 +48,14 @@ VARIANTS = {
     "fine": {
         FULL: Variant(),
         "maps not damaged": Variant(("stage1_fine.damage=0",)),
-        "no skeleton recall": Variant(("stage1_fine.recall_weight=0",)),
-        "no Dice loss": Variant(("stage1_fine.dice_weight=0",)),
-        "thin vessels not kept whole": Variant(line=f"{REFINERS} s._NEAR = 0.0"),
+        "one step in place of two": Variant(("stage1_fine.flow_steps=1",)),
+        "thin vessels not kept whole": Variant(line=f"{MAPS} v._THIN = 0.0"),
     },
     "rule": {
         FULL: Variant(),
         "no crests": Variant(line=f"{RULE} m._CREST = 2.0"),
         "no closing": Variant(line=f"{RULE} m._closed = lambda pixels: pixels"),
-        "no border rule": Variant(line=f"{RULE} c.within_field = sampling.within_field = {CUT}"),
+        "crests at rounded ends too": Variant(line=f"{RULE} m._SLOPE = 2.0"),
     },
     "images": {
         FULL: Variant(),

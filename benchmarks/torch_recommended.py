@@ -24,7 +24,7 @@ from synthmed_tf.config.schema import Config
 
 _MEASURED = 4
 _MARGIN = 4
-_TUBE, _NEAR, _REACH = 0.88, 0.8, 3.0
+_MEAN, _DISTANCE_GAIN = 0.2, 3.0
 _CONTROLS = 5
 _STRENGTHS = 6
 _GAIN, _FOG, _GAPS, _NOISE = 0.35, 0.7, 0.012, 0.12
@@ -99,14 +99,15 @@ class RefinerStage:
 
     name = "stage1_fine"
 
-    def __init__(self, config: Config):
-        self.config, self.factor = config.stage1_fine, config.size // config.coarse_size
+    def __init__(self, config: Config, layout: torch.memory_format = torch.contiguous_format):
+        self.config, self.factor, self.layout = config.stage1_fine, config.size // config.coarse_size, layout
         self.crop = min(self.config.crop, config.coarse_size)
         self.rate, self.last_share = self.config.learning_rate, 0.01
         self.network = networks.MaskRefiner(self.factor, self.config.filters)
         self.network_ema = networks.MaskRefiner(self.factor, self.config.filters)
-        self._margin = _MARGIN * self.factor if self.crop < config.coarse_size else 0
-        self._examples = self.config.total_steps(1) * self.config.batch_size
+        margin = _MARGIN if self.crop < config.coarse_size else 0
+        self._inside = torch.zeros(1, 1, self.crop, self.crop)
+        self._inside[:, :, margin : self.crop - margin, margin : self.crop - margin] = 1.0
         self._spline = _spline(self.crop)
 
     def numbers(self, batch: int) -> Batch:
@@ -114,26 +115,19 @@ class RefinerStage:
         size = self.crop
         numbers = {"strengths": torch.rand(batch, _STRENGTHS, 1, 1, 1), "places": torch.rand(batch, 1, size, size)}
         numbers["controls"] = torch.randn(batch, 1, _CONTROLS, _CONTROLS)
-        return numbers | {"grain": torch.randn(batch, 2, size, size)}
+        numbers |= {"grain": torch.randn(batch, 2, size, size), "time": torch.randn(batch)}
+        return numbers | {"noise": _noise(batch, size, self.layout, self.factor**2)}
 
     def terms(self, batch: Batch) -> Batch:
-        config, inside = self.config, slice(self._margin, self.crop * self.factor - self._margin)
-        logits = self.network(self._damaged(batch))[:, 0, inside, inside].flatten(1)
-        ridge, target = (batch["maps"][:, i, inside, inside].flatten(1) for i in (0, 2))
-        target = ((target >= 0.5) | (ridge >= 1.0 - _NEAR / (_REACH * self.factor))).float()
-        found = logits.sigmoid()
-        terms = {"cross_entropy": F.binary_cross_entropy_with_logits(logits, target)}
-        overlap, total = (target * found).sum(dim=1), target.sum(dim=1) + found.sum(dim=1)
-        terms["dice"] = config.dice_weight * (1.0 - (2.0 * overlap + 1.0) / (total + 1.0)).mean()
-        tube = target * (ridge >= _TUBE)
-        missed = 1.0 - ((tube * found).sum(dim=1) + 1.0) / (tube.sum(dim=1) + 1.0)
-        return terms | {"skeleton_recall": (self._recall_weight(batch["index"]) * missed).mean()}
-
-    def _recall_weight(self, index: Tensor) -> Tensor:
-        rest = (1.0 - 2.0 * index / self._examples).clamp(0.0, 1.0)
-        return self.config.last_recall_weight + (self.config.recall_weight - self.config.last_recall_weight) * rest
+        return {"velocity": _flow_loss(self.network.network, self._seen(batch), batch["noise"], batch["time"])}
 
     @torch.no_grad()
+    def _seen(self, batch: Batch) -> Tensor:
+        """What the network learns from: distances, where they count, and maps, as channels."""
+        cells = F.pixel_unshuffle(batch["maps"][:, 2:], self.factor)
+        inside = self._inside.expand(len(cells), -1, -1, -1)
+        return torch.cat([(cells - _MEAN) * _DISTANCE_GAIN, inside, 2.0 * self._damaged(batch) - 1.0], dim=1)
+
     def _damaged(self, batch: Batch) -> Tensor:
         """The coarse maps of a batch, damaged as by `synthmed_tf.training.map_damage`."""
         strength, maps = self.config.damage, F.avg_pool2d(batch["maps"][:, :2], self.factor)
@@ -226,6 +220,7 @@ class FineRendererStage:
 
 
 SupervisedStage = RefinerStage | CoarseRendererStage | FineRendererStage
+SUPERVISED = {stage.name: stage for stage in (RefinerStage, CoarseRendererStage, FineRendererStage)}
 
 
 class SupervisedStep:
@@ -336,11 +331,11 @@ def _crops(images: Tensor, unit: Tensor, side: int) -> Tensor:
     return torch.cat(squares)
 
 
-def _noise(batch: int, side: int, layout: torch.memory_format) -> Tensor:
-    """Standard normal numbers `(batch, 3, side, side)` in a memory format."""
+def _noise(batch: int, side: int, layout: torch.memory_format, channels: int = 3) -> Tensor:
+    """Standard normal numbers `(batch, channels, side, side)` in a memory format."""
     if layout == torch.channels_last:
-        return torch.randn(batch, side, side, 3).permute(0, 3, 1, 2)
-    return torch.randn(batch, 3, side, side)
+        return torch.randn(batch, side, side, channels).permute(0, 3, 1, 2)
+    return torch.randn(batch, channels, side, side)
 
 
 def _flow_loss(network: nn.Module, seen: Tensor, noise: Tensor, normal: Tensor) -> Tensor:
@@ -348,12 +343,13 @@ def _flow_loss(network: nn.Module, seen: Tensor, noise: Tensor, normal: Tensor) 
 
     Args:
         network: gives velocities.
-        seen: `(batch, 4 + channels, side, side)`: detail, where it counts, and what the network is given.
-        noise: `(batch, 3, side, side)`, standard normal.
+        seen: `(batch, channels + 1 + conditions, side, side)`: detail, where it counts, and what the network is given.
+        noise: `(batch, channels, side, side)`, standard normal.
         normal: `(batch,)`, standard normal, of which the times are made.
     """
-    detail, inside, condition = seen[:, :3], seen[:, 3:4], seen[:, 4:]
+    channels = noise.shape[1]
+    detail, inside, condition = seen[:, :channels], seen[:, channels : channels + 1], seen[:, channels + 1 :]
     time = (normal + _TIME_SHIFT).sigmoid()
     noisy = torch.lerp(noise, detail, time[:, None, None, None])
     error = (network(noisy, condition, time) - (detail - noise)).square() * inside
-    return (error.sum(dim=(1, 2, 3)) / (3.0 * (inside.sum(dim=(1, 2, 3)) + 1.0))).mean()
+    return (error.sum(dim=(1, 2, 3)) / (channels * (inside.sum(dim=(1, 2, 3)) + 1.0))).mean()

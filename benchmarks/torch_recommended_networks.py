@@ -98,47 +98,11 @@ class RidgeDiscriminator(nn.Module):
 
 
 class MaskRefiner(nn.Module):
-    """Stage-I's fine network: maps `(batch, 2, h, w)` to vessel logits `(batch, 1, factor * h, factor * w)`."""
+    """Stage-I's fine network, given 2 channels; it generates the distances of a cell as channels."""
 
     def __init__(self, factor: int, filters: int):
         super().__init__()
-        doublings = factor.bit_length() - 1
-        self.first = nn.Conv2d(2, filters, 3, padding=1)
-        self.before = Residual(filters)
-        self.down = strided(filters, 2 * filters)
-        self.low = nn.ModuleList(Residual(2 * filters) for _ in range(3))
-        self.up = SubPixelConvolution(2 * filters, filters, 2)
-        self.after = nn.ModuleList(Residual(filters) for _ in range(2))
-        self.widen = nn.ModuleList(SubPixelConvolution(filters, filters, 2) for _ in range(doublings - 1))
-        self.smooth = nn.ModuleList(nn.Conv2d(filters, filters, 3, padding=1) for _ in range(doublings - 1))
-        self.to_logits = SubPixelConvolution(filters, 1, 2 if doublings else 1)
-
-    def forward(self, maps: Tensor) -> Tensor:
-        x = self.before(self.first(maps))
-        low = self.down(F.leaky_relu(x, 0.2))
-        for block in self.low:
-            low = block(low)
-        x = x + self.up(F.leaky_relu(low, 0.2))
-        for block in self.after:
-            x = block(x)
-        x = F.leaky_relu(x, 0.2)
-        for widen, smooth in zip(self.widen, self.smooth, strict=True):
-            x = F.leaky_relu(widen(x), 0.2, inplace=True)
-            x = F.leaky_relu(smooth(x), 0.2, inplace=True)
-        return self.to_logits(x)
-
-
-class Residual(nn.Module):
-    """Features plus two 3x3 convolutions of them."""
-
-    def __init__(self, filters: int):
-        super().__init__()
-        self.first = nn.Conv2d(filters, filters, 3, padding=1)
-        self.second = nn.Conv2d(filters, filters, 3, padding=1)
-
-    def forward(self, features: Tensor) -> Tensor:
-        x = self.first(F.leaky_relu(features, 0.2))
-        return features + self.second(F.leaky_relu(x, 0.2, inplace=True))
+        self.network = FlowNetwork(1, filters, 2, factor**2)
 
 
 class CoarseRenderer(nn.Module):
@@ -159,21 +123,21 @@ class FineRenderer(nn.Module):
 
 
 class FlowNetwork(nn.Module):
-    """A U-Net of three levels: noisy detail `(batch, 3, h, w)`, condition and time `(batch,)` to the velocity."""
+    """A U-Net of three levels: noisy detail `(batch, channels, h, w)`, condition and time to the velocity."""
 
-    def __init__(self, cell: int, filters: int, conditions: int):
+    def __init__(self, cell: int, filters: int, conditions: int, channels: int = 3):
         super().__init__()
         wide, widest, dim = 2 * filters, 3 * filters, 2 * filters
         frequencies = np.geomspace(1.0, 200.0, 32, dtype=np.float32)
         self.register_buffer("frequencies", torch.from_numpy(frequencies), persistent=False)
         self.time = nn.ModuleList((nn.Linear(2 * len(frequencies), dim), nn.Linear(dim, dim)))
-        self.first = CellConvolution(3 + conditions, filters, cell)
+        self.first = CellConvolution(channels + conditions, filters, cell)
         self.before = nn.ModuleList((FlowBlock(filters, filters, dim), FlowBlock(wide, wide, dim)))
         pairs = ((filters, wide), (wide, widest))
         self.halve = nn.ModuleList(nn.Conv2d(before, after, 2, stride=2) for before, after in pairs)
         self.middle = nn.ModuleList(FlowBlock(widest, widest, dim) for _ in range(2))
         self.after = nn.ModuleList((FlowBlock(widest + wide, wide, dim), FlowBlock(wide + filters, filters, dim)))
-        self.to_velocity = SubPixelConvolution(filters, 3, cell)
+        self.to_velocity = SubPixelConvolution(filters, channels, cell)
 
     def forward(self, noisy: Tensor, condition: Tensor, time: Tensor) -> Tensor:
         embedding = self._embed(time)

@@ -179,11 +179,8 @@ def _make_torch_step(job: dict[str, Any], config, layout, simultaneous: bool):
     elif name == "stage1":
         everywhere = torch.ones(1, 1, config.coarse_size, config.coarse_size)
         stage = recommended.RidgeStage(config, everywhere, unreached=0.0)
-    elif name == "stage1_fine":
-        return recommended.SupervisedStep(recommended.RefinerStage(config))
     else:
-        made = recommended.CoarseRendererStage if name == "stage2" else recommended.FineRendererStage
-        return recommended.SupervisedStep(made(config, layout))
+        return recommended.SupervisedStep(recommended.SUPERVISED[name](config, layout))
     return ours.AdversarialStep(stage, simultaneous)
 
 

@@ -199,22 +199,19 @@ class Stage1FineConfig(TrainedConfig):
     Attributes:
         learning_rate: of Adam at the start; it falls to 0 as a half cosine.
         filters: channels at the size of the vessel maps.
-        crop: pixels a side of the maps that an example has, an even number; the whole map where that is less.
+        flow_steps: steps from noise to the mask.
+        crop: pixels a side of the maps that an example has, a multiple of 4; the whole map where that is less.
         damage: how much the maps of real masks are damaged, so that the network mends those of the generator.
-        dice_weight: of the Dice loss in addition to the cross-entropy.
-        recall_weight, last_recall_weight: of the skeleton recall at first, and in the second half of training.
     """
 
     batch_size: Positive = 12
     steps: Positive | None = 2_500
     ema_half_life: Weight = 2_000
     learning_rate: Rate = 1e-3
-    filters: Filters = 32
-    crop: Annotated[int, Field(ge=16, le=128, multiple_of=2)] = 40
+    filters: Filters = 48
+    flow_steps: Positive = 2
+    crop: Annotated[int, Field(ge=16, le=128, multiple_of=4)] = 40
     damage: Weight = 2.0
-    dice_weight: Weight = 0.5
-    recall_weight: Weight = 0.7
-    last_recall_weight: Weight = 0.0
 
 
 class Stage2Config(StageConfig):

@@ -182,7 +182,7 @@ def _vessel_maps(config: Config, block: Block) -> np.ndarray:
     """What the discriminator of a coarse-to-fine Stage-I sees of real masks: `(n, coarse_size, coarse_size, 2)`."""
     size = config.coarse_size
     coverage = np.where(block.masks & block.fields, np.uint8(255), np.uint8(0))[..., None]
-    maps = stack_maps(coverage, size, structures=config.data.structures)[..., :2]
+    maps = stack_maps(coverage, size, structures=config.data.structures)
     return reduce_maps(maps, config.size // size) / np.float32(255)
 
 

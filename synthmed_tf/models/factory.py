@@ -41,10 +41,10 @@ def mask_discriminator(config: Config) -> keras.Model:
 
 
 def mask_refiner(config: Config) -> keras.Model:
-    """Stage-I's fine network: coarse maps to vessel logits; it takes other sizes too."""
-    size = config.coarse_size
-    model = MaskRefiner(config.size // size, config.stage1_fine.filters)
-    return _made(model, tf.zeros((1, size, size, 2)))
+    """Stage-I's fine network: coarse maps and noise to distances; it takes other sizes too."""
+    size, factor = config.coarse_size, config.size // config.coarse_size
+    model = MaskRefiner(factor, config.stage1_fine.filters, config.stage1_fine.flow_steps)
+    return _made(model, tf.zeros((1, size, size, 2)), tf.zeros((1, size, size, factor**2)))
 
 
 def image_generator(config: Config) -> keras.Model:

@@ -9,7 +9,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf.models import layers
+from synthmed_tf.models import latents, layers
+
+NOISE_KEYS = 2
+"""Numbers of a style or a latent that choose the noise."""
 
 _FREQUENCIES = np.geomspace(1.0, 200.0, 32, dtype=np.float32)
 
@@ -21,12 +24,13 @@ class FlowNetwork(keras.Model):
         cell: pixels a side of a cell, from which the first level's pixels are made.
     """
 
-    def __init__(self, cell: int, filters: int = 64):
+    def __init__(self, cell: int, filters: int = 64, channels: int = 3):
         """Makes the network.
 
         Args:
             cell: 1, 2 or 4.
             filters: of the first level; twice and three times as many at the next two.
+            channels: of what is generated.
         """
         super().__init__(autocast=False)
         self.cell, self.filters = cell, filters
@@ -39,15 +43,15 @@ class FlowNetwork(keras.Model):
         self.after = [FlowBlock(wide, changes=True), FlowBlock(filters, changes=True)]
         self.norm = PixelNormalization()
         self.to_velocity = keras.layers.Conv2D(
-            3 * cell * cell, 3, padding="same", kernel_initializer="zeros", dtype="float32"
+            channels * cell * cell, 3, padding="same", kernel_initializer="zeros", dtype="float32"
         )
 
     def call(self, noisy: tf.Tensor, condition: tf.Tensor, time: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The velocity at a point of the way from noise to detail.
 
         Args:
-            noisy: `(batch, height, width, 3)`, float32; height and width are multiples of 4 cells.
-            condition: `(batch, height, width, channels)`, float32.
+            noisy: `(batch, height, width, channels)`, float32; height and width are multiples of 4 cells.
+            condition: `(batch, height, width, conditions)`, float32.
             time: `(batch,)` or `(1,)`, float32 in [0, 1]: 0 at noise, 1 at detail.
 
         Returns:
@@ -106,11 +110,26 @@ class PixelNormalization(keras.layers.Layer):
         return tf.cast(x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + 1e-6), features.dtype)
 
 
+def noise_of(numbers: tf.Tensor, shape: tuple[int, int, int], stream: int) -> tf.Tensor:
+    """Standard normal noise, a function of the last numbers of each row.
+
+    Args:
+        numbers: `(batch, n)`, a style or a latent; the last `NOISE_KEYS` of each row choose its noise.
+        shape: height, width and channels.
+        stream: of the random numbers.
+
+    Returns:
+        `(batch, *shape)`, float32.
+    """
+    keys = tf.cast(tf.round(numbers[:, -NOISE_KEYS:] * 65536.0), tf.int64)
+    return tf.reshape(latents.sample(keys[:, 0], keys[:, -1], int(np.prod(shape)), stream), (-1, *shape))
+
+
 def on_the_way(noise: tf.Tensor, detail: tf.Tensor, time: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """The point at `time` on the straight line from noise to detail, and its velocity, `detail - noise`.
 
     Args:
-        noise, detail: `(batch, height, width, 3)`.
+        noise, detail: `(batch, height, width, channels)`.
         time: `(batch,)`.
     """
     share = time[:, None, None, None]
@@ -125,7 +144,7 @@ def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: 
 
     Args:
         network: gives velocities as `FlowNetwork` does.
-        noise: `(batch, height, width, 3)`, standard normal.
+        noise: `(batch, height, width, channels)`, standard normal.
         condition: as for the network.
         steps: at least 1.
     """

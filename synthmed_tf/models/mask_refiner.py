@@ -1,8 +1,8 @@
 """Stage-I, fine: from the coarse maps to a two-valued mask at full size.
 
-The refiner is fully convolutional and has no statistics over the image: trained on crops, it works on whole maps. The
-rule that makes two values of its probabilities is part of the graph and consists of comparisons, `max_pool` and `min`,
-so that every runtime computes it alike.
+The refiner is fully convolutional and has no statistics over the image: trained on crops, it works on whole maps. It
+generates distances to the outline of vessels; the rule that makes a mask of them is part of the graph and consists of
+comparisons, `max_pool` and `min`, so that every runtime computes it alike.
 """
 
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from synthmed_tf.models import layers
+from synthmed_tf.models.flow import FlowNetwork, follow
 
 HYSTERESIS_STEPS = 48
 """How far a vessel may run below the high threshold, in pixels."""
@@ -18,56 +18,60 @@ HYSTERESIS_STEPS = 48
 MARGIN = 4
 """Pixels of the maps along the border of a crop where the network sees too little to learn from."""
 
-_CREST, _CREST_REACH = 0.03, 2
+_MEAN, _GAIN = 0.2, 3.0
+"""Distances have about this mean, and are multiplied with the gain so that their deviation is near 1."""
+
+_CREST, _CREST_REACH, _SLOPE = 0.03, 2, 0.12
 _CLOSING = 5
 
 
 class MaskRefiner(keras.Model):
-    """Residual blocks at the size of the maps and at half of it, then sub-pixel convolutions to the size of the mask.
+    """Generates distances by flow matching, from vessel maps and noise.
+
+    A network that is trained to say where vessels are averages over all that the maps leave open: what is possible
+    becomes faint, and no threshold makes a tree of it. This one decides, differently for each noise.
 
     Attributes:
         factor: of the mask's size to the maps', a power of two from 1.
+        steps: from noise to distances.
+        network: of the velocities; a pixel of the maps has `factor` x `factor` distances as channels.
     """
 
-    def __init__(self, factor: int, filters: int = 32):
+    def __init__(self, factor: int, filters: int, steps: int):
         """Makes the network.
 
         Args:
             factor: 1, 2, 4 or 8.
-            filters: at the size of the maps and above it; twice as many at half of it.
+            filters: of the first level, at the size of the maps.
+            steps: of the midpoint method, as for `flow.follow`.
         """
-        super().__init__()
-        self.factor = factor
-        doublings = factor.bit_length() - 1
-        self.first = layers.convolution(filters)
-        self.before = Residual(filters)
-        self.down = layers.convolution(2 * filters, 4, strides=2)
-        self.low = [Residual(2 * filters) for _ in range(3)]
-        self.up = layers.convolution(4 * filters)
-        self.after = [Residual(filters) for _ in range(2)]
-        self.widen = [layers.convolution(4 * filters) for _ in range(doublings - 1)]
-        self.smooth = [layers.convolution(filters) for _ in range(doublings - 1)]
-        self.to_logits = layers.convolution(4 if doublings else 1)
+        super().__init__(autocast=False, dtype="float32")
+        self.factor, self.steps = factor, steps
+        self.network = FlowNetwork(1, filters, factor**2)
 
-    def call(self, maps: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Refines maps `(batch, height, width, 2)` in [0, 1]; height and width are even.
+    def call(self, maps: tf.Tensor, noise: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Generates distances.
+
+        Args:
+            maps: `(batch, height, width, 2)` in [0, 1]; height and width are multiples of 4.
+            noise: `(batch, height, width, factor ** 2)`, standard normal.
 
         Returns:
-            Vessel logits `(batch, factor * height, factor * width, 1)`, float32.
+            `(batch, factor * height, factor * width, 1)`, float32: about the signed distance to the outline, one half
+            on it and more inside, as `vessel_maps.outline_distance`.
         """
-        x = self.before(self.first(maps))
-        low = self.down(tf.nn.leaky_relu(x, 0.2))
-        for block in self.low:
-            low = block(low)
-        x = x + tf.nn.depth_to_space(self.up(tf.nn.leaky_relu(low, 0.2)), 2)
-        for block in self.after:
-            x = block(x)
-        x = tf.nn.leaky_relu(x, 0.2)
-        for widen, smooth in zip(self.widen, self.smooth, strict=True):
-            x = tf.nn.leaky_relu(tf.nn.depth_to_space(widen(x), 2), 0.2)
-            x = tf.nn.leaky_relu(smooth(x), 0.2)
-        logits = tf.cast(self.to_logits(x), tf.float32)
-        return logits if self.factor == 1 else tf.nn.depth_to_space(logits, 2)
+        values = follow(self.network, noise, condition(maps), self.steps) / _GAIN + _MEAN
+        return values if self.factor == 1 else tf.nn.depth_to_space(values, self.factor)
+
+    def values(self, distance: tf.Tensor) -> tf.Tensor:
+        """Distances `(batch, factor * height, factor * width, 1)` as the network generates them."""
+        cells = distance if self.factor == 1 else tf.nn.space_to_depth(distance, self.factor)
+        return (cells - _MEAN) * _GAIN
+
+
+def condition(maps: tf.Tensor) -> tf.Tensor:
+    """Maps in [0, 1] as the network is given them, in [-1, 1]."""
+    return 2.0 * maps - 1.0
 
 
 def quantize(values: tf.Tensor) -> tf.Tensor:
@@ -76,7 +80,7 @@ def quantize(values: tf.Tensor) -> tf.Tensor:
 
 
 class Thresholds(NamedTuple):
-    """Of a vessel's probability, in ascending order in (0, 1).
+    """Of the distance, in ascending order in (0, 1).
 
     Attributes:
         low: what a crest needs at least.
@@ -89,37 +93,39 @@ class Thresholds(NamedTuple):
     high: float
 
 
-def find_vessels(probability: tf.Tensor, thresholds: Thresholds, steps: int = HYSTERESIS_STEPS) -> tf.Tensor:
-    """Makes two values of probabilities: wide enough, joined where they are faint, without specks.
+def find_vessels(distance: tf.Tensor, thresholds: Thresholds, steps: int = HYSTERESIS_STEPS) -> tf.Tensor:
+    """Makes a mask of distances: thin vessels whole, without specks.
 
     Of the `candidates` those are kept that are connected with one of at least `high` (hysteresis, Canny 1986, section
     V) by at most `steps` moves to one of the eight neighbours: a morphological reconstruction, unrolled.
 
     Args:
-        probability: `(batch, height, width, 1)`, float32 in [0, 1].
+        distance: `(batch, height, width, 1)`, float32 in [0, 1].
         thresholds: as above.
         steps: at least 0.
 
     Returns:
         The same shape, bool.
     """
-    possible = tf.cast(candidates(probability, thresholds), tf.float32)
-    reached = possible * tf.cast(probability >= thresholds.high, tf.float32)
+    possible = tf.cast(candidates(distance, thresholds), tf.float32)
+    reached = possible * tf.cast(distance >= thresholds.high, tf.float32)
     for _ in range(steps):
         reached = tf.minimum(possible, tf.nn.max_pool2d(reached, 3, 1, "SAME"))
     return reached > 0.5
 
 
-def candidates(probability: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
+def candidates(distance: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
     """Pixels of at least `middle`, and those of at least `low` on a crest, closed; shapes as of `find_vessels`.
 
-    A crest is where the probability is 0.03 higher than two pixels away on both sides, along the rows, the columns or a
-    diagonal. A faint vessel so keeps its center line and is not widened. Where it leaves a wide one there is no
-    crest: a morphological closing with 5 x 5 pixels, where the probability is above 0, bridges that gap.
+    The center line of a thin vessel is hardly higher than the outline, and a small error breaks it; crests keep it
+    whole. Along the rows, the columns or a diagonal, a crest is no lower than its neighbours and 0.03 higher than two
+    pixels away, on both sides, and no other neighbour is more than 0.12 higher: at the rounded end of a vessel, or on
+    its side, one is. Where a branch leaves a wide vessel there is no crest: a morphological closing with 5 x 5 pixels,
+    where the distance is above 0, bridges that gap.
     """
-    crest = (probability >= thresholds.low) & _crests(probability)
-    chosen = (probability >= thresholds.middle) | crest
-    return chosen | (_closed(chosen) & (probability > 0.0))
+    crest = (distance >= thresholds.low) & _crests(distance)
+    chosen = (distance >= thresholds.middle) | crest
+    return chosen | (_closed(chosen) & (distance > 0.0))
 
 
 def _closed(pixels: tf.Tensor) -> tf.Tensor:
@@ -128,27 +134,21 @@ def _closed(pixels: tf.Tensor) -> tf.Tensor:
     return tf.nn.max_pool2d(-wide, _CLOSING, 1, "SAME") < -0.5
 
 
-def _crests(probability: tf.Tensor) -> tf.Tensor:
-    """Where the probability is well above that of both sides in one of four directions; bool."""
-    _, height, width, _ = probability.shape
-    padded = tf.pad(probability, ((0, 0), (_CREST_REACH, _CREST_REACH), (_CREST_REACH, _CREST_REACH), (0, 0)))
+def _crests(distance: tf.Tensor) -> tf.Tensor:
+    """Where both sides fall off in one of four directions, and no neighbour is much higher; bool."""
+    _, height, width, _ = distance.shape
+    padded = tf.pad(distance, ((0, 0), (_CREST_REACH, _CREST_REACH), (_CREST_REACH, _CREST_REACH), (0, 0)))
 
-    def side(down: int, right: int) -> tf.Tensor:
-        top, left = (1 + down) * _CREST_REACH, (1 + right) * _CREST_REACH
-        return padded[:, top : top + height, left : left + width]
+    def higher_side(down: int, right: int) -> tf.Tensor:
+        sides = [
+            padded[:, _CREST_REACH + y : _CREST_REACH + y + height, _CREST_REACH + x : _CREST_REACH + x + width]
+            for y, x in ((down, right), (-down, -right))
+        ]
+        return tf.maximum(*sides)
 
-    lower_sides = [tf.maximum(side(y, x), side(-y, -x)) for y, x in ((0, 1), (1, 0), (1, 1), (1, -1))]
-    lowest = tf.minimum(tf.minimum(lower_sides[0], lower_sides[1]), tf.minimum(lower_sides[2], lower_sides[3]))
-    return probability - lowest >= _CREST
-
-
-class Residual(keras.layers.Layer):
-    """Features plus two 3x3 convolutions of them, the second of which starts near 0."""
-
-    def __init__(self, filters: int):
-        super().__init__()
-        self.first = layers.convolution(filters)
-        self.second = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=layers.narrow_normal())
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        return features + self.second(tf.nn.leaky_relu(self.first(tf.nn.leaky_relu(features, 0.2)), 0.2))
+    rise = tf.nn.max_pool2d(distance, 3, 1, "SAME") - distance
+    crest = tf.zeros_like(distance, tf.bool)
+    for y, x in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        prominence = distance - higher_side(_CREST_REACH * y, _CREST_REACH * x)
+        crest |= (prominence >= _CREST) & (distance >= higher_side(y, x))
+    return crest & (rise <= _SLOPE)

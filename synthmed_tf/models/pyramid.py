@@ -13,13 +13,10 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.models import latents, layers
-from synthmed_tf.models.flow import FlowNetwork, follow
+from synthmed_tf.models.flow import FlowNetwork, follow, noise_of
 
 THUMBNAIL_FACTOR = 4
 """Pixels a side of the coarse image for each pixel of the thumbnail."""
-
-NOISE_KEYS = 2
-"""Numbers of a style that choose the noise."""
 
 _CELLS = {"coarse": 2, "fine": 4}
 _GAIN = {"thumbnail": 2.0, "coarse": 8.0, "fine": 20.0}
@@ -68,7 +65,8 @@ class CoarseRenderer(keras.Model):
 
     def thumbnail(self, coverage: tf.Tensor, fov: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """Thumbnails `(batch, size / 4, size / 4, 3)` in [-1, 1]; the arguments are as `reduced` gives them."""
-        noise = _noise(style, self.size // THUMBNAIL_FACTOR, latents.THUMBNAIL_NOISE)
+        small = self.size // THUMBNAIL_FACTOR
+        noise = noise_of(style, (small, small, 3), latents.THUMBNAIL_NOISE)
         condition = thumbnail_condition(coverage, fov, self.placed)
         values = follow(self.thumbnails, noise, condition, self.thumbnail_steps) / _GAIN["thumbnail"]
         return _image(values, pooled(fov))
@@ -76,7 +74,7 @@ class CoarseRenderer(keras.Model):
     def render(self, coverage: tf.Tensor, fov: tf.Tensor, thumbnail: tf.Tensor, style: tf.Tensor) -> tf.Tensor:
         """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
         base = enlarged(thumbnail, pooled(fov), THUMBNAIL_FACTOR)
-        noise = _noise(style, self.size, latents.COARSE_NOISE)
+        noise = noise_of(style, (self.size, self.size, 3), latents.COARSE_NOISE)
         condition = coarse_condition(coverage, fov, base, self.placed)
         detail = follow(self.network, noise, condition, self.steps) / _GAIN["coarse"]
         return _image(_averaging_to(thumbnail, base + detail, fov), fov)
@@ -110,7 +108,7 @@ class FineRenderer(keras.Model):
         coarse = image.shape[1]
         fov = (condition[..., 1:] + 1.0) / 2.0
         base = enlarged(image, reduced(condition, coarse)[1], self.size // coarse)
-        noise = _noise(style, self.size, latents.FINE_NOISE)
+        noise = noise_of(style, (self.size, self.size, 3), latents.FINE_NOISE)
         detail = follow(self.network, noise, fine_condition(condition, base), self.steps) / _GAIN["fine"]
         return _image(_averaging_to(image, base + detail, fov), fov)
 
@@ -219,13 +217,6 @@ def _places(like: tf.Tensor, placed: bool) -> tf.Tensor:
     away = np.hypot(line[:, None], line[None])
     place = np.stack([2.0 * away - 1.0, 2.0 * np.exp(-(away**2) / 0.03) - 1.0], axis=-1).astype(np.float32)
     return tf.zeros_like(like) + tf.constant(place)
-
-
-def _noise(style: tf.Tensor, size: int, stream: int) -> tf.Tensor:
-    """Standard normal numbers `(batch, size, size, 3)`, a function of the last two numbers of each style."""
-    keys = tf.cast(tf.round(style[:, -NOISE_KEYS:] * 65536.0), tf.int64)
-    numbers = latents.sample(keys[:, 0], keys[:, 1], size * size * 3, stream)
-    return tf.reshape(numbers, (-1, size, size, 3))
 
 
 def _averaging_to(image: tf.Tensor, values: tf.Tensor, fov: tf.Tensor) -> tf.Tensor:

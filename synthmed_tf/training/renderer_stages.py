@@ -13,8 +13,7 @@ from synthmed_tf.data.map_pipeline import Relighting, map_batches
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.models import factory, latents, layers, pyramid
-from synthmed_tf.models.flow import on_the_way
-from synthmed_tf.training.losses import mean_per_example
+from synthmed_tf.training.flow_loss import flow_loss
 from synthmed_tf.training.stages import Batch, Terms, random_numbers
 
 _LAST_RATE = 0.05
@@ -26,9 +25,6 @@ _NOISES = 4
 
 _ERASED_FROM = (-0.2, 0.8)
 """Mean and standard deviation of the height from which a smooth field erases vessels: more than half of them."""
-
-_TIME_SHIFT = -0.2
-"""Times are sigmoids of normal numbers of this mean (Esser et al. 2024, equation 19), most of them near the middle."""
 
 
 class CoarseRendererStage:
@@ -73,13 +69,13 @@ class CoarseRendererStage:
         thumbnails = self.network.thumbnails
         streams = (latents.THUMBNAIL_FLOW_NOISE, latents.THUMBNAIL_FLOW_TIME)
         seen = tf.repeat(seen, _NOISES, axis=0)
-        terms = {"thumbnail_velocity": _flow_loss(thumbnails, seen, _NOISES, self.seed, batch, streams)}
+        terms = {"thumbnail_velocity": flow_loss(thumbnails, seen, _NOISES, self.seed, batch, streams)}
         base, detail = pyramid.coarse_detail(image, fov)
         inside = tf.cast(fov > 0.0, tf.float32)
         condition = pyramid.coarse_condition(coverage, fov, base, self.network.placed)
         seen = tf.concat([detail, inside, condition], axis=-1)
         crops = _crops(seen, self._unit(batch, 2 * self.config.crops), self.crop)
-        return terms | {"velocity": _flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
+        return terms | {"velocity": flow_loss(self.network.network, crops, self.config.crops, self.seed, batch)}
 
     def _erased(self, coverage: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Coverage without the vessels of random regions, so that no thumbnail hangs on every vessel of its mask.
@@ -137,7 +133,7 @@ class FineRendererStage:
         base, detail = pyramid.fine_detail(image, fov, self.factor)
         condition = tf.concat([2.0 * tf.round(coverage) - 1.0, 2.0 * fov - 1.0], axis=-1)
         seen = tf.concat([detail, fov, pyramid.fine_condition(condition, base)], axis=-1)
-        return {"velocity": _flow_loss(self.network.network, seen, 1, self.seed, batch)}
+        return {"velocity": flow_loss(self.network.network, seen, 1, self.seed, batch)}
 
 
 def _falling(rate: float, config: Stage2Config | Stage2FineConfig, pairs: np.ndarray):
@@ -188,32 +184,3 @@ def _crops(images: tf.Tensor, unit: tf.Tensor, side: int) -> tf.Tensor:
     repeated = tf.repeat(images, unit.shape[1] // 2, axis=0)
     rows, columns = (tf.reshape(lines[:, axis], (-1, side)) for axis in range(2))
     return tf.gather(tf.gather(repeated, rows, batch_dims=1), columns, axis=2, batch_dims=1)
-
-
-def _flow_loss(
-    network: keras.Model,
-    seen: tf.Tensor,
-    crops: int,
-    seed: int,
-    batch: Batch,
-    streams: tuple[int, int] = (latents.FLOW_NOISE, latents.FLOW_TIME),
-) -> tf.Tensor:
-    """The loss of flow matching, `(batch,)`, the mean over an example's crops.
-
-    Args:
-        network: gives velocities.
-        seen: `(batch * crops, side, side, 4 + channels)`: detail, where it counts, and what the network is given.
-        crops: of an example, or how often it is seen.
-        seed, batch, streams: of the random numbers for noise and time.
-    """
-    detail, inside, condition = seen[..., :3], seen[..., 3:4], seen[..., 4:]
-    side = seen.shape[1]
-    normal = random_numbers(seed, batch, crops * side * side * 3, streams[0])
-    noise = tf.reshape(normal, (-1, side, side, 3))
-    normal = tf.reshape(random_numbers(seed, batch, crops, streams[1]), (-1,))
-    time = tf.sigmoid(normal + _TIME_SHIFT)
-    noisy, velocity = on_the_way(noise, detail, time)
-    error = tf.square(network(noisy, condition, time, training=True) - velocity) * inside
-    pixels = tf.reduce_sum(inside, axis=(1, 2, 3)) + 1.0
-    loss = tf.reduce_sum(error, axis=(1, 2, 3)) / (3.0 * pixels)
-    return mean_per_example(tf.reshape(loss, (-1, crops)))

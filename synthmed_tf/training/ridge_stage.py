@@ -38,7 +38,7 @@ class RidgeStage:
         self.fov = tf.constant(coarse_fov(fov, self.size))
         self.ranges = augmentation.Ranges(**config.stage1.augment.model_dump())
         self._data_ranges = augmentation.ranges_of(config.data)
-        full = vessel_maps.stack_maps(coverage_u8, self.size, structures=config.data.structures)[..., :2]
+        full = vessel_maps.stack_maps(coverage_u8, self.size, structures=config.data.structures)
         self.maps = vessel_maps.reduce_maps(full, max(1, config.size // self.size // 2))
         self._connected = self.config.connected_weight if config.data.structures == "vessels" else 0.0
         self._unreached = self._unreached_by_training_masks() if self._connected else 0.0
@@ -93,7 +93,7 @@ class RidgeStage:
         return terms
 
     def _excess(self, maps: tf.Tensor) -> tf.Tensor:
-        """What cannot be reached of each tree, `(batch,)`, beyond that of training masks; of one in `_MEASURED`, repeated."""
+        """What cannot be reached of trees beyond that of training masks, `(batch,)`; one in `_MEASURED` is measured."""
         unreached = losses.unreached_share(*self._inside(maps[::_MEASURED]))
         return tf.repeat(tf.nn.relu(unreached - self._unreached), _MEASURED)[: tf.shape(maps)[0]]
 

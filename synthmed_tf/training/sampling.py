@@ -8,9 +8,9 @@ from synthmed_tf.config.schema import Config
 from synthmed_tf.data.pipeline import COVERAGE, FOV, IMAGE
 from synthmed_tf.data.vessel_maps import reduce_maps
 from synthmed_tf.models import latents, pyramid, style_prior
-from synthmed_tf.models.coarse_to_fine import coarse_fov, vessel_probability, within_field
+from synthmed_tf.models.coarse_to_fine import coarse_fov, distances
 from synthmed_tf.models.style_prior import StylePrior
-from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.refiner_stage import MAPS, RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.segmenter_stage import SegmenterStage
 from synthmed_tf.training.stages import ImageStage, MaskStage, condition
@@ -44,28 +44,32 @@ def generate_maps(generator: keras.Model, config: Config, start: int, count: int
     )
 
 
-def find_masks(stage: RefinerStage, maps: np.ndarray) -> np.ndarray:
-    """The averaged fine network's probabilities of `(n, height, width, 2)` maps: `(n, size, size, 1)` float32."""
-    parts = (maps[start : start + _BATCH] for start in range(0, len(maps), _BATCH))
-    return np.concatenate([vessel_probability(stage.network_ema, tf.constant(part)).numpy() for part in parts])
+def refined(stage: RefinerStage, config: Config, maps: np.ndarray) -> np.ndarray:
+    """The averaged fine network's distances of `(n, height, width, 2)` maps: `(n, size, size, 1)` float32."""
+    found = []
+    for start in range(0, len(maps), _BATCH):
+        part = maps[start : start + _BATCH]
+        latent = mask_latents(config, start, len(part))
+        found.append(distances(stage.network_ema, tf.constant(part), latent).numpy())
+    return np.concatenate(found)
 
 
-def generated_probabilities(stage: RefinerStage, config: Config, inside: np.ndarray, count: int) -> np.ndarray:
+def generated_distances(stage: RefinerStage, config: Config, inside: np.ndarray, count: int) -> np.ndarray:
     """What the fine network makes of the coarse generator's maps or, without one, of those of training masks.
 
     Args:
-        inside: the field of view, `(size, size, 1)`, bool, as for `within_field`.
+        inside: the field of view, `(size, size, 1)`, bool.
         count: how many masks, at most.
     """
     maps = coarse_maps(stage, count)
     if stage.generator is not None:
         maps = generate_maps(stage.generator, config, 0, count) * coarse_fov(inside, config.coarse_size)
-    return within_field(find_masks(stage, maps), inside).numpy()
+    return refined(stage, config, maps) * inside
 
 
 def coarse_maps(stage: RefinerStage, count: int) -> np.ndarray:
     """The coarse maps of at most `count` training masks, `(n, coarse_size, coarse_size, 2)` float32 in [0, 1]."""
-    return reduce_maps(stage.maps[:count, ..., :2], stage.factor) / np.float32(255)
+    return reduce_maps(stage.maps[:count, ..., MAPS], stage.factor) / np.float32(255)
 
 
 def fit_styles(stage: ImageStage, config: Config, pairs: np.ndarray) -> StylePrior | None:

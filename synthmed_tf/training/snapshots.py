@@ -9,23 +9,22 @@ from synthmed_tf import images
 from synthmed_tf.config.schema import Config
 from synthmed_tf.data.dataset import Dataset
 from synthmed_tf.data.pipeline import COVERAGE, IMAGE
-from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL, reduce_maps
-from synthmed_tf.models.coarse_to_fine import coarse_fov
+from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, reduce_maps
 from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.training.calibration import choose_thresholds, extent
-from synthmed_tf.training.refiner_stage import RefinerStage
+from synthmed_tf.training.refiner_stage import DISTANCE, RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
     coarse_maps,
-    find_masks,
     find_vessels,
     fit_styles,
     generate_coverage_tanh,
     generate_images,
     generate_maps,
-    generated_probabilities,
+    generated_distances,
     mask_latents,
+    refined,
     render_images,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
@@ -73,9 +72,9 @@ def calibrate_thresholds(stage: RefinerStage, config: Config, dataset: Dataset) 
     Of 32 masks of the coarse generator or, without one, of the maps of the training masks.
     """
     inside = dataset.fov >= 128
-    probabilities = generated_probabilities(stage, config, inside, _THRESHOLD_MASKS)
+    found = generated_distances(stage, config, inside, _THRESHOLD_MASKS)
     real = (dataset.pairs[..., COVERAGE] >= 128) & inside
-    return choose_thresholds(probabilities, extent(real[..., 0]))
+    return choose_thresholds(found, extent(real[..., 0]))
 
 
 def refresh_statistics(stage: MaskStage, config: Config, batches: int = 20, batch: int = 64) -> None:
@@ -121,13 +120,12 @@ def _(stage: RidgeStage, config: Config, dataset: Dataset) -> np.ndarray:
 
 @sample_grid.register
 def _(stage: RefinerStage, config: Config, dataset: Dataset) -> np.ndarray:
-    masks, maps = stage.maps[:_SHOWN, ..., VESSEL], coarse_maps(stage, _SHOWN)
-    rows = [masks, np.round(find_masks(stage, maps) * 255.0)]
+    shown, maps = stage.maps[:_SHOWN, ..., DISTANCE], coarse_maps(stage, _SHOWN)
+    rows = [shown, np.round(refined(stage, config, maps) * 255.0)]
     if stage.generator is not None:
         inside = dataset.fov >= 128
-        generated = generate_maps(stage.generator, config, 0, len(masks)) * coarse_fov(inside, config.coarse_size)
-        rows.append(np.round(find_masks(stage, generated) * inside * 255.0))
-    return images.grid(np.concatenate(rows).astype(np.uint8), len(masks))
+        rows.append(np.round(generated_distances(stage, config, inside, len(shown)) * 255.0))
+    return images.grid(np.concatenate(rows).astype(np.uint8), len(shown))
 
 
 @sample_grid.register

@@ -24,13 +24,13 @@ from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
 from synthmed_tf.training.ridge_stage import RidgeStage
 from synthmed_tf.training.sampling import (
-    find_masks,
     find_vessels,
     fit_styles,
     generate_coverage_tanh,
     generate_images,
     generate_maps,
-    generated_probabilities,
+    generated_distances,
+    refined,
     render_images,
 )
 from synthmed_tf.training.segmenter_stage import SegmenterStage
@@ -101,7 +101,7 @@ class Validator:
         metrics = self._geometry(stage)
         if self.dataset.validation is None:
             return metrics
-        found = find_masks(stage, self._coarse_validation(stage.size // stage.factor)) >= 0.5
+        found = refined(stage, self.config, self._coarse_validation(stage.size // stage.factor)) >= 0.5
         target = self.dataset.validation[..., COVERAGE] >= 128
         return metrics | {VALIDATION: 1.0 - _overlap(found, target)}
 
@@ -109,11 +109,9 @@ class Validator:
         """Of masks at full size as an export would generate them now; without a coarse generator of real maps."""
         inside = self.dataset.fov >= 128
         real = (self.dataset.pairs[..., COVERAGE] >= 128) & inside
-        probabilities = generated_probabilities(stage, self.config, inside, _REFINED)
-        thresholds = choose_thresholds(probabilities, extent(real[..., 0]))
-        return tree_metrics.of_masks(
-            vessels_of(tf.constant(probabilities, tf.float32), thresholds).numpy() & inside, real
-        )
+        found = generated_distances(stage, self.config, inside, _REFINED)
+        thresholds = choose_thresholds(found, extent(real[..., 0]))
+        return tree_metrics.of_masks(vessels_of(tf.constant(found, tf.float32), thresholds).numpy() & inside, real)
 
     def _distances(self, distance: Distance, unseen: np.ndarray, generated: np.ndarray, real: np.ndarray) -> Metrics:
         """The measure of generated images, and the same of the real ones that the stage learns from: its target."""
@@ -125,7 +123,7 @@ class Validator:
     def _coarse_validation(self, size: int) -> np.ndarray:
         """The coarse maps of the validation masks, `(n, size, size, 2)` float32 in [0, 1]."""
         coverage_u8 = self.dataset.validation[..., COVERAGE]
-        maps = stack_maps(coverage_u8, size, structures=self.config.data.structures)[..., :2]
+        maps = stack_maps(coverage_u8, size, structures=self.config.data.structures)
         return reduce_maps(maps, coverage_u8.shape[1] // size) / np.float32(255)
 
     def _vessels(self, coverage: np.ndarray) -> np.ndarray:

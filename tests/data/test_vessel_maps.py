@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from synthmed_tf.data import vessel_maps
-from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE, VESSEL
+from synthmed_tf.data.vessel_maps import CALIBRE, RIDGE
 
 
 def _bar(size, width, row):
@@ -44,16 +44,37 @@ def test_masks_of_other_sizes_or_dtypes_are_refused():
         vessel_maps.vessel_maps(np.zeros((64, 64), np.uint8), 32)
 
 
-def test_a_stack_holds_maps_and_mask_and_is_averaged_over_cells():
+def test_a_stack_holds_maps_and_is_averaged_over_cells():
     masks = np.stack([_bar(64, 3, 20), _bar(64, 5, 41)])
     seen = []
     coverage_u8 = np.where(masks, 130, 127).astype(np.uint8)[..., None]
     stack = vessel_maps.stack_maps(coverage_u8, 32, lambda *at: seen.append(at))
-    assert stack.shape == (2, 64, 64, 3) and stack.dtype == np.uint8 and seen == [(1, 2), (2, 2)]
-    np.testing.assert_array_equal(stack[..., VESSEL][..., 0] == 255, masks)
+    assert stack.shape == (2, 64, 64, 2) and stack.dtype == np.uint8 and seen == [(1, 2), (2, 2)]
     maps = vessel_maps.vessel_maps(masks[1], 32)
-    np.testing.assert_array_equal(stack[1, ..., :2], np.round(maps * 255))
+    np.testing.assert_array_equal(stack[1], np.round(maps * 255))
     small = vessel_maps.reduce_maps(stack, 2)
     column = stack[1, :, 30].astype(float)
     np.testing.assert_allclose(small[1, :, 15], (column[::2] + column[1::2]) / 2, atol=0.5)
     assert small[..., RIDGE].max() > 200 > small[..., CALIBRE].max() > 0
+
+
+def test_the_distance_to_the_outline_is_one_half_on_it():
+    distance = vessel_maps.outline_distance(_bar(64, 5, 32))[:, 30, 0]
+    expected = np.clip(0.5 + (2.5 - np.abs(np.arange(64) - 32.0)) / 6, 0, 1)
+    np.testing.assert_allclose(distance, expected, atol=1e-6)
+    assert not vessel_maps.outline_distance(np.zeros((64, 64), bool)).any()
+
+
+def test_a_line_of_one_pixel_is_a_little_wider_than_it_is():
+    thin = vessel_maps.outline_distance(_bar(64, 1, 32))[30:35, 30, 0]
+    # 0.8 pixels inside in place of half a pixel, and next to it 0.2 pixels outside.
+    np.testing.assert_allclose(thin, 0.5 + np.array([-1.2, -0.2, 0.8, -0.2, -1.2]) / 6, atol=1e-6)
+    other = vessel_maps.outline_distance(_bar(64, 1, 32), "any")[30:35, 30, 0]
+    np.testing.assert_allclose(other, 0.5 + np.array([-1.5, -0.5, 0.5, -0.5, -1.5]) / 6, atol=1e-6)
+
+
+def test_distances_of_many_masks_are_rounded_to_8_bits():
+    masks = np.stack([_bar(64, 3, 20), _bar(64, 7, 41)])
+    stack = vessel_maps.stack_distances(np.where(masks, 130, 127).astype(np.uint8)[..., None])
+    assert stack.shape == (2, 64, 64, 1) and stack.dtype == np.uint8
+    np.testing.assert_array_equal(stack[..., 0] >= 128, masks)

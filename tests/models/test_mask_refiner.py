@@ -6,25 +6,38 @@ import tensorflow as tf
 from helpers.tiny import random_weights
 from scipy import ndimage
 
-from synthmed_tf.models import mask_refiner
-from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov, within_field
+from synthmed_tf.models import latents, mask_refiner
+from synthmed_tf.models.coarse_to_fine import CoarseToFine, coarse_fov
+from synthmed_tf.models.flow import noise_of
 from synthmed_tf.models.mask_refiner import Thresholds
 from synthmed_tf.models.ridge_gan import RidgeGenerator
 
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 def test_a_crop_gives_what_the_whole_gives_away_from_the_border(factor):
-    refiner = mask_refiner.MaskRefiner(factor, filters=4)
-    maps = tf.random.stateless_uniform((1, 96, 96, 2), (1, 2))
-    refiner(maps)
+    refiner = mask_refiner.MaskRefiner(factor, filters=4, steps=1)
+    maps = tf.random.stateless_uniform((1, 144, 144, 2), (1, 2))
+    noise = tf.random.stateless_normal((1, 144, 144, factor**2), (3, 4))
+    refiner(maps, noise)
     refiner.set_weights(random_weights(refiner, 0))
-    whole, crop = refiner(maps).numpy(), refiner(maps[:, 8:88, 4:84]).numpy()
-    assert whole.shape == (1, 96 * factor, 96 * factor, 1)
-    inner = slice(30 * factor, 50 * factor)  # of the crop; the receptive field reaches 28 pixels of the maps
+    whole, crop = refiner(maps, noise).numpy(), refiner(maps[:, 8:136, 4:132], noise[:, 8:136, 4:132]).numpy()
+    assert whole.shape == (1, 144 * factor, 144 * factor, 1)
+    inner = slice(60 * factor, 68 * factor)  # of the crop; two evaluations reach less than 60 pixels of the maps
     np.testing.assert_allclose(
-        crop[:, inner, inner], whole[:, 38 * factor : 58 * factor, 34 * factor : 54 * factor], atol=1e-4
+        crop[:, inner, inner], whole[:, 68 * factor : 76 * factor, 64 * factor : 72 * factor], atol=1e-4
     )
     assert whole.std() > 0.1
+
+
+def test_values_are_the_cells_of_distances_and_back():
+    refiner = mask_refiner.MaskRefiner(2, filters=4, steps=1)
+    distance = tf.random.stateless_uniform((1, 8, 8, 1), (1, 2))
+    values = refiner.values(distance)
+    assert values.shape == (1, 4, 4, 4)
+    np.testing.assert_allclose(values[0, 1, 2], (distance.numpy()[0, 2:4, 4:6, 0].ravel() - 0.2) * 3.0, rtol=1e-5)
+    refiner.network = lambda noisy, condition, time, training: values - noise  # a straight way to these values
+    noise = tf.zeros((1, 4, 4, 4))
+    np.testing.assert_allclose(refiner(tf.zeros((1, 4, 4, 2)), noise), distance, atol=1e-6)
 
 
 def _reconstruction(probability, low, high):
@@ -69,17 +82,25 @@ def test_a_branch_is_joined_to_the_vessel_that_it_leaves_if_anything_is_between(
 
 @pytest.mark.parametrize("turns", [0, 1])
 def test_a_faint_gap_of_a_vessel_is_bridged_by_its_center_line_alone(turns):
-    """A vessel of five pixels along the rows whose probability sinks below the middle threshold for a while."""
-    along = np.where(np.abs(np.arange(40) - 20) < 6, 0.3, 0.9)
+    """A vessel of five pixels along the rows whose distance sinks below the middle threshold for a while."""
+    along = np.where(np.abs(np.arange(40) - 20) < 6, -0.2, 0.0)
     across = np.zeros(21)
-    across[8:13] = [0.6, 0.9, 1.0, 0.9, 0.6]
-    probability = np.rot90(across[:, None] * along, turns).astype(np.float32)[None, ..., None]
-    found = mask_refiner.find_vessels(tf.constant(probability), Thresholds(0.12, 0.5, 0.8)).numpy()[0, ..., 0]
+    across[8:13] = [0.5, 0.55, 0.6, 0.55, 0.5]
+    distance = np.clip(across[:, None] + along, 0, 1)
+    distance = np.rot90(distance, turns).astype(np.float32)[None, ..., None]
+    found = mask_refiner.find_vessels(tf.constant(distance), Thresholds(0.3, 0.5, 0.6)).numpy()[0, ..., 0]
     found = np.rot90(found, -turns)
-    # Two pixels away are 0.27 and 0 (from 0.27), and 0.18 (from 0.3): only the center is 0.03 higher.
     assert np.flatnonzero(found[:, 20]).tolist() == [10]
-    assert np.flatnonzero(found[:, 5]).tolist() == [8, 9, 10, 11, 12]
+    assert np.flatnonzero(found[:, 2]).tolist() == [8, 9, 10, 11, 12]
     assert ndimage.label(found, np.ones((3, 3)))[1] == 1
+
+
+def test_no_crest_stands_out_of_the_rounded_end_of_a_vessel():
+    y, x = np.mgrid[:41, :41].astype(np.float32)
+    away = np.hypot(y - 20, np.maximum(x - 20, 0))
+    distance = np.clip(0.5 + (3.0 - away) / 8.0, 0, 1)[None, ..., None]
+    found = mask_refiner.candidates(tf.constant(distance), Thresholds(0.3, 0.5, 0.6)).numpy()[0, ..., 0]
+    np.testing.assert_array_equal(found, away <= 3.0)
 
 
 def test_values_are_rounded_to_8_bits():
@@ -93,35 +114,29 @@ def test_the_field_of_view_of_the_maps_is_that_of_most_pixels():
     np.testing.assert_array_equal(coarse_fov(fov, 4)[..., 0], [[1, 1, 1, 0], [1, 1, 1, 0], [0] * 4, [0] * 4])
 
 
-def test_faint_vessels_near_the_border_of_the_field_of_view_do_not_count():
-    columns = np.arange(128)
-    fov = np.broadcast_to((columns >= 20)[None, :, None], (128, 128, 1))
-    for value, near in ((0.2, 0.0), (77 / 255, 77 / 255), (0.8, 0.8), (1.0, 230 / 255)):
-        found = within_field(tf.fill((1, 128, 128, 1), tf.constant(value, tf.float32)), fov).numpy()[0, :, :, 0]
-        # Column 20 is one pixel away from the outside, column 23 four: a thirty-second of the side.
-        expected = np.select([columns < 20, columns < 24], [0.0, near], value)
-        np.testing.assert_allclose(found, np.broadcast_to(expected, (128, 128)), atol=1e-6)
-
-
-def test_an_image_without_a_border_of_its_field_of_view_keeps_what_is_faint_at_its_edge():
-    probability = tf.random.stateless_uniform((1, 32, 32, 1), (0, 1))
-    np.testing.assert_array_equal(within_field(probability, np.ones((32, 32, 1), bool)), probability)
-
-
 def test_both_networks_in_one_are_one_after_the_other_inside_the_field_of_view():
-    generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4)
+    generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4, steps=1)
     latent = tf.random.stateless_normal((2, 5), (1, 2))
-    refiner(generator(latent))
+    refiner(generator(latent), tf.zeros((2, 32, 32, 4)))
     for network in (generator, refiner):
         network.set_weights(random_weights(network, 0))
     fov = np.ones((64, 64, 1), bool)
     fov[:, 33:] = False
-    thresholds = Thresholds(0.3, 0.4, 0.6)
+    thresholds = Thresholds(0.1, 0.2, 0.4)
     coverage_tanh = CoarseToFine(generator, refiner, fov, thresholds)(latent)
     maps = mask_refiner.quantize(generator(latent) * np.where(np.arange(32)[:, None] < 17, 1.0, 0.0))
     padded = np.pad(maps, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    logits = refiner(padded)[:, 8:-8, 8:-8]
-    probability = within_field(mask_refiner.quantize(tf.sigmoid(logits)), fov)
-    expected = np.where(mask_refiner.find_vessels(probability, thresholds), 1.0, -1.0)
+    noise = noise_of(latent, (40, 40, 4), latents.REFINER_NOISE)
+    found = refiner(padded, noise).numpy()
+    smoothed = ndimage.correlate(found[..., 0], np.outer([1, 2, 1], [1, 2, 1])[None] / 16)[:, 8:-8, 8:-8, None]
+    distance = mask_refiner.quantize(smoothed) * fov
+    expected = np.where(mask_refiner.find_vessels(distance, thresholds), 1.0, -1.0)
     assert coverage_tanh.shape == (2, 64, 64, 1) and 0.05 < np.mean(expected == 1) < 0.95
     np.testing.assert_array_equal(coverage_tanh, expected)
+
+
+def test_the_last_numbers_of_a_latent_choose_its_noise():
+    latent = tf.constant([[0.5, 1.0, 2.0], [0.7, 1.0, 2.0], [0.5, 1.0, 2.5]])
+    noise = noise_of(latent, (8, 8, 4), latents.REFINER_NOISE).numpy()
+    np.testing.assert_array_equal(noise[0], noise[1])
+    assert abs(np.corrcoef(noise[0].ravel(), noise[2].ravel())[0, 1]) < 0.2 and 0.8 < noise.std() < 1.2

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from synthmed_tf.models import latents, layers, pyramid
-from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, on_the_way
+from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, noise_of, on_the_way
 from synthmed_tf.models.pyramid import CoarseRenderer, FineRenderer, Pyramid
 
 RNG = np.random.default_rng(0)
@@ -69,7 +69,7 @@ def test_following_takes_equal_steps_along_the_velocity():
 def test_the_thumbnail_takes_steps_of_its_own(coarse, condition):
     coverage, fov = pyramid.reduced(tf.constant(condition), 32)
     style = tf.constant(RNG.normal(size=(3, STYLE)), tf.float32)
-    noise = pyramid._noise(style, 8, latents.THUMBNAIL_NOISE)
+    noise = noise_of(style, (8, 8, 3), latents.THUMBNAIL_NOISE)
     two, three = (follow(coarse.thumbnails, noise, pyramid.thumbnail_condition(coverage, fov), n) / 2.0 for n in (2, 3))
     inside = pyramid.pooled(fov).numpy() > 0
     shown = np.where(inside, np.clip(two, -1, 1), -1)

@@ -203,6 +203,7 @@ def _numbers_of_damage(stage, batch):
         "places": places.reshape(-1, 1, size, size),
         "controls": normal[:, : controls**2].reshape(-1, 1, controls, controls),
         "grain": normal[:, controls**2 :].reshape(-1, size, size, 2).permute(0, 3, 1, 2),
+        **_flow_numbers(batch, 1, size, latents.FLOW_NOISE, latents.FLOW_TIME, stage.factor**2),
     }
 
 
@@ -221,9 +222,9 @@ def _numbers_of_flow(stage, batch):
     return {key: torch.as_tensor(value) for key, value in numbers.items()}
 
 
-def _flow_numbers(batch, times, side, noise, time):
-    images = _sampled(batch, times * side * side * 3, noise).reshape(-1, side, side, 3)
-    return {"noise": _channels_first(images), "time": _sampled(batch, times, time).ravel()}
+def _flow_numbers(batch, times, side, noise, time, channels=3):
+    images = _sampled(batch, times * side * side * channels, noise).reshape(-1, side, side, channels)
+    return {"noise": _channels_first(images), "time": torch.from_numpy(_sampled(batch, times, time).ravel())}
 
 
 @pytest.mark.parametrize("name", RECOMMENDED)

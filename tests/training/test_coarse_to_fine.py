@@ -20,12 +20,14 @@ from scipy import ndimage
 from synthmed_tf.config.schema import load_config
 from synthmed_tf.data.dataset import load_dataset
 from synthmed_tf.data.pipeline import COVERAGE, FOV
+from synthmed_tf.models import latents
 from synthmed_tf.models.latents import AUGMENT_REAL
 from synthmed_tf.training import losses, run, snapshot, snapshots
 from synthmed_tf.training.calibration import extent
 from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.ridge_stage import RidgeStage
-from synthmed_tf.training.sampling import find_masks
+from synthmed_tf.training.sampling import refined
+from synthmed_tf.training.stages import random_numbers
 from synthmed_tf.training.validation import VALIDATION
 
 STAGES = ("stage1", "stage1_fine")
@@ -127,25 +129,25 @@ def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_d
     np.testing.assert_array_equal(cut[..., 2], whole[..., 2])
 
 
-def test_the_terms_of_the_fine_stage_by_hand():
-    options = ("stage1_fine.damage=0", "stage1_fine.steps=10", "stage1_fine.last_recall_weight=0.3")
-    stage = RefinerStage(_config(*options), _pairs())
+def test_the_term_of_the_fine_stage_by_hand():
+    stage = RefinerStage(_config("stage1_fine.damage=0"), _pairs())
     batch = next(iter(stage.batches(start=16)))
-    logits = stage.network(stage._damaged(batch)).numpy()
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(logits, stage.network(tf.constant(np.round(coarse * 255) / 255, tf.float32)), atol=1e-3)
-    logits, maps = logits[:, 8:-8, 8:-8, 0], batch["maps"].numpy()[:, 8:-8, 8:-8]
-    target = (maps[..., 2] >= 0.5) | (maps[..., 0] >= 1 - 0.8 / 6)
-    tube = target & (maps[..., 0] >= 0.88)
-    p = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(stage._damaged(batch), np.round(coarse * 255) / 255, atol=1e-6)
+    distance = batch["maps"].numpy()[..., 2].reshape(8, 24, 2, 24, 2).transpose(0, 1, 3, 2, 4).reshape(8, 24, 24, 4)
+    detail = (distance - 0.2) * 3.0
+    noise = random_numbers(1, batch, 24 * 24 * 4, latents.FLOW_NOISE).numpy().reshape(8, 24, 24, 4)
+    time = 1 / (1 + np.exp(0.2 - random_numbers(1, batch, 1, latents.FLOW_TIME).numpy()[:, 0]))
+    noisy = (1 - time)[:, None, None, None] * noise + time[:, None, None, None] * detail
+    stage.seed = 1
+    weights = [np.random.default_rng(0).normal(0, 0.05, w.shape) for w in stage.network.get_weights()]
+    stage.network.set_weights(weights)
+    velocity = stage.network.network(noisy, 2 * stage._damaged(batch) - 1, tf.constant(time, tf.float32)).numpy()
+    error = (velocity - (detail - noise))[:, 4:-4, 4:-4] ** 2
     terms = stage.terms(batch)
-    entropy = -(target * np.log(p) + (1 - target) * np.log(1 - p)).mean(axis=(1, 2))
-    np.testing.assert_allclose(terms["cross_entropy"], entropy, rtol=1e-4)
-    recall = 1 - ((p * tube).sum(axis=(1, 2)) + 1) / (tube.sum(axis=(1, 2)) + 1)
-    # Of 80 examples these are the 16th to 23rd: the weight falls from 0.7 to 0.3 at half of them.
-    weight = 0.3 + 0.4 * (1 - 2 * np.arange(16, 24) / 80)
-    np.testing.assert_allclose(terms["skeleton_recall"], weight * recall, rtol=1e-4)
-    assert set(terms) == {"cross_entropy", "dice", "skeleton_recall"}
+    # Its mean over 16 x 16 pixels, one of which more is counted.
+    np.testing.assert_allclose(terms["velocity"], error.sum(axis=(1, 2, 3)) / (4 * 257), rtol=1e-3)
+    assert set(terms) == {"velocity"}
 
 
 def test_targets_of_the_fine_stage_keep_lines_of_one_pixel_whole():
@@ -153,12 +155,8 @@ def test_targets_of_the_fine_stage_keep_lines_of_one_pixel_whole():
     pairs[..., FOV] = 255
     pairs[0, np.arange(10, 54), np.arange(10, 54), COVERAGE] = 255
     stage = RefinerStage(_config("stage1.elastic=0", "data.augment.rotation=45"), pairs)
-    examples = [batch["maps"] for batch in stage.batches().take(4)]
-    rounded, targets = [np.round(m[..., 2]) for m in examples], [stage._vessels(m)[..., 0].numpy() for m in examples]
-    most = [
-        max(ndimage.label(mask, np.ones((3, 3)))[1] for masks in each for mask in masks) for each in (rounded, targets)
-    ]
-    assert most[0] > 5 and most[1] == 1
+    targets = [batch["maps"].numpy()[..., 2] >= 0.5 for batch in stage.batches().take(4)]
+    assert max(ndimage.label(mask, np.ones((3, 3)))[1] for masks in targets for mask in masks) == 1
 
 
 SMALL = ("stage1.batch_size=4", "stage1_fine.batch_size=4", "stage1.latent_dim=8", "stage1.filters=4")
@@ -221,6 +219,6 @@ def test_thresholds_are_calibrated_on_share_and_width():
     _, middle, high = snapshots.calibrate_thresholds(stage, config, dataset)
     inside = dataset.fov[..., 0] >= 128
     real = extent((dataset.pairs[:, ..., 3] >= 128) & inside)
-    found = find_masks(stage, snapshots.coarse_maps(stage, 32))[..., 0] * inside
+    found = refined(stage, config, snapshots.coarse_maps(stage, 32))[..., 0] * inside
     assert 0 < middle <= high < 1 and real.width > 0.5
     assert extent(found >= middle).share >= extent(found >= high).share
