@@ -208,7 +208,7 @@ class Stage1FineConfig(TrainedConfig):
     steps: Positive | None = 2_500
     ema_half_life: Weight = 2_000
     learning_rate: Rate = 1e-3
-    filters: Filters = 48
+    filters: Filters = 32
     flow_steps: Positive = 2
     crop: Annotated[int, Field(ge=16, le=128, multiple_of=4)] = 40
     damage: Weight = 2.0

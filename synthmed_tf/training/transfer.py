@@ -14,8 +14,8 @@ from synthmed_tf.training.stages import Stage
 NETWORKS = ("generator", "discriminator", "encoder", "network")
 """What stages call the networks that they train."""
 
-_MAY_BEGIN_NEW = {"stage1_fine/network": ("widen.*", "smooth.*", "to_logits")}
-"""Layers that another size may leave out: those of Stage-I's fine network that lead from the maps to the mask."""
+_MAY_BEGIN_NEW = {"stage1_fine/network": ("network.first", "network.to_velocity")}
+"""Layers that another size may leave out: those of Stage-I's fine network that take and give the mask."""
 
 _SHAPING = ("architecture", "latent_dim", "filters", "discriminator_filters", "max_filters", "norm", "upsampling")
 _SHAPING += ("style_dim", "use_fov", "coarse_size")

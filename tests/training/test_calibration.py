@@ -9,12 +9,12 @@ from synthmed_tf.training import calibration
 
 
 def _bars(width, peak, count=3, size=60):
-    """Horizontal bars whose probability falls from the peak to half of it along each side."""
+    """Horizontal bars whose distance falls from the peak to 0.7 of it along each side."""
     rows = np.zeros((size, size), np.float32)
     for bar in range(count):
         center = 10 + 20 * bar
         for away in range(width):
-            level = peak * (1 - 0.5 * away / width)
+            level = peak * (1 - 0.3 * away / width)
             rows[center - away : center + away + 1] = np.maximum(rows[center - away : center + away + 1], level)
     return np.round(rows * 255) / 255
 
@@ -34,34 +34,32 @@ def test_extent_by_hand():
 
 @pytest.mark.parametrize("width", [7, 9, 11])
 def test_the_middle_threshold_gives_vessels_their_width(width):
-    probability = _bars(6, 1.0)[None]
-    target = calibration.extent(_bars(width // 2 + 1, 1.0)[None] > 0)
+    distance = _bars(6, 0.62)[None]
+    target = calibration.extent(_bars(width // 2 + 1, 0.62)[None] > 0)
     assert target.width == width
-    _, middle, high = calibration.choose_thresholds(probability[..., None], target)
-    found = calibration.extent(probability >= middle)
+    _, middle, high = calibration.choose_thresholds(distance[..., None], target)
+    found = calibration.extent(distance >= middle)
     assert abs(found.width - width) <= 1 and middle <= high < 1
 
 
 def test_the_high_threshold_drops_faint_pieces():
-    strong, faint = _bars(3, 1.0, count=2), _bars(3, 0.7, count=3)
-    probability = np.maximum(strong, faint)[None]
+    strong, faint = _bars(3, 0.62, count=2), _bars(3, 0.56, count=3)
+    distance = np.maximum(strong, faint)[None]
     target = calibration.extent(strong[None] > 0)
-    _, middle, high = calibration.choose_thresholds(probability[..., None], target)
-    assert middle < 178 / 255 < high  # the peak of the faint bar, rounded
+    _, middle, high = calibration.choose_thresholds(distance[..., None], target)
+    assert middle < 143 / 255 < high  # the peak of the faint bar, rounded
     assert (middle * 255) % 1 == pytest.approx(0.5) and (high * 255) % 1 == pytest.approx(0.5)
 
 
 def test_pieces_decide_between_thresholds_that_differ_little_in_extent():
     """Eight small faint pieces beside a bar: kept where the target has nine pieces, dropped where it has one."""
-    probability = _bars(3, 1.0, count=1)
+    distance = _bars(3, 0.62, count=1)
     for row in (40, 41):
-        probability[row, 2:58] = np.where(np.arange(56) % 7 < 3, 0.9, 0.0)
-    probability = np.round(probability * 255)[None] / 255
-    whole = calibration.extent(probability > 0.8)
+        distance[row, 2:58] = np.where(np.arange(56) % 7 < 3, 0.56, 0.0)
+    distance = np.round(distance * 255)[None] / 255
+    whole = calibration.extent(distance > 0.54)
     assert whole.pieces == 9
     for pieces, kept in ((9.0, 9), (1.0, 1)):
-        _, middle, high = calibration.choose_thresholds(
-            probability[..., None], dataclasses.replace(whole, pieces=pieces)
-        )
-        assert middle < 0.9
-        assert calibration.extent(probability >= high).pieces == kept
+        _, middle, high = calibration.choose_thresholds(distance[..., None], dataclasses.replace(whole, pieces=pieces))
+        assert middle < 0.56
+        assert calibration.extent(distance >= high).pieces == kept

@@ -52,11 +52,12 @@ def test_another_size_takes_what_the_fine_network_shares(start):
     larger = start.config.model_copy(update={"size": 128})
     stage = _stage(larger, "stage1_fine", *(factory.mask_refiner(larger) for _ in range(2)))
     assert start.give(stage, larger) == [
-        "stage1_fine/network: widen.0, smooth.0 begin without weights, since the size differs"
+        "stage1_fine/network: network.first, network.to_velocity begin without weights, since the size differs"
     ]
     trained = start.networks["stage1_fine/network"]
-    for place in ("first", "before", "up"):
-        _same(getattr(stage.network, place).get_weights(), getattr(trained, place).get_weights())
+    for place in ("time", "before", "halve", "middle", "after"):
+        for one, other in zip(*(getattr(each.network, place) for each in (stage.network, trained)), strict=True):
+            _same(one.get_weights(), other.get_weights())
     _same(stage.network.get_weights(), stage.network_ema.get_weights())
 
 
@@ -96,8 +97,8 @@ def _frozen(start, frozen):
 
 
 def test_frozen_layers_are_left_out_of_what_is_learned(start):
-    network, learned = _frozen(start, "network.first, network.low.*")
-    left_out = {id(v) for layer in (network.first, *network.low) for v in layer.trainable_variables}
+    network, learned = _frozen(start, "network.network.first, network.network.middle.*")
+    left_out = {id(v) for layer in (network.network.first, *network.network.middle) for v in layer.trainable_variables}
     assert {id(v) for v in learned} == {id(v) for v in network.trainable_variables} - left_out
     assert len(_frozen(start, None)[1]) == len(network.trainable_variables)
 
@@ -105,7 +106,7 @@ def test_frozen_layers_are_left_out_of_what_is_learned(start):
 @pytest.mark.parametrize(
     ("frozen", "said"),
     [
-        ("network.frist", "names network.frist, which is no layer; choose from network.first, network.before, "),
+        ("network.frist", "names network.frist, which is no layer; choose from network.network.time.0, "),
         ("network.*", "leaves nothing of a network to train; name fewer layers"),
     ],
 )
