@@ -11,7 +11,7 @@ from synthmed_tf.models.mask_refiner import Thresholds, candidates
 _LEVELS = 255
 _LOW = 50.5 / _LEVELS
 _MIDDLE, _CANDIDATES = (0.44, 0.61), 12
-_HIGHEST = 249
+_HIGHEST = 191
 _LEAST_PIECE, _WEIGHT_OF_PIECES = 5, 0.1
 _EVERY_NEIGHBOUR = np.ones((3, 3), bool)
 
@@ -43,7 +43,7 @@ def choose_thresholds(distances: np.ndarray, target: Extent) -> Thresholds:
     """Chooses the thresholds of `mask_refiner.find_vessels`.
 
     The low one is fixed. The middle one decides how wide vessels are, the high one which pieces are kept. Among 12
-    middle thresholds and all high ones up to 0.98 that pair is taken whose share, width and pieces are nearest to the
+    middle thresholds and all high ones up to 0.75 that pair is taken whose share, width and pieces are nearest to the
     target, by the sum of the squared logarithms of their ratios, that of pieces with a weight of 0.1 and where there
     are more than in the training masks: a tree in fewer pieces is no error. Thresholds lie between two of the 256
     levels that distances are rounded to.

@@ -40,42 +40,44 @@ def test_values_are_the_cells_of_distances_and_back():
     np.testing.assert_allclose(refiner(tf.zeros((1, 4, 4, 2)), noise), distance, atol=1e-6)
 
 
-def _reconstruction(probability, low, high):
-    """Pieces (8-connected) above the low threshold, closed, that hold a pixel above the high one."""
-    chosen = probability >= low
+def _reconstruction(distance, low, high):
+    """Pieces (8-connected cells of 2 x 2) above the low threshold, closed, that hold a pixel above the high one."""
+    chosen = distance >= low
     wide = ndimage.maximum_filter(chosen, 5, mode="constant", cval=False)
-    closed = ndimage.minimum_filter(wide, 5, mode="constant", cval=True) & (probability > 0)
-    pieces, count = ndimage.label(chosen | closed, np.ones((3, 3)))
-    kept = [piece for piece in range(1, count + 1) if (probability[pieces == piece] >= high).any()]
+    closed = ndimage.minimum_filter(wide, 5, mode="constant", cval=True) & (distance > 0)
+    possible = chosen | closed
+    cells, count = ndimage.label(possible.reshape(20, 2, 20, 2).max(axis=(1, 3)), np.ones((3, 3)))
+    pieces = np.kron(cells, np.ones((2, 2), int)) * possible
+    kept = [piece for piece in range(1, count + 1) if (distance[pieces == piece] >= high).any()]
     return np.isin(pieces, kept)
 
 
 def test_pieces_are_kept_that_hold_a_strong_pixel():
     noise = np.random.default_rng(0).normal(size=(3, 40, 40))
     smooth = np.stack([ndimage.gaussian_filter(each, 1.5) for each in noise])
-    probability = ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
+    distance = ((smooth - smooth.min()) / np.ptp(smooth)).astype(np.float32)
     # The low threshold is out of reach, so that no crest is added.
-    found = mask_refiner.find_vessels(tf.constant(probability[..., None]), Thresholds(2.0, 0.5, 0.75)).numpy()[..., 0]
-    expected = np.stack([_reconstruction(each, 0.5, 0.75) for each in probability])
+    found = mask_refiner.find_vessels(tf.constant(distance[..., None]), Thresholds(2.0, 0.5, 0.75)).numpy()[..., 0]
+    expected = np.stack([_reconstruction(each, 0.5, 0.75) for each in distance])
     np.testing.assert_array_equal(found, expected)
-    assert 0 < (found & (probability >= 0.5)).sum() < (probability >= 0.5).sum() and (found & (probability < 0.5)).any()
+    assert 0 < (found & (distance >= 0.5)).sum() < (distance >= 0.5).sum() and (found & (distance < 0.5)).any()
 
 
 @pytest.mark.parametrize("steps", [0, 5])
 def test_a_piece_is_reached_in_so_many_steps(steps):
-    probability = np.full((1, 11, 40, 1), 0.1, np.float32)
-    probability[0, 5, 6:32] = 0.5
-    probability[0, 5, 6] = 0.9
-    found = mask_refiner.find_vessels(tf.constant(probability), Thresholds(0.4, 0.4, 0.8), steps).numpy()[0, 5, :, 0]
-    assert np.flatnonzero(found).tolist() == list(range(6, 7 + steps))
+    distance = np.full((1, 12, 40, 1), 0.1, np.float32)
+    distance[0, 5, 6:32] = 0.5
+    distance[0, 5, 6] = 0.9
+    found = mask_refiner.find_vessels(tf.constant(distance), Thresholds(0.4, 0.4, 0.8), steps).numpy()[0, 5, :, 0]
+    assert np.flatnonzero(found).tolist() == list(range(6, 8 + 2 * steps))
 
 
 @pytest.mark.parametrize("gap", [0.0, 0.01])
 def test_a_branch_is_joined_to_the_vessel_that_it_leaves_if_anything_is_between(gap):
-    probability = np.zeros((1, 40, 40, 1), np.float32)
-    probability[0, 10:16, 4:36] = probability[0, 18:31, 20] = 0.9
-    probability[0, 16:18, 20] = gap
-    found = mask_refiner.find_vessels(tf.constant(probability), Thresholds(0.12, 0.5, 0.8)).numpy()[0, ..., 0]
+    distance = np.zeros((1, 40, 40, 1), np.float32)
+    distance[0, 10:16, 4:36] = distance[0, 18:31, 20] = 0.9
+    distance[0, 16:18, 20] = gap
+    found = mask_refiner.find_vessels(tf.constant(distance), Thresholds(0.12, 0.5, 0.8)).numpy()[0, ..., 0]
     assert ndimage.label(found, np.ones((3, 3)))[1] == (1 if gap else 2)
     assert np.flatnonzero(found[24]).tolist() == [20] and found.sum() == 6 * 32 + 13 + (2 if gap else 0)
 
