@@ -86,7 +86,7 @@ def test_a_branch_is_joined_to_the_vessel_that_it_leaves_if_anything_is_between(
 def test_a_faint_gap_of_a_vessel_is_bridged_by_its_center_line_alone(turns):
     """A vessel of five pixels along the rows whose distance sinks below the middle threshold for a while."""
     along = np.where(np.abs(np.arange(40) - 20) < 6, -0.2, 0.0)
-    across = np.zeros(21)
+    across = np.zeros(22)
     across[8:13] = [0.5, 0.55, 0.6, 0.55, 0.5]
     distance = np.clip(across[:, None] + along, 0, 1)
     distance = np.rot90(distance, turns).astype(np.float32)[None, ..., None]
