@@ -23,7 +23,7 @@ class CoarseToFine(keras.Model):
         """
         super().__init__()
         self.generator, self.refiner, self.thresholds = generator, refiner, thresholds
-        self._inside, self._coarse = tf.constant(fov), coarse_fov(fov, len(fov) // refiner.factor)
+        self._inside, self._coarse = fov, coarse_fov(fov, len(fov) // refiner.factor)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`coverage_tanh` `(batch, size, size, 1)` in {-1, 1}, float32, of latents `(batch, latent_dim)`."""
