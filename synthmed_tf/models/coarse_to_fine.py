@@ -23,13 +23,12 @@ class CoarseToFine(keras.Model):
         """
         super().__init__()
         self.generator, self.refiner, self.thresholds = generator, refiner, thresholds
-        self._inside, self._coarse = fov, coarse_fov(fov, len(fov) // refiner.factor)
+        self._coarse = coarse_fov(fov, len(fov) // refiner.factor)
 
     def call(self, latent: tf.Tensor, training: bool = False) -> tf.Tensor:
         """`coverage_tanh` `(batch, size, size, 1)` in {-1, 1}, float32, of latents `(batch, latent_dim)`."""
         maps = self.generator(latent, training=False) * self._coarse
-        distance = tf.where(self._inside, distances(self.refiner, maps, latent), 0.0)
-        return tf.where(find_vessels(distance, self.thresholds), 1.0, -1.0)
+        return tf.where(find_vessels(distances(self.refiner, maps, latent), self.thresholds), 1.0, -1.0)
 
 
 def distances(refiner: keras.Model, maps: tf.Tensor, latent: tf.Tensor) -> tf.Tensor:
