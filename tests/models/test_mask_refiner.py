@@ -124,7 +124,7 @@ def test_both_networks_in_one_are_one_after_the_other():
         network.set_weights(random_weights(network, 0))
     fov = np.ones((64, 64, 1), bool)
     fov[:, 33:] = False
-    thresholds = Thresholds(0.1, 0.2, 0.4)
+    thresholds = Thresholds(0.3, 0.4, 0.6)
     coverage_tanh = CoarseToFine(generator, refiner, fov, thresholds)(latent)
     maps = mask_refiner.quantize(generator(latent) * np.where(np.arange(32)[:, None] < 17, 1.0, 0.0))
     padded = np.pad(maps, ((0, 0), (4, 4), (4, 4), (0, 0)))
