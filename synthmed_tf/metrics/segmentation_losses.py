@@ -40,24 +40,6 @@ def dice_loss(target: tf.Tensor, logits: tf.Tensor, inside: tf.Tensor) -> tf.Ten
     return 1.0 - (2.0 * _sum_per_example(target * found) + 1.0) / (_sum_per_example(target + found) + 1.0)
 
 
-def skeleton_recall_loss(tube: tf.Tensor, logits: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
-    """One minus the share of the tubes around the center lines that sigmoid(logits) finds (Kirchhoff et al. 2024).
-
-    Thin vessels count as much as thick ones, so that they do not break. One is added above and below.
-
-    Args:
-        tube: `(batch, ...)`, in {0, 1}; logits and inside, in {0, 1}, have its shape.
-
-    Returns:
-        `(batch,)` float32 in [0, 1).
-    """
-    _check_same_shape(tube, logits)
-    _check_same_shape(tube, inside)
-    tube, logits, inside = (tf.cast(values, tf.float32) for values in (tube, logits, inside))
-    tube = tube * inside
-    return 1.0 - (_sum_per_example(tube * tf.sigmoid(logits)) + 1.0) / (_sum_per_example(tube) + 1.0)
-
-
 def _sum_per_example(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(values, axis=tuple(range(1, values.shape.rank)))
 

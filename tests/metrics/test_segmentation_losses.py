@@ -54,12 +54,3 @@ def test_masked_losses_are_float32_and_refuse_broadcasting(loss):
     assert loss(half, half, half).dtype == tf.float32
     with pytest.raises(ValueError, match=r"Received: \(2, 4\) and \(2, 1\)"):
         loss(tf.zeros((2, 4)), tf.zeros((2, 4)), tf.zeros((2, 1)))
-
-
-def test_skeleton_recall_is_the_share_of_the_tube_that_is_found():
-    tube = tf.constant([[1.0, 1.0, 1.0, 0.0], [0.0, 0.0, 0.0, 0.0]])
-    logits = tf.constant([[20.0, 20.0, -20.0, 20.0], [20.0, 20.0, 20.0, 20.0]])
-    loss = segmentation_losses.skeleton_recall_loss
-    np.testing.assert_allclose(loss(tube, logits, tf.ones((2, 4))), [1 - 3 / 4, 0], atol=1e-6)
-    inside = tf.constant([[1.0, 1.0, 0.0, 1.0], [1.0, 1.0, 1.0, 1.0]])
-    np.testing.assert_allclose(loss(tube, logits, inside), [0, 0], atol=1e-6)
