@@ -22,6 +22,7 @@ class FlowNetwork(keras.Model):
 
     Attributes:
         cell: pixels a side of a cell, from which the first level's pixels are made.
+        channels: of what is generated.
     """
 
     def __init__(self, cell: int, filters: int = 64, channels: int = 3):
@@ -33,7 +34,7 @@ class FlowNetwork(keras.Model):
             channels: of what is generated.
         """
         super().__init__(autocast=False)
-        self.cell, self.filters = cell, filters
+        self.cell, self.filters, self.channels = cell, filters, channels
         wide, widest = 2 * filters, 3 * filters
         self.time = [keras.layers.Dense(2 * filters) for _ in range(2)]
         self.first = keras.layers.Conv2D(filters, 3, padding="same")

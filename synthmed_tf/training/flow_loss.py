@@ -19,7 +19,6 @@ def flow_loss(
     seed: int,
     batch: Batch,
     streams: tuple[int, int] = (latents.FLOW_NOISE, latents.FLOW_TIME),
-    channels: int = 3,
 ) -> tf.Tensor:
     """The squared error of the velocity (Lipman et al. 2023, equation 23).
 
@@ -29,13 +28,12 @@ def flow_loss(
             given.
         crops: of an example, or how often it is seen.
         seed, batch, streams: of the random numbers for noise and time.
-        channels: of the detail.
 
     Returns:
         `(batch,)`, the mean over an example's crops.
     """
+    channels, side = network.channels, seen.shape[1]
     detail, inside, condition = tf.split(seen, [channels, 1, -1], axis=-1)
-    side = seen.shape[1]
     normal = random_numbers(seed, batch, crops * side * side * channels, streams[0])
     noise = tf.reshape(normal, (-1, side, side, channels))
     normal = tf.reshape(random_numbers(seed, batch, crops, streams[1]), (-1,))

@@ -79,8 +79,7 @@ class RefinerStage:
         given = mask_refiner.condition(self._damaged(batch))
         inside = tf.broadcast_to(self._inside(), (*given.shape[:3], 1))
         seen = tf.concat([detail, inside, given], axis=-1)
-        network = self.network.network
-        return {"velocity": flow_loss(network, seen, 1, self.seed, batch, channels=self.factor**2)}
+        return {"velocity": flow_loss(self.network.network, seen, 1, self.seed, batch)}
 
     def _damaged(self, batch: Batch) -> tf.Tensor:
         """The coarse maps of a batch, damaged."""
