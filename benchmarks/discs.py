@@ -49,7 +49,7 @@ def set_masks(options: argparse.Namespace) -> np.ndarray:
     """The first masks of a set, `(n, size, size, 1)` uint8 in {0, 255}."""
     files = sorted((options.masks / "masks").glob("*.png"))[:MASKS]
     masks = np.stack([images.read_mask(file) for file in files])[..., None]
-    return np.where(masks >= 128, 255, 0).astype(np.uint8)
+    return np.where(masks, 255, 0).astype(np.uint8)
 
 
 def photographs(pairs: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
