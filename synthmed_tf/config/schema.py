@@ -201,7 +201,8 @@ class Stage1FineConfig(TrainedConfig):
         filters: channels at the size of the vessel maps.
         flow_steps: steps from noise to the mask.
         crop: pixels a side of the maps that an example has, a multiple of 4; the whole map where that is less.
-        damage: how much the maps of real masks are damaged, so that the network mends those of the generator.
+        noise: deviation of the noise on generated maps; what it hides, the network generates anew. It learned from maps
+            with any noise up to 2, so a run can be exported with another.
     """
 
     batch_size: Positive = 12
@@ -211,7 +212,7 @@ class Stage1FineConfig(TrainedConfig):
     filters: Filters = 32
     flow_steps: Positive = 2
     crop: Annotated[int, Field(ge=16, le=128, multiple_of=4)] = 40
-    damage: Weight = 2.0
+    noise: Annotated[float, Field(ge=0, le=2)] = 0.5
 
 
 class Stage2Config(StageConfig):

@@ -46,7 +46,7 @@ def distances(refiner: keras.Model, maps: tf.Tensor, latent: tf.Tensor) -> tf.Te
     """
     margin, factor, (height, width) = mask_refiner.MARGIN, refiner.factor, maps.shape[1:3]
     padded = tf.pad(quantize(maps), ((0, 0), (margin, margin), (margin, margin), (0, 0)))
-    noise = noise_of(latent, (height + 2 * margin, width + 2 * margin, factor**2), latents.REFINER_NOISE)
+    noise = noise_of(latent, (height + 2 * margin, width + 2 * margin, factor**2 + 2), latents.REFINER_NOISE)
     found, first = refiner(padded, noise, training=False), margin * factor - 1
     smoothed = found[:, first : first + factor * height + 2, first : first + factor * width + 2]
     for _ in range(2):

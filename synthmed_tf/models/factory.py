@@ -42,9 +42,9 @@ def mask_discriminator(config: Config) -> keras.Model:
 
 def mask_refiner(config: Config) -> keras.Model:
     """Stage-I's fine network: coarse maps and noise to distances; it takes other sizes too."""
-    size, factor = config.coarse_size, config.size // config.coarse_size
-    model = MaskRefiner(factor, config.stage1_fine.filters, config.stage1_fine.flow_steps)
-    return _made(model, tf.zeros((1, size, size, 2)), tf.zeros((1, size, size, factor**2)))
+    stage, size, factor = config.stage1_fine, config.coarse_size, config.size // config.coarse_size
+    model = MaskRefiner(factor, stage.filters, stage.flow_steps, stage.noise)
+    return _made(model, tf.zeros((1, size, size, 2)), tf.zeros((1, size, size, factor**2 + 2)))
 
 
 def image_generator(config: Config) -> keras.Model:

@@ -8,6 +8,7 @@ comparisons, `max_pool` and `min`, so that every runtime computes it alike.
 from typing import NamedTuple
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.models.flow import FlowNetwork, follow
@@ -18,10 +19,15 @@ HYSTERESIS_STEPS = 96
 MARGIN = 4
 """Pixels of the maps along the border of a crop where the network sees too little to learn from."""
 
+LARGEST_NOISE = 2.0
+"""The most noise that maps get in training."""
+
 _MEAN, _GAIN = 0.2, 3.0
 """Distances have about this mean, and are multiplied with the gain so that their deviation is near 1."""
 
-_CREST, _CREST_REACH, _SLOPE = 0.03, 2, 0.12
+_MAPS_GAIN = np.array([2.0, 4.0], np.float32)
+
+_CREST, _CREST_REACH, _SLOPE = 0.06, 2, 0.12
 _CLOSING = 5
 
 
@@ -31,22 +37,28 @@ class MaskRefiner(keras.Model):
     A network that is trained to say where vessels are averages over all that the maps leave open: what is possible
     becomes faint, and no threshold makes a tree of it. This one decides, differently for each noise.
 
+    Generated maps are not as real ones are in detail, so it is given maps with noise, of any strength in training (Ho
+    et al., "Cascaded diffusion models for high fidelity image generation", 2022, section 4.2): what the noise hides, it
+    generates anew.
+
     Attributes:
         factor: of the mask's size to the maps', a power of two from 1.
         steps: from noise to distances.
+        noise: deviation of the noise that maps get.
         network: of the velocities; a pixel of the maps has `factor` x `factor` distances as channels.
     """
 
-    def __init__(self, factor: int, filters: int, steps: int):
+    def __init__(self, factor: int, filters: int, steps: int, noise: float):
         """Makes the network.
 
         Args:
             factor: 1, 2, 4 or 8.
             filters: of the first level, at the size of the maps.
             steps: of the midpoint method, as for `flow.follow`.
+            noise: as above, in [0, LARGEST_NOISE].
         """
         super().__init__(autocast=False, dtype="float32")
-        self.factor, self.steps = factor, steps
+        self.factor, self.steps, self.noise = factor, steps, noise
         self.network = FlowNetwork(1, filters, factor**2)
 
     def call(self, maps: tf.Tensor, noise: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -54,13 +66,15 @@ class MaskRefiner(keras.Model):
 
         Args:
             maps: `(batch, height, width, 2)` in [0, 1]; height and width are multiples of 4.
-            noise: `(batch, height, width, factor ** 2)`, standard normal.
+            noise: `(batch, height, width, factor ** 2 + 2)`, standard normal: of the distances and of the maps.
 
         Returns:
             `(batch, factor * height, factor * width, 1)`, float32: about the signed distance to the outline, one half
             on it and more inside, as `vessel_maps.outline_distance`.
         """
-        values = follow(self.network, noise, condition(maps), self.steps) / _GAIN + _MEAN
+        start, added = tf.split(noise, [self.factor**2, 2], axis=-1)
+        given = condition(maps, added, tf.constant([self.noise], tf.float32))
+        values = follow(self.network, start, given, self.steps) / _GAIN + _MEAN
         return values if self.factor == 1 else tf.nn.depth_to_space(values, self.factor)
 
     def values(self, distance: tf.Tensor) -> tf.Tensor:
@@ -69,9 +83,20 @@ class MaskRefiner(keras.Model):
         return (cells - _MEAN) * _GAIN
 
 
-def condition(maps: tf.Tensor) -> tf.Tensor:
-    """Maps in [0, 1] as the network is given them, in [-1, 1]."""
-    return 2.0 * maps - 1.0
+def condition(maps: tf.Tensor, normal: tf.Tensor, noise: tf.Tensor) -> tf.Tensor:
+    """What the network is given.
+
+    Args:
+        maps: `(batch, height, width, 2)` in [0, 1].
+        normal: the same shape, standard normal.
+        noise: `(batch,)` or `(1,)`, its deviation.
+
+    Returns:
+        `(batch, height, width, 3)`: maps of about unit deviation with the noise, and its deviation.
+    """
+    deviation = noise[:, None, None, None]
+    noisy = maps * _MAPS_GAIN - 1.0 + deviation * normal
+    return tf.concat([noisy, deviation * tf.ones_like(maps[..., :1])], axis=-1)
 
 
 def quantize(values: tf.Tensor) -> tf.Tensor:
@@ -120,7 +145,7 @@ def candidates(distance: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
     """Pixels of at least `middle`, and those of at least `low` on a crest, closed; shapes as of `find_vessels`.
 
     The center line of a thin vessel is hardly higher than the outline, and a small error breaks it; crests keep it
-    whole. Along the rows, the columns or a diagonal, a crest is no lower than its neighbours and 0.03 higher than two
+    whole. Along the rows, the columns or a diagonal, a crest is no lower than its neighbours and 0.06 higher than two
     pixels away, on both sides, and no other neighbour is more than 0.12 higher: at the rounded end of a vessel, or on
     its side, one is. Where a branch leaves a wide vessel there is no crest: a morphological closing with 5 x 5 pixels,
     where the distance is above 0, bridges that gap.

@@ -10,7 +10,6 @@ from synthmed_tf.data.map_pipeline import map_batches
 from synthmed_tf.data.pipeline import COVERAGE, FOV
 from synthmed_tf.models import factory, latents, layers, mask_refiner
 from synthmed_tf.models.mask_refiner import MARGIN
-from synthmed_tf.training import map_damage
 from synthmed_tf.training.flow_loss import flow_loss
 from synthmed_tf.training.stages import Batch, Terms, random_numbers
 
@@ -76,17 +75,18 @@ class RefinerStage:
     def terms(self, batch: Batch) -> Terms:
         """The squared error of the velocity inside the crop's margin, `(batch,)`; in a replica's context."""
         detail = self.network.values(batch["maps"][..., DISTANCE])
-        given = mask_refiner.condition(self._damaged(batch))
+        given = self._given(batch)
         inside = tf.broadcast_to(self._inside(), (*given.shape[:3], 1))
         seen = tf.concat([detail, inside, given], axis=-1)
         return {"velocity": flow_loss(self.network.network, seen, 1, self.seed, batch)}
 
-    def _damaged(self, batch: Batch) -> tf.Tensor:
-        """The coarse maps of a batch, damaged."""
+    def _given(self, batch: Batch) -> tf.Tensor:
+        """The coarse maps of a batch, with noise of a deviation uniform in (0, LARGEST_NOISE)."""
         coarse = tf.nn.avg_pool2d(batch["maps"][..., MAPS], self.factor, self.factor, "VALID")
-        unit = random_numbers(self.seed, batch, map_damage.uniform_numbers(self.crop), latents.DAMAGE, "uniform")
-        normal = random_numbers(self.seed, batch, map_damage.normal_numbers(self.crop), latents.DAMAGE_NOISE)
-        return map_damage.damage(coarse, (unit + 1.0) / 2.0, normal, self.config.damage)
+        unit = random_numbers(self.seed, batch, 1, latents.MAPS_NOISE_LEVEL, "uniform")[:, 0]
+        normal = random_numbers(self.seed, batch, 2 * self.crop**2, latents.MAPS_NOISE)
+        noise = (unit + 1.0) / 2.0 * mask_refiner.LARGEST_NOISE
+        return mask_refiner.condition(mask_refiner.quantize(coarse), tf.reshape(normal, tf.shape(coarse)), noise)
 
     def _inside(self) -> tf.Tensor:
         """1 where an example is learned from, at the size of the maps: `(1, crop, crop, 1)`."""
