@@ -47,7 +47,7 @@ VARIANTS = {
     },
     "fine": {
         FULL: Variant(),
-        "maps not damaged": Variant(("stage1_fine.damage=0",)),
+        "maps without noise": Variant(("stage1_fine.noise=0",)),
         "one step in place of two": Variant(("stage1_fine.flow_steps=1",)),
         "thin vessels not kept whole": Variant(line=f"{MAPS} v._THIN = 0.0"),
     },

@@ -25,9 +25,8 @@ from synthmed_tf.config.schema import Config
 _MEASURED = 4
 _MARGIN = 4
 _MEAN, _DISTANCE_GAIN = 0.2, 3.0
+_MAPS_GAINS, _LARGEST_NOISE = (2.0, 4.0), 2.0
 _CONTROLS = 5
-_STRENGTHS = 6
-_GAIN, _FOG, _GAPS, _NOISE = 0.35, 0.7, 0.012, 0.12
 _NOISES, _TIME_SHIFT = 4, -0.2
 _LEAST_SHARE, _LEAST = 0.02, 1e-6
 _THUMBNAIL_FACTOR = 4
@@ -108,14 +107,13 @@ class RefinerStage:
         margin = _MARGIN if self.crop < config.coarse_size else 0
         self._inside = torch.zeros(1, 1, self.crop, self.crop)
         self._inside[:, :, margin : self.crop - margin, margin : self.crop - margin] = 1.0
-        self._spline = _spline(self.crop)
+        self._gains = torch.tensor(_MAPS_GAINS)[:, None, None]
 
     def numbers(self, batch: int) -> Batch:
         """The random numbers of one step."""
         size = self.crop
-        numbers = {"strengths": torch.rand(batch, _STRENGTHS, 1, 1, 1), "places": torch.rand(batch, 1, size, size)}
-        numbers["controls"] = torch.randn(batch, 1, _CONTROLS, _CONTROLS)
-        numbers |= {"grain": torch.randn(batch, 2, size, size), "time": torch.randn(batch)}
+        numbers = {"maps_noise": torch.rand(batch, 1, 1, 1), "maps_normal": _noise(batch, size, self.layout, 2)}
+        numbers["time"] = torch.randn(batch)
         return numbers | {"noise": _noise(batch, size, self.layout, self.factor**2)}
 
     def terms(self, batch: Batch) -> Batch:
@@ -126,19 +124,15 @@ class RefinerStage:
         """What the network learns from: distances, where they count, and maps, as channels."""
         cells = F.pixel_unshuffle(batch["maps"][:, 2:], self.factor)
         inside = self._inside.expand(len(cells), -1, -1, -1)
-        return torch.cat([(cells - _MEAN) * _DISTANCE_GAIN, inside, 2.0 * self._damaged(batch) - 1.0], dim=1)
+        return torch.cat([(cells - _MEAN) * _DISTANCE_GAIN, inside, self._given(batch)], dim=1)
 
-    def _damaged(self, batch: Batch) -> Tensor:
-        """The coarse maps of a batch, damaged as by `synthmed_tf.training.map_damage`."""
-        strength, maps = self.config.damage, F.avg_pool2d(batch["maps"][:, :2], self.factor)
-        gain, fog, dense, kind, deep, noise = batch["strengths"].unbind(1)
-        uneven = 2.0 * (self._spline @ batch["controls"] @ self._spline.T)
-        maps = maps * (1.0 + strength * _GAIN * gain * uneven.clamp(-2.0, 1.0))
-        maps = torch.lerp(maps, _blur(maps), (strength * _FOG * fog).clamp(max=1.0))
-        dots = (batch["places"] < _GAPS * strength * dense).float()
-        maps = maps * (1.0 - _blur(_widened(dots, kind)) * deep)
-        maps = maps + strength * _NOISE * noise * _blur(batch["grain"])
-        return (maps.clamp(0.0, 1.0) * 255.0).round() / 255.0
+    def _given(self, batch: Batch) -> Tensor:
+        """The coarse maps of a batch with noise, and its deviation."""
+        coarse = F.avg_pool2d(batch["maps"][:, :2], self.factor)
+        maps = (coarse.clamp(0.0, 1.0) * 255.0).round() / 255.0
+        noise = _LARGEST_NOISE * batch["maps_noise"]
+        noisy = maps * self._gains - 1.0 + noise * batch["maps_normal"]
+        return torch.cat([noisy, noise.expand(-1, -1, self.crop, self.crop)], dim=1)
 
 
 class CoarseRendererStage:
@@ -269,16 +263,6 @@ def _spline(size: int) -> Tensor:
     away = (line[:, None] * ((_CONTROLS - 1) / 2) - torch.arange(_CONTROLS)).abs()
     weights = torch.where(away < 1.0, (4.0 - 6.0 * away**2 + 3.0 * away**3) / 6.0, F.relu(2.0 - away) ** 3 / 6.0)
     return weights / weights.sum(dim=1, keepdim=True)
-
-
-def _widened(dots: Tensor, kind: Tensor) -> Tensor:
-    """Dots of 1, 3 or 5 pixels, one size an example."""
-    three, five = (F.max_pool2d(dots, side, stride=1, padding=side // 2) for side in (3, 5))
-    return torch.where(kind < 1 / 3, dots, torch.where(kind < 2 / 3, three, five))
-
-
-def _blur(maps: Tensor) -> Tensor:
-    return F.avg_pool2d(F.pad(maps, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
 
 
 def _split(batch: Batch, strength: float) -> tuple[Tensor, Tensor, Tensor]:

@@ -98,11 +98,11 @@ class RidgeDiscriminator(nn.Module):
 
 
 class MaskRefiner(nn.Module):
-    """Stage-I's fine network, given 2 channels; it generates the distances of a cell as channels."""
+    """Stage-I's fine network, given 3 channels; it generates the distances of a cell as channels."""
 
     def __init__(self, factor: int, filters: int):
         super().__init__()
-        self.network = FlowNetwork(1, filters, 2, factor**2)
+        self.network = FlowNetwork(1, filters, 3, factor**2)
 
 
 class CoarseRenderer(nn.Module):

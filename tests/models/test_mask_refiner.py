@@ -15,9 +15,9 @@ from synthmed_tf.models.ridge_gan import RidgeGenerator
 
 @pytest.mark.parametrize("factor", [1, 2, 4, 8])
 def test_a_crop_gives_what_the_whole_gives_away_from_the_border(factor):
-    refiner = mask_refiner.MaskRefiner(factor, filters=4, steps=1)
+    refiner = mask_refiner.MaskRefiner(factor, filters=4, steps=1, noise=0.5)
     maps = tf.random.stateless_uniform((1, 144, 144, 2), (1, 2))
-    noise = tf.random.stateless_normal((1, 144, 144, factor**2), (3, 4))
+    noise = tf.random.stateless_normal((1, 144, 144, factor**2 + 2), (3, 4))
     refiner(maps, noise)
     refiner.set_weights(random_weights(refiner, 0))
     whole, crop = refiner(maps, noise).numpy(), refiner(maps[:, 8:136, 4:132], noise[:, 8:136, 4:132]).numpy()
@@ -30,14 +30,31 @@ def test_a_crop_gives_what_the_whole_gives_away_from_the_border(factor):
 
 
 def test_values_are_the_cells_of_distances_and_back():
-    refiner = mask_refiner.MaskRefiner(2, filters=4, steps=1)
+    refiner = mask_refiner.MaskRefiner(2, filters=4, steps=1, noise=0.5)
     distance = tf.random.stateless_uniform((1, 8, 8, 1), (1, 2))
     values = refiner.values(distance)
     assert values.shape == (1, 4, 4, 4)
     np.testing.assert_allclose(values[0, 1, 2], (distance.numpy()[0, 2:4, 4:6, 0].ravel() - 0.2) * 3.0, rtol=1e-5)
     refiner.network = lambda noisy, condition, time, training: values - noise  # a straight way to these values
     noise = tf.zeros((1, 4, 4, 4))
-    np.testing.assert_allclose(refiner(tf.zeros((1, 4, 4, 2)), noise), distance, atol=1e-6)
+    np.testing.assert_allclose(refiner(tf.zeros((1, 4, 4, 2)), tf.zeros((1, 4, 4, 6))), distance, atol=1e-6)
+
+
+def test_the_network_is_given_maps_with_noise_and_its_deviation():
+    maps = tf.constant([[[[0.0, 0.25]]], [[[1.0, 0.5]]]])
+    given = mask_refiner.condition(maps, tf.constant([[[[1.0, -1.0]]], [[[2.0, 0.5]]]]), tf.constant([0.5, 2.0]))
+    np.testing.assert_allclose(given[:, 0, 0], [[-0.5, -0.5, 0.5], [5.0, 2.0, 2.0]])
+
+
+def test_the_noise_on_maps_is_that_of_the_refiner():
+    seen = []
+    for level in (0.0, 1.5):
+        refiner = mask_refiner.MaskRefiner(2, filters=4, steps=1, noise=level)
+        noise = tf.random.stateless_normal((1, 8, 8, 6), (1, 2))
+        refiner.network = lambda noisy, condition, time, training: seen.append(condition.numpy()) or 0.0 * noisy
+        refiner(tf.fill((1, 8, 8, 2), 0.5), noise)
+    np.testing.assert_allclose(seen[0], np.broadcast_to([0.0, 1.0, 0.0], (1, 8, 8, 3)))
+    np.testing.assert_allclose(seen[-1][..., :2], [0.0, 1.0] + 1.5 * noise.numpy()[..., 4:], rtol=1e-5, atol=1e-6)
 
 
 def _reconstruction(distance, low, high):
@@ -117,9 +134,9 @@ def test_the_field_of_view_of_the_maps_is_that_of_most_pixels():
 
 
 def test_both_networks_in_one_are_one_after_the_other():
-    generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4, steps=1)
+    generator, refiner = RidgeGenerator(32, 5, filters=4), mask_refiner.MaskRefiner(2, filters=4, steps=1, noise=0.5)
     latent = tf.random.stateless_normal((2, 5), (1, 2))
-    refiner(generator(latent), tf.zeros((2, 32, 32, 4)))
+    refiner(generator(latent), tf.zeros((2, 32, 32, 6)))
     for network in (generator, refiner):
         network.set_weights(random_weights(network, 0))
     fov = np.ones((64, 64, 1), bool)
@@ -128,7 +145,7 @@ def test_both_networks_in_one_are_one_after_the_other():
     coverage_tanh = CoarseToFine(generator, refiner, fov, thresholds)(latent)
     maps = mask_refiner.quantize(generator(latent) * np.where(np.arange(32)[:, None] < 17, 1.0, 0.0))
     padded = np.pad(maps, ((0, 0), (4, 4), (4, 4), (0, 0)))
-    noise = noise_of(latent, (40, 40, 4), latents.REFINER_NOISE)
+    noise = noise_of(latent, (40, 40, 6), latents.REFINER_NOISE)
     found = refiner(padded, noise).numpy()
     smoothed = ndimage.correlate(found[..., 0], np.outer([1, 2, 1], [1, 2, 1])[None] / 16)[:, 8:-8, 8:-8, None]
     distance = mask_refiner.quantize(smoothed)

@@ -47,7 +47,7 @@ def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
     assert float(tf.reduce_min(maps)) >= 0 and float(tf.reduce_max(maps)) <= 1
     whole, patches = factory.mask_discriminator(config)(maps)
     assert whole.shape == (2, 1) and patches.shape == (2, coarse // 8, coarse // 8, 1)
-    noise = tf.random.normal((2, coarse, coarse, (size // coarse) ** 2))
+    noise = tf.random.normal((2, coarse, coarse, (size // coarse) ** 2 + 2))
     refined = factory.mask_refiner(config)(maps, noise)
     assert refined.shape == (2, size, size, 1) and refined.dtype == tf.float32
 

@@ -11,7 +11,7 @@ from helpers.steps import COARSE, make_config, one_device, random_pairs
 
 from synthmed_tf.data import augmentation, pipeline
 from synthmed_tf.models import latents
-from synthmed_tf.training import ema, map_damage
+from synthmed_tf.training import ema
 from synthmed_tf.training.adversarial import AdversarialStep
 from synthmed_tf.training.refiner_stage import RefinerStage
 from synthmed_tf.training.renderer_stages import CoarseRendererStage, FineRendererStage
@@ -180,7 +180,7 @@ def _recommended(name):
     _copy_networks(ours, theirs)
     batch = next(iter(ours.batches()))
     torch_batch = {"maps": _channels_first(batch["maps"].numpy()), "index": torch.from_numpy(batch["index"].numpy())}
-    numbers = {"stage1": _numbers, "stage1_fine": _numbers_of_damage}.get(name, _numbers_of_flow)
+    numbers = {"stage1": _numbers, "stage1_fine": _numbers_of_refiner}.get(name, _numbers_of_flow)
     return ours, theirs, batch, torch_batch | numbers(ours, batch)
 
 
@@ -193,16 +193,12 @@ def _sampled(batch, dim, stream, distribution="normal"):
     return sampled if distribution == "normal" else (sampled + 1) / 2
 
 
-def _numbers_of_damage(stage, batch):
-    size, controls, strengths = stage.crop, augmentation.CONTROLS, map_damage.uniform_numbers(0)
-    unit = _sampled(batch, map_damage.uniform_numbers(size), latents.DAMAGE, "uniform")
-    normal = torch.from_numpy(_sampled(batch, map_damage.normal_numbers(size), latents.DAMAGE_NOISE))
-    strength, places = (torch.from_numpy(part) for part in (unit[:, :strengths], unit[:, strengths:]))
+def _numbers_of_refiner(stage, batch):
+    size = stage.crop
+    normal = _sampled(batch, 2 * size**2, latents.MAPS_NOISE).reshape(-1, size, size, 2)
     return {
-        "strengths": strength[..., None, None, None],
-        "places": places.reshape(-1, 1, size, size),
-        "controls": normal[:, : controls**2].reshape(-1, 1, controls, controls),
-        "grain": normal[:, controls**2 :].reshape(-1, size, size, 2).permute(0, 3, 1, 2),
+        "maps_noise": torch.from_numpy(_sampled(batch, 1, latents.MAPS_NOISE_LEVEL, "uniform"))[..., None, None],
+        "maps_normal": _channels_first(normal),
         **_flow_numbers(batch, 1, size, latents.FLOW_NOISE, latents.FLOW_TIME, stage.factor**2),
     }
 

@@ -130,10 +130,16 @@ def test_the_maps_of_the_fine_stage_end_at_the_field_of_view_as_generated_ones_d
 
 
 def test_the_term_of_the_fine_stage_by_hand():
-    stage = RefinerStage(_config("stage1_fine.damage=0"), _pairs())
+    stage = RefinerStage(_config(), _pairs())
     batch = next(iter(stage.batches(start=16)))
     coarse = batch["maps"].numpy()[..., :2].reshape(8, 24, 2, 24, 2, 2).mean(axis=(2, 4))
-    np.testing.assert_allclose(stage._damaged(batch), np.round(coarse * 255) / 255, atol=1e-6)
+    deviation = random_numbers(stage.seed, batch, 1, latents.MAPS_NOISE_LEVEL, "uniform").numpy()[:, None, None] + 1
+    normal = random_numbers(stage.seed, batch, 24 * 24 * 2, latents.MAPS_NOISE).numpy().reshape(8, 24, 24, 2)
+    given = stage._given(batch).numpy()
+    noisy = np.round(coarse * 255) / 255 * [2, 4] - 1 + deviation * normal
+    np.testing.assert_allclose(given[..., :2], noisy, atol=1e-5)
+    np.testing.assert_allclose(given[..., 2:], np.broadcast_to(deviation, (8, 24, 24, 1)), rtol=1e-6)
+    assert 0 < deviation.min() < 1 < deviation.max() < 2
     distance = batch["maps"].numpy()[..., 2].reshape(8, 24, 2, 24, 2).transpose(0, 1, 3, 2, 4).reshape(8, 24, 24, 4)
     detail = (distance - 0.2) * 3.0
     noise = random_numbers(1, batch, 24 * 24 * 4, latents.FLOW_NOISE).numpy().reshape(8, 24, 24, 4)
@@ -142,7 +148,7 @@ def test_the_term_of_the_fine_stage_by_hand():
     stage.seed = 1
     weights = [np.random.default_rng(0).normal(0, 0.05, w.shape) for w in stage.network.get_weights()]
     stage.network.set_weights(weights)
-    velocity = stage.network.network(noisy, 2 * stage._damaged(batch) - 1, tf.constant(time, tf.float32)).numpy()
+    velocity = stage.network.network(noisy, stage._given(batch), tf.constant(time, tf.float32)).numpy()
     error = (velocity - (detail - noise))[:, 4:-4, 4:-4] ** 2
     terms = stage.terms(batch)
     # Its mean over 16 x 16 pixels, one of which more is counted.
