@@ -206,7 +206,7 @@ class Stage1FineConfig(TrainedConfig):
     """
 
     batch_size: Positive = 12
-    steps: Positive | None = 2_500
+    steps: Positive | None = 5_000
     ema_half_life: Weight = 2_000
     learning_rate: Rate = 1e-3
     filters: Filters = 32
