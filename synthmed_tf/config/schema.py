@@ -201,8 +201,8 @@ class Stage1FineConfig(TrainedConfig):
         filters: channels at the size of the vessel maps.
         flow_steps: steps from noise to the mask.
         crop: pixels a side of the maps that an example has, a multiple of 4; the whole map where that is less.
-        noise: deviation of the noise on generated maps; what it hides, the network generates anew. It learned from maps
-            with any noise up to 2, so a run can be exported with another.
+        noise: deviation of the noise on generated maps; what it hides, the network generates itself. In training it is
+            random, up to 2.
     """
 
     batch_size: Positive = 12

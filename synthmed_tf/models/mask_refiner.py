@@ -39,7 +39,7 @@ class MaskRefiner(keras.Model):
 
     Generated maps are not as real ones are in detail, so it is given maps with noise, of any strength in training (Ho
     et al., "Cascaded diffusion models for high fidelity image generation", 2022, section 4.2): what the noise hides, it
-    generates anew.
+    generates itself.
 
     Attributes:
         factor: of the mask's size to the maps', a power of two from 1.
