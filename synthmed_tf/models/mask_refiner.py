@@ -28,7 +28,7 @@ _MEAN, _GAIN = 0.2, 3.0
 _MAPS_GAIN = np.array([2.0, 4.0], np.float32)
 
 _CREST, _CREST_REACH, _SLOPE = 0.06, 2, 0.12
-_CLOSING = 5
+_OCTAGON = (((3, 5), (5, 3)), ((1, 3), (3, 1)))
 
 
 class MaskRefiner(keras.Model):
@@ -157,8 +157,15 @@ def candidates(distance: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
 
 def _closed(pixels: tf.Tensor) -> tf.Tensor:
     """Dilated, then eroded; what lies beyond the border does not count."""
-    wide = tf.nn.max_pool2d(tf.cast(pixels, tf.float32), _CLOSING, 1, "SAME")
-    return tf.nn.max_pool2d(-wide, _CLOSING, 1, "SAME") < -0.5
+    return _dilated(-_dilated(tf.cast(pixels, tf.float32))) < -0.5
+
+
+def _dilated(values: tf.Tensor) -> tf.Tensor:
+    """The largest value within an octagon of 7 x 7 pixels (a square leaves holes with corners)."""
+    for first, second in _OCTAGON:
+        pools = (tf.nn.max_pool2d(values, size, 1, "SAME") for size in (first, second))
+        values = tf.maximum(*pools)
+    return values
 
 
 def _crests(distance: tf.Tensor) -> tf.Tensor:
