@@ -89,6 +89,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "elastic": 0.02,
             "flow_steps": 3,
             "thumbnail_steps": 10,
+            "guidance": 0.2,
             "optimizer": {"generator_rate": 1e-3, "beta1": 0.9},
             "ema_half_life": 4_000,
         },

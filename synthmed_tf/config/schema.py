@@ -221,7 +221,7 @@ class Stage2Config(StageConfig):
     Attributes:
         architecture: `unet`, a GAN after pix2pix, or `pyramid`: a thumbnail, an image of at most `coarse_size`
             pixels by flow matching, and, by `stage2_fine`, one at full size. Of the options below, a pyramid uses
-            `filters`, `style_dim`, `colour` and the last seven, and of the optimizer the generator's rate.
+            `filters`, `style_dim`, `colour` and the last eight, and of the optimizer the generator's rate.
         filters, discriminator_filters: channels of the first level.
         norm: normalization of both networks.
         upsampling: `transposed`, as in the paper, or `nearest`.
@@ -241,6 +241,8 @@ class Stage2Config(StageConfig):
             (`pyramid` alone).
         flow_steps: from noise to detail, two evaluations of the network each (`pyramid` alone).
         thumbnail_steps: from noise to thumbnail; as many as `flow_steps` where None (`pyramid` alone).
+        guidance: strength of classifier-free guidance when images are generated: 0.2 gives vessels about a fifth more
+            contrast, and doubles the evaluations for the image of `coarse_size` pixels (`pyramid` alone).
     """
 
     architecture: Literal["unet", "pyramid"] = "unet"
@@ -265,6 +267,7 @@ class Stage2Config(StageConfig):
     crops: Annotated[int, Field(ge=1, le=16)] = 4
     flow_steps: Annotated[int, Field(ge=1, le=100)] = 10
     thumbnail_steps: Annotated[int | None, Field(ge=1, le=100)] = None
+    guidance: Annotated[float, Field(ge=0, le=4)] = 0.0
 
     @pydantic.model_validator(mode="after")
     def _style_of_a_pyramid(self) -> "Stage2Config":

@@ -56,7 +56,7 @@ def image_generator(config: Config) -> keras.Model:
     if stage.architecture == "pyramid":
         placed = config.data.field_of_view != "frame"
         steps = (stage.thumbnail_steps or stage.flow_steps, stage.flow_steps)
-        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, steps, placed)
+        model = pyramid.CoarseRenderer(config.coarse_size, stage.filters, steps, placed, stage.guidance)
         return _made(model, _image(config, 2), tf.zeros((1, stage.style_dim)))
     model = image_gan.ImageGenerator(
         size=config.size,

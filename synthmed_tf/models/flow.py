@@ -5,6 +5,8 @@ following it from noise gives detail distributed as the real one is, with faint 
 It is fully convolutional and has no statistics over the image: trained on crops, it works on whole images.
 """
 
+from typing import NamedTuple
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -137,7 +139,21 @@ def on_the_way(noise: tf.Tensor, detail: tf.Tensor, time: tf.Tensor) -> tuple[tf
     return (1.0 - share) * noise + share * detail, detail - noise
 
 
-def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: int) -> tf.Tensor:
+class Guidance(NamedTuple):
+    """Classifier-free guidance: detail goes further from that of another condition (Ho and Salimans 2022, equation 6).
+
+    Attributes:
+        condition: the other one, of the same shape.
+        strength: velocities are (1 + strength) times the network's own, less strength times those of the other.
+    """
+
+    condition: tf.Tensor
+    strength: float
+
+
+def follow(
+    network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: int, guidance: Guidance | None = None
+) -> tf.Tensor:
     """Detail from noise: so many equal steps by the midpoint method, unrolled in the graph.
 
     A step goes along the velocity in its middle, which it finds by half a step of Euler's method: two evaluations of
@@ -148,10 +164,16 @@ def follow(network: keras.Model, noise: tf.Tensor, condition: tf.Tensor, steps: 
         noise: `(batch, height, width, channels)`, standard normal.
         condition: as for the network.
         steps: at least 1.
+        guidance: doubles the evaluations; None for no guidance.
     """
 
     def velocity(x: tf.Tensor, time: float) -> tf.Tensor:
-        return network(x, condition, tf.constant([time], tf.float32), training=False)
+        at = tf.constant([time], tf.float32)
+        if guidance is None:
+            return network(x, condition, at, training=False)
+        both = tf.concat([condition, guidance.condition], axis=0)
+        found, without = tf.split(network(tf.concat([x, x], axis=0), both, at, training=False), 2)
+        return found + guidance.strength * (found - without)
 
     x, length = noise, 1.0 / steps
     for step in range(steps):

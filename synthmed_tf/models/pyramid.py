@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf.models import latents, layers
-from synthmed_tf.models.flow import FlowNetwork, follow, noise_of
+from synthmed_tf.models.flow import FlowNetwork, Guidance, follow, noise_of
 
 THUMBNAIL_FACTOR = 4
 """Pixels a side of the coarse image for each pixel of the thumbnail."""
@@ -35,7 +35,7 @@ class CoarseRenderer(keras.Model):
         network: that of the detail.
     """
 
-    def __init__(self, size: int, filters: int, steps: tuple[int, int], placed: bool = True):
+    def __init__(self, size: int, filters: int, steps: tuple[int, int], placed: bool = True, guidance: float = 0.0):
         """Makes the networks.
 
         Args:
@@ -43,9 +43,10 @@ class CoarseRenderer(keras.Model):
             filters: of the first level of the detail's network; that of the thumbnails has half as many.
             steps: from noise to thumbnail, and from noise to detail. A thumbnail costs little and shows errors most.
             placed: whether the networks are told where in the image they are.
+            guidance: its strength, away from detail without vessels; 0 turns it off.
         """
         super().__init__(autocast=False, dtype="float32")
-        self.size, self.placed = size, placed
+        self.size, self.placed, self.guidance = size, placed, guidance
         self.thumbnail_steps, self.steps = steps
         self.thumbnails = FlowNetwork(1, max(1, filters // 2))
         self.network = FlowNetwork(_CELLS["coarse"], filters)
@@ -75,8 +76,9 @@ class CoarseRenderer(keras.Model):
         """The image with a given thumbnail; coverage and field of view as `reduced` gives them."""
         base = enlarged(thumbnail, pooled(fov), THUMBNAIL_FACTOR)
         noise = noise_of(style, (self.size, self.size, 3), latents.COARSE_NOISE)
-        condition = coarse_condition(coverage, fov, base, self.placed)
-        detail = follow(self.network, noise, condition, self.steps) / _GAIN["coarse"]
+        condition, empty = (coarse_condition(c, fov, base, self.placed) for c in (coverage, tf.zeros_like(coverage)))
+        guidance = Guidance(empty, self.guidance) if self.guidance else None
+        detail = follow(self.network, noise, condition, self.steps, guidance) / _GAIN["coarse"]
         return _image(_averaging_to(thumbnail, base + detail, fov), fov)
 
 

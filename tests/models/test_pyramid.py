@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from synthmed_tf.models import latents, layers, pyramid
-from synthmed_tf.models.flow import FlowNetwork, PixelNormalization, follow, noise_of, on_the_way
+from synthmed_tf.models.flow import FlowNetwork, Guidance, PixelNormalization, follow, noise_of, on_the_way
 from synthmed_tf.models.pyramid import CoarseRenderer, FineRenderer, Pyramid
 
 RNG = np.random.default_rng(0)
@@ -64,6 +64,29 @@ def test_following_takes_equal_steps_along_the_velocity():
     # dx/dt = 4t: the times are 1/8, 3/8, 5/8 and 7/8, and the result is exact.
     risen = follow(lambda x, condition, time, training: 4.0 * time + 0.0 * x, noise, noise, 4)
     np.testing.assert_allclose(risen, 3.0 * np.ones((1, 2, 2, 3)), rtol=1e-6)
+
+
+def test_guidance_goes_further_from_the_other_condition():
+    noise = tf.reshape(tf.range(2.0), (2, 1, 1, 1))
+    condition, other = noise + 3.0, noise - 1.0
+    # The velocity is the condition: 3 and 4 with it, -1 and 0 with the other, so 3 + 0.25 * 4 and 4 + 0.25 * 4.
+    moved = follow(lambda x, given, time, training: given, noise, condition, 2, Guidance(other, 0.25))
+    np.testing.assert_allclose(moved[:, 0, 0, 0], [0.0 + 4.0, 1.0 + 5.0], rtol=1e-6)
+
+
+def test_images_are_guided_away_from_those_of_no_vessels(coarse, condition):
+    coverage, fov = pyramid.reduced(tf.constant(condition), 32)
+    style = tf.constant(RNG.normal(size=(3, STYLE)), tf.float32)
+    thumbnail = coarse.thumbnail(coverage, fov, style)
+    unguided, empty = (coarse.render(c, fov, thumbnail, style) for c in (coverage, tf.zeros_like(coverage)))
+    coarse.guidance = 0.5
+    try:
+        guided, nothing = (coarse.render(c, fov, thumbnail, style) for c in (coverage, tf.zeros_like(coverage)))
+    finally:
+        coarse.guidance = 0.0
+    np.testing.assert_allclose(nothing, empty, atol=1e-5)
+    further, away = (guided - unguided).numpy(), (unguided - empty).numpy()
+    assert np.abs(away).max() > 1e-3 and (further * away).sum() > 0.1 * (away**2).sum()
 
 
 def test_the_thumbnail_takes_steps_of_its_own(coarse, condition):
