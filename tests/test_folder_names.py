@@ -45,8 +45,9 @@ def _done(*arguments, code=0):
 
 
 @pytest.fixture
-def place(tmp_path):
+def place(tmp_path, tmp_path_factory, monkeypatch):
     """Makes paths in a folder with a name of that kind."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
     folder = tmp_path / EVIL / ("x" * 200)
     folder.mkdir(parents=True)
     yield lambda name: folder / f"{EVIL} {name}"

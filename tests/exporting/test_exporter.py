@@ -226,7 +226,7 @@ def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(coarse_
     run = coarse_run
     report = exporter.export(run, tmp_path / "model")
     for runtime in ("savedmodel", "onnx"):
-        assert report[runtime]["mask_share"] <= 1e-5 and report[runtime]["grey_levels"] <= 1
+        assert report[runtime]["mask_share"] <= 1e-4 and report[runtime]["grey_levels"] <= 1
     card = _read(tmp_path / "model" / "card.json")
     assert card["steps"] == dict.fromkeys(("stage1", "stage1_fine", "stage2", "stage2_fine"), 7) and card["size"] == 64
     index = np.arange(5)
