@@ -62,7 +62,10 @@ def operations(file: Path) -> float:
     """Floating-point operations of one image: two for each multiplication in convolutions and matrix products."""
     import onnx
 
-    graph = onnx.shape_inference.infer_shapes(onnx.load(file)).graph
+    model = onnx.load(file)
+    for given in model.graph.input:  # one image, of which guidance makes two
+        given.type.tensor_type.shape.dim[0].dim_value = 1
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     shapes = {value.name: _shape(value) for value in (*graph.value_info, *graph.output)}
     weights = {tensor.name: tuple(tensor.dims) for tensor in graph.initializer}
     for node in graph.node:  # a compact artifact stores weights in float16 and in another order
@@ -71,7 +74,8 @@ def operations(file: Path) -> float:
     total = 0
     for node in graph.node:
         if node.op_type == "Conv":
-            total += 2 * np.prod(weights[node.input[1]]) * np.prod(shapes[node.output[0]][2:])
+            batch, _, *pixels = shapes[node.output[0]]
+            total += 2 * np.prod(weights[node.input[1]]) * np.prod(pixels) * max(1, batch)
         elif node.op_type == "ConvTranspose":
             total += 2 * np.prod(weights[node.input[1]]) * np.prod(shapes[node.input[0]][2:])
         elif node.op_type in ("MatMul", "Gemm") and node.input[1] in weights:
