@@ -147,8 +147,8 @@ def candidates(distance: tf.Tensor, thresholds: Thresholds) -> tf.Tensor:
     The center line of a thin vessel is hardly higher than the outline, and a small error breaks it; crests keep it
     whole. Along the rows, the columns or a diagonal, a crest is no lower than its neighbours and 0.06 higher than two
     pixels away, on both sides, and no other neighbour is more than 0.12 higher: at the rounded end of a vessel, or on
-    its side, one is. Where a branch leaves a wide vessel there is no crest: a morphological closing with 5 x 5 pixels,
-    where the distance is above 0, bridges that gap.
+    its side, one is. Where a branch leaves a wide vessel there is no crest: a morphological closing with an octagon of
+    7 pixels, where the distance is above 0, bridges that gap.
     """
     crest = (distance >= thresholds.low) & _crests(distance)
     chosen = (distance >= thresholds.middle) | crest

@@ -74,16 +74,13 @@ def test_guidance_goes_further_from_the_other_condition():
     np.testing.assert_allclose(moved[:, 0, 0, 0], [0.0 + 4.0, 1.0 + 5.0], rtol=1e-6)
 
 
-def test_images_are_guided_away_from_those_of_no_vessels(coarse, condition):
+def test_images_are_guided_away_from_those_of_no_vessels(coarse, condition, monkeypatch):
     coverage, fov = pyramid.reduced(tf.constant(condition), 32)
     style = tf.constant(RNG.normal(size=(3, STYLE)), tf.float32)
     thumbnail = coarse.thumbnail(coverage, fov, style)
     unguided, empty = (coarse.render(c, fov, thumbnail, style) for c in (coverage, tf.zeros_like(coverage)))
-    coarse.guidance = 0.5
-    try:
-        guided, nothing = (coarse.render(c, fov, thumbnail, style) for c in (coverage, tf.zeros_like(coverage)))
-    finally:
-        coarse.guidance = 0.0
+    monkeypatch.setattr(coarse, "guidance", 0.5)
+    guided, nothing = (coarse.render(c, fov, thumbnail, style) for c in (coverage, tf.zeros_like(coverage)))
     np.testing.assert_allclose(nothing, empty, atol=1e-5)
     further, away = (guided - unguided).numpy(), (unguided - empty).numpy()
     assert np.abs(away).max() > 1e-3 and (further * away).sum() > 0.1 * (away**2).sum()
