@@ -20,16 +20,32 @@ from synthmed_tf.cli.options import FOLDER, PLACE, parts, say
 )
 @click.option("--compact", is_flag=True, help="Weights in float16, kept once for the SavedModel and the ONNX file.")
 @click.option("--latest", is_flag=True, help="The latest step of each stage, not the best one.")
+@click.option(
+    "--override",
+    "overrides",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="An option of Stage-II that acts only when images are generated, such as stage2.guidance=0.4.",
+)
 @click.option("--name", help="On the card; default: the name of the folder.")
 @click.option("--license", default="not stated", show_default=True, help="Of the model, on the card.")
-def export(run: Path, out: Path, formats: str, compact: bool, latest: bool, name: str | None, license: str) -> None:
+def export(
+    run: Path,
+    out: Path,
+    formats: str,
+    compact: bool,
+    latest: bool,
+    overrides: tuple[str, ...],
+    name: str | None,
+    license: str,
+) -> None:
     """Writes both generators as one graph.
 
     The graph is compared across the runtimes, and nothing is written if they differ.
     """
     from synthmed_tf.exporting import exporter
 
-    report = exporter.export(run, out, parts(formats), name, license, say, latest, compact)
+    report = exporter.export(run, out, parts(formats), name, license, say, latest, compact, overrides)
     for runtime in exporter.FORMATS:
         if runtime not in report:
             continue

@@ -5,6 +5,7 @@ import json
 import os
 import platform
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -15,6 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from synthmed_tf import __version__, files, local_copies, stores
+from synthmed_tf.config import generation_options
 from synthmed_tf.errors import SynthMedError
 from synthmed_tf.exporting import artifact, label_visibility, parity, quantization, shared_weights, warmup
 from synthmed_tf.exporting.label_visibility import Measure
@@ -42,6 +44,7 @@ def export(
     say: Say = lambda line: None,
     latest: bool = False,
     compact: bool = False,
+    overrides: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Writes the artifact of a run: both generators as one graph. It is written completely or not at all.
 
@@ -56,13 +59,15 @@ def export(
         say: called with each line for the user.
         latest: whether to take the latest step of each stage instead of the best one.
         compact: whether weights are rounded to float16 and kept once, for the SavedModel and the ONNX file.
+        overrides: `name=value` for options that act when images are generated and not in training
+            (`config.generation_options.OPTIONS`), such as `stage2.guidance=0.4`.
 
     Returns:
         The differences between the runtimes and Keras, as in `parity.json`.
 
     Raises:
         SynthMedError: a snapshot is missing, the stages do not belong together, the runtimes differ too much, or a
-            smaller file loses too much.
+            smaller file loses too much; an option cannot be changed.
 
     Example:
         >>> import synthmed_tf as sm
@@ -74,7 +79,7 @@ def export(
     place = stores.place(out)
     with stores.reading(place):
         _refuse_other_folder(place)
-    run, parts = Path(run), Parts.load(Path(run), latest)
+    run, parts = Path(run), Parts.load(Path(run), latest).sampled_with(overrides)
     say(", ".join(f"{part.stage} of step {part.step}" for part in parts.present))
     chain, facts = parts.chain(run), dict[str, Any]()
     if compact:
@@ -125,6 +130,14 @@ class Parts(NamedTuple):
     def identity(self) -> str:
         """The model's SHA-256, as on its card."""
         return _identity(*(part for part in self if part is not None))
+
+    def sampled_with(self, overrides: Sequence[str]) -> "Parts":
+        """With other values of `config.generation_options`.
+
+        Raises:
+            SynthMedError: an option is none of them, or its value is not allowed.
+        """
+        return Parts(*(part and replace(part, config=generation_options.changed(part.config, overrides)) for part in self))
 
     def rounded(self) -> "Parts":
         """With weights that float16 represents."""

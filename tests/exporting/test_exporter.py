@@ -224,11 +224,12 @@ def coarse_run(tmp_path_factory):
 @pytest.mark.once
 def test_stages_of_two_networks_are_one_graph_that_all_runtimes_agree_on(coarse_run, tmp_path):
     run = coarse_run
-    report = exporter.export(run, tmp_path / "model")
+    report = exporter.export(run, tmp_path / "model", overrides=["stage2.guidance=0.5"])
     # An export fails above its limits; one flipped branch may be more than 1e-5 of such small masks.
     assert report["limits"] == {"mask_share": 1e-4, "grey_levels": 1} and {"savedmodel", "onnx"} < report.keys()
     card = _read(tmp_path / "model" / "card.json")
     assert card["steps"] == dict.fromkeys(("stage1", "stage1_fine", "stage2", "stage2_fine"), 7) and card["size"] == 64
+    assert card["config"]["stage2"]["guidance"] == 0.5
     index = np.arange(5)
     masks, _ = artifact.open_artifact(tmp_path / "model", "onnx").pixels(np.full(5, 3), index)
     assert masks.shape == (5, 64, 64, 1) and 0.02 < np.mean(masks == 255) < 0.9
@@ -251,6 +252,27 @@ def test_the_identity_changes_with_the_fine_network(coarse_run):
     images = snapshot.load(run / "stage2" / "snapshot")
     other = dataclasses.replace(refiner, thresholds=refiner.thresholds._replace(high=0.7))
     assert len({exporter._identity(masks, images, *fine) for fine in ((), (refiner,), (other,))}) == 3
+
+
+def test_an_export_changes_options_of_generation_alone(coarse_run, tmp_path):
+    parts = exporter.Parts.load(coarse_run)
+    assert parts.sampled_with([]).identity == parts.identity
+    guided = parts.sampled_with(["stage2.guidance=4", "stage2_fine.flow_steps=2"])
+    assert guided.identity != parts.identity and {part.config.stage2_fine.flow_steps for part in guided.present} == {2}
+    before, after = (each.chain(coarse_run).pixels(np.array([3]), np.array([0])) for each in (parts, guided))
+    np.testing.assert_array_equal(before["mask"], after["mask"])
+    assert np.abs(before["image"].numpy().astype(int) - after["image"]).max() > 1
+    assert _refusal(coarse_run, tmp_path / "model", overrides=["stage2.filters=8"]) == (
+        "Option stage2.filters cannot be changed after training; an export changes stage2.guidance, "
+        "stage2.flow_steps, stage2.thumbnail_steps or stage2_fine.flow_steps."
+    )
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_run_whose_second_stage_is_no_pyramid_has_no_options_of_generation(tiny_run, tmp_path):
+    assert _refusal(tiny_run, tmp_path / "model", overrides=["stage2.guidance=1"]) == (
+        "Stage-II of this run is 'unet', which has no options for an export to change; leave them out."
+    )
 
 
 def test_a_fine_network_that_is_missing_or_of_another_size_is_refused(coarse_run, tmp_path):
