@@ -137,7 +137,11 @@ class Parts(NamedTuple):
         Raises:
             SynthMedError: an option is none of them, or its value is not allowed.
         """
-        return Parts(*(part and replace(part, config=generation_options.changed(part.config, overrides)) for part in self))
+
+        def changed(part: snapshot.Snapshot) -> snapshot.Snapshot:
+            return replace(part, config=generation_options.changed(part.config, overrides))
+
+        return Parts(*(part and changed(part) for part in self))
 
     def rounded(self) -> "Parts":
         """With weights that float16 represents."""
