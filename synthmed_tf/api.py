@@ -143,9 +143,9 @@ def training_config(
         raise SynthMedError(
             f"Option --preset is {preset} and --from is {start}, which has networks of its own; name one."
         )
-    from synthmed_tf.exporting.starting import read_config
+    from synthmed_tf.exporting.starting import is_fine_tuned, read_config
 
-    return fine_tuning_config(read_config(start), file, tuple(texts))
+    return fine_tuning_config(read_config(start), file, tuple(texts), is_fine_tuned(start))
 
 
 def stages_of(stage: str) -> tuple[str, ...]:

@@ -13,15 +13,17 @@ _MACHINE = ("strategy", "precision", "xla", "steps_per_loop")
 _STAGES = ("stage1", "stage1_fine", "stage2", "stage2_fine")
 
 
-def values(begun: dict[str, Any]) -> dict[str, Any]:
+def values(begun: dict[str, Any], fine_tuned: bool = False) -> dict[str, Any]:
     """The options of the run that the weights come from, changed for going on with other data.
 
     Args:
         begun: its configuration, as plain values.
+        fine_tuned: whether that run was itself begun with trained weights; its steps and learning rates, which are
+            shares already, are then kept.
     """
     changed = {name: value for name, value in begun.items() if name not in _MACHINE}
     changed["data"] = {name: value for name, value in begun["data"].items() if name not in _NAMING}
-    return changed | {stage: _shorter(stage, begun) for stage in _STAGES}
+    return changed if fine_tuned else changed | {stage: _shorter(stage, begun) for stage in _STAGES}
 
 
 def _shorter(stage: str, begun: dict[str, Any]) -> dict[str, Any]:

@@ -383,7 +383,9 @@ def load_config(preset: str, file: Path | None = None, overrides: tuple[str, ...
     return parsing.validate(Config, values)
 
 
-def fine_tuning_config(begun: Config, file: Path | None = None, overrides: tuple[str, ...] = ()) -> Config:
+def fine_tuning_config(
+    begun: Config, file: Path | None = None, overrides: tuple[str, ...] = (), fine_tuned: bool = False
+) -> Config:
     """Builds the configuration of a run that begins with the weights of another.
 
     Networks and augmentation are those of the other run; learning rates and steps are shares of its own
@@ -392,11 +394,13 @@ def fine_tuning_config(begun: Config, file: Path | None = None, overrides: tuple
     Args:
         begun: the configuration of the run that the weights come from.
         file, overrides: as of `load_config`.
+        fine_tuned: whether that run was itself begun with trained weights; this one has as many steps then.
 
     Raises:
         SynthMedError: an unknown field, or a value that is not allowed.
     """
-    return parsing.validate(Config, parsing.changed(fine_tuning.values(begun.model_dump()), file, overrides))
+    values = fine_tuning.values(begun.model_dump(), fine_tuned)
+    return parsing.validate(Config, parsing.changed(values, file, overrides))
 
 
 def config_from_json(text: str, origin: str) -> Config:

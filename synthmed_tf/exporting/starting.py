@@ -52,6 +52,13 @@ def read_config(source: str | os.PathLike[str]) -> Config:
     return config_from_json(json.dumps(artifact.read_card(folder)["config"]), str(folder / artifact.CARD))
 
 
+def is_fine_tuned(source: str | os.PathLike[str]) -> bool:
+    """Whether it was itself begun with trained weights. Arguments and errors are those of `open_start`."""
+    folder = pretrained.located(source)
+    run = (folder / "config.json").is_file()
+    return bool(read_lineage(folder) if run else artifact.read_card(folder).get("lineage"))
+
+
 def _of_run(run: Path, config: Config) -> Start:
     parts = Parts.load(run)
     networks = _made(config)

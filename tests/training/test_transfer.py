@@ -1,6 +1,7 @@
 """Weights of a trained model in a new run: layer by layer, refused where they do not fit, frozen where named."""
 
 import dataclasses
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -124,8 +125,19 @@ def test_learning_rates_and_steps_are_shares_and_other_data_is_not_named():
     assert config.stage1.optimizer.generator_rate == pytest.approx(4e-4 * fine_tuning.ADVERSARIAL_RATE_SHARE)
     assert config.stage2.optimizer.generator_rate == pytest.approx(1e-3 * fine_tuning.RATE_SHARE)
     assert config.stage1_fine.learning_rate == pytest.approx(1e-3 * fine_tuning.RATE_SHARE)
+    again = fine_tuning_config(config, fine_tuned=True)
+    assert (again.stage1, again.stage1_fine, again.stage2) == (config.stage1, config.stage1_fine, config.stage2)
     epochs = fine_tuning_config(load_config("paper")).stage2
     assert epochs.epochs == 25 and epochs.steps is None
+
+
+def test_a_run_that_was_fine_tuned_is_fine_tuned_as_long(coarse_run, tmp_path):
+    run = shutil.copytree(coarse_run, tmp_path / "run")
+    begun = load_config("recommended")
+    (run / "config.json").write_text(begun.model_dump_json())
+    assert api.training_config(None, run, None, ()).stage1.steps == begun.stage1.steps // 4
+    (run / "lineage.json").write_text('{"name": "M"}')
+    assert api.training_config(None, run, None, ()).stage1.steps == begun.stage1.steps
 
 
 def test_a_model_has_a_preset_of_its_own(tmp_path):
