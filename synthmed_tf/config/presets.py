@@ -76,6 +76,7 @@ PRESETS: dict[str, dict[str, Any]] = {
             "ema_half_life": 5_000,
             "augment": {"shift": 0.1},
         },
+        "stage1_fine": {"guidance": 0.5},
         "stage2": {
             "architecture": "pyramid",
             "batch_size": 8,

@@ -203,6 +203,8 @@ class Stage1FineConfig(TrainedConfig):
         crop: pixels a side of the maps that an example has, a multiple of 4; the whole map where that is less.
         noise: deviation of the noise on generated maps; what it hides, the network generates itself. In training it is
             random, up to 2.
+        guidance: strength of classifier-free guidance when masks are generated, away from those of maps that noise
+            hides; it doubles the evaluations.
     """
 
     batch_size: Positive = 12
@@ -213,6 +215,7 @@ class Stage1FineConfig(TrainedConfig):
     flow_steps: Positive = 2
     crop: Annotated[int, Field(ge=16, le=128, multiple_of=4)] = 40
     noise: Annotated[float, Field(ge=0, le=2)] = 0.5
+    guidance: Annotated[float, Field(ge=0, le=4)] = 0.0
 
 
 class Stage2Config(StageConfig):

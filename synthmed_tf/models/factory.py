@@ -43,7 +43,7 @@ def mask_discriminator(config: Config) -> keras.Model:
 def mask_refiner(config: Config) -> keras.Model:
     """Stage-I's fine network: coarse maps and noise to distances; it takes other sizes too."""
     stage, size, factor = config.stage1_fine, config.coarse_size, config.size // config.coarse_size
-    model = MaskRefiner(factor, stage.filters, stage.flow_steps, stage.noise)
+    model = MaskRefiner(factor, stage.filters, stage.flow_steps, stage.noise, stage.guidance)
     return _made(model, tf.zeros((1, size, size, 2)), tf.zeros((1, size, size, factor**2 + 2)))
 
 

@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from synthmed_tf.models.flow import FlowNetwork, follow
+from synthmed_tf.models.flow import FlowNetwork, Guidance, follow
 
 HYSTERESIS_STEPS = 96
 """How far a vessel may run below the high threshold, in cells of 2 x 2 pixels."""
@@ -20,7 +20,7 @@ MARGIN = 4
 """Pixels of the maps along the border of a crop where the network sees too little to learn from."""
 
 LARGEST_NOISE = 2.0
-"""The most noise that maps get in training."""
+"""The most noise that maps get in training, where a ridge stands out by 2: little is left to see."""
 
 _MEAN, _GAIN = 0.2, 3.0
 """Distances have about this mean, and are multiplied with the gain so that their deviation is near 1."""
@@ -39,26 +39,27 @@ class MaskRefiner(keras.Model):
 
     Generated maps are not as real ones are in detail, so it is given maps with noise, of any strength in training (Ho
     et al., "Cascaded diffusion models for high fidelity image generation", 2022, section 4.2): what the noise hides, it
-    generates itself.
+    generates itself. Guidance goes further from what it would generate of maps with the most noise.
 
     Attributes:
         factor: of the mask's size to the maps', a power of two from 1.
         steps: from noise to distances.
         noise: deviation of the noise that maps get.
+        guidance: strength of guidance; 0 for none.
         network: of the velocities; a pixel of the maps has `factor` x `factor` distances as channels.
     """
 
-    def __init__(self, factor: int, filters: int, steps: int, noise: float):
+    def __init__(self, factor: int, filters: int, steps: int, noise: float, guidance: float = 0.0):
         """Makes the network.
 
         Args:
             factor: 1, 2, 4 or 8.
             filters: of the first level, at the size of the maps.
             steps: of the midpoint method, as for `flow.follow`.
-            noise: as above, in [0, LARGEST_NOISE].
+            noise, guidance: as above; the noise in [0, LARGEST_NOISE].
         """
         super().__init__(autocast=False, dtype="float32")
-        self.factor, self.steps, self.noise = factor, steps, noise
+        self.factor, self.steps, self.noise, self.guidance = factor, steps, noise, guidance
         self.network = FlowNetwork(1, filters, factor**2)
 
     def call(self, maps: tf.Tensor, noise: tf.Tensor, training: bool = False) -> tf.Tensor:
@@ -73,8 +74,9 @@ class MaskRefiner(keras.Model):
             on it and more inside, as `vessel_maps.outline_distance`.
         """
         start, added = tf.split(noise, [self.factor**2, 2], axis=-1)
-        given = condition(maps, added, tf.constant([self.noise], tf.float32))
-        values = follow(self.network, start, given, self.steps) / _GAIN + _MEAN
+        given, hidden = (condition(maps, added, tf.constant([each])) for each in (self.noise, LARGEST_NOISE))
+        guidance = Guidance(hidden, self.guidance) if self.guidance else None
+        values = follow(self.network, start, given, self.steps, guidance) / _GAIN + _MEAN
         return values if self.factor == 1 else tf.nn.depth_to_space(values, self.factor)
 
     def values(self, distance: tf.Tensor) -> tf.Tensor:

@@ -57,6 +57,14 @@ def test_the_noise_on_maps_is_that_of_the_refiner():
     np.testing.assert_allclose(seen[-1][..., :2], [0.0, 1.0] + 1.5 * noise.numpy()[..., 4:], rtol=1e-5, atol=1e-6)
 
 
+def test_masks_are_guided_away_from_those_of_maps_that_noise_hides():
+    refiner = mask_refiner.MaskRefiner(1, filters=4, steps=1, noise=0.5, guidance=0.25)
+    # A velocity that is the deviation of the noise: 0.5, and 2 with the most of it.
+    refiner.network = lambda noisy, condition, time, training: 0.0 * noisy + condition[..., 2:]
+    found = refiner(tf.zeros((1, 4, 4, 2)), tf.zeros((1, 4, 4, 3)))
+    np.testing.assert_allclose(found, np.full((1, 4, 4, 1), (0.5 + 0.25 * (0.5 - 2.0)) / 3.0 + 0.2), rtol=1e-6)
+
+
 def _reconstruction(distance, low, high):
     """Pieces (8-connected cells of 2 x 2) above the low threshold, closed, that hold a pixel above the high one."""
     chosen = distance >= low
