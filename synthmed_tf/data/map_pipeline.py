@@ -65,6 +65,7 @@ def map_batches(
     """
     shape = (batch_size // replicas, *maps.shape[1:])
 
+    @tf.autograph.experimental.do_not_convert
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         seeds = tf.fill(tf.shape(index), tf.constant(seed, tf.int64))
         x, y = _window(latents.sample_uniform(seeds, index, 2, latents.CROP), size, crop, step, margin)

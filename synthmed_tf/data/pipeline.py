@@ -70,6 +70,7 @@ def batches(
     count, size = len(pairs), pairs.shape[1]
     seed64 = tf.constant(seed, tf.int64)
 
+    @tf.autograph.experimental.do_not_convert
     def finish(rows: tf.Tensor, index: tf.Tensor) -> dict[str, tf.Tensor]:
         fetched = tf.ensure_shape(fetch(pairs, rows), (batch_size // replicas, size, size, 5))
         batch = _augmented(tf.cast(fetched, tf.float32), index, seed, ranges)

@@ -54,7 +54,7 @@ def logits(run: Path, stage: str, block: Block) -> np.ndarray:
     fields = np.where(block.fields, np.float32(1), np.float32(-1))[..., None]
     conditions = np.concatenate([masks, fields], axis=-1) if config.stage2.use_fov else masks
 
-    @tf.function
+    @tf.function(autograph=False)
     def one(mask, condition, image):
         output = model(mask) if stage == "stage1" else model(condition, image)
         return tf.reduce_mean(output[0] if isinstance(output, tuple) else output)

@@ -198,7 +198,7 @@ def _step(model: Segmenter, optimizer: keras.optimizers.Optimizer) -> Callable[[
     variables = model.trainable_variables
     optimizer.build(variables)
 
-    @tf.function
+    @tf.function(autograph=False)
     def step(batch):
         target, fov = tf.round(batch["coverage"]), batch["fov"]
         with tf.GradientTape() as tape:

@@ -57,11 +57,11 @@ class Chain(tf.Module):
         mask = tf.TensorSpec((None, config.size, config.size, 1), tf.uint8, "mask")
         vessel = tf.TensorSpec((None, config.size, config.size, 1), tf.bool, "vessel")
         # They call each other as functions, so that a network is in the graph of a SavedModel once.
-        self.serving_default = tf.function(self._serving_default, input_signature=[seed, index])
-        self.pixels = tf.function(self._pixels, input_signature=[seed, index])
-        self.from_latent = tf.function(self._from_latent, input_signature=[latent, *style])
-        self.translate = tf.function(self._translate, input_signature=[mask, seed, index])
-        self._image = tf.function(self._image_of, input_signature=[vessel, *style])
+        self.serving_default = tf.function(self._serving_default, input_signature=[seed, index], autograph=False)
+        self.pixels = tf.function(self._pixels, input_signature=[seed, index], autograph=False)
+        self.from_latent = tf.function(self._from_latent, input_signature=[latent, *style], autograph=False)
+        self.translate = tf.function(self._translate, input_signature=[mask, seed, index], autograph=False)
+        self._image = tf.function(self._image_of, input_signature=[vessel, *style], autograph=False)
 
     def signatures(self) -> dict:
         """The functions by the name that a server knows them by."""

@@ -75,7 +75,7 @@ def _by_peak(distances: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray,
     """Area, outline and number of the pieces of candidates, added up by the level of their peaks: `(256,)` each."""
     area, outline, pieces_at = np.zeros((3, _LEVELS + 1))
     for distance in distances:
-        mask = candidates(tf.constant(distance[None]), thresholds).numpy()[0, ..., 0]
+        mask = _candidates(distance[None], np.float32(thresholds.middle)).numpy()[0, ..., 0]
         pieces, count = ndimage.label(mask, _EVERY_NEIGHBOUR)
         if count:
             numbers = np.arange(1, count + 1)
@@ -86,6 +86,11 @@ def _by_peak(distances: np.ndarray, thresholds: Thresholds) -> tuple[np.ndarray,
             np.add.at(outline, peaks, edges)
             np.add.at(pieces_at, peaks, sizes >= _LEAST_PIECE)
     return area, outline, pieces_at
+
+
+@tf.function(autograph=False)
+def _candidates(distance: tf.Tensor, middle: tf.Tensor) -> tf.Tensor:
+    return candidates(distance, Thresholds(_LOW, middle, middle))
 
 
 def _outline(mask: np.ndarray) -> np.ndarray:

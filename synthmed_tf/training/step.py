@@ -64,7 +64,9 @@ class TrainingStep:
 
     def _one_step(self, batch) -> tf.Tensor:
         """All terms of one step, summed over the replicas' shares, as a vector in the order of `names`."""
-        terms = self.strategy.run(self.replica_step, args=(batch, self.global_step.read_value()))
+        # Its conditions are those of Python or `tf.cond`: without AutoGraph it is traced in less time.
+        plain = tf.autograph.experimental.do_not_convert(self.replica_step)
+        terms = self.strategy.run(plain, args=(batch, self.global_step.read_value()))
         self.global_step.assign_add(1)
         self.names = sorted(terms)
         return tf.stack([self.strategy.reduce("SUM", terms[name], axis=None) for name in self.names])
