@@ -7,7 +7,9 @@ import pytest
 from click.testing import CliRunner
 
 import synthmed_tf as sm
+from synthmed_tf import api
 from synthmed_tf.cli import main
+from synthmed_tf.config.schema import load_config
 from synthmed_tf.exporting import artifact, pretrained
 
 
@@ -63,3 +65,11 @@ def test_the_shipped_model_is_whole_and_small():
     forms = [file for file in folder.rglob("*") if file.is_file() and file.name != artifact.TRAINING.name]
     assert sum(file.stat().st_size for file in forms) <= 25e6
     assert card["size"] == 512 and card["license"] == "CC BY 4.0" and card["held_out"] and card["citations"]
+
+
+def test_the_shipped_model_is_fine_tuned_for_a_quarter_of_its_preset():
+    found, preset = api.training_config(None, "retina", None, ()), load_config("recommended")
+    for stage in ("stage1", "stage1_fine", "stage2", "stage2_fine"):
+        assert getattr(found, stage).steps == getattr(preset, stage).steps // 4
+    assert found.stage1.optimizer.generator_rate == pytest.approx(preset.stage1.optimizer.generator_rate / 2)
+    assert found.stage2.optimizer.generator_rate == pytest.approx(preset.stage2.optimizer.generator_rate * 0.3)
