@@ -141,7 +141,9 @@ class Parts(NamedTuple):
         def changed(part: snapshot.Snapshot) -> snapshot.Snapshot:
             return replace(part, config=generation_options.changed(part.config, overrides))
 
-        return Parts(*(part and changed(part) for part in self))
+        masks, photographs = (changed(part) for part in self[:2])
+        refiner, renderer = (part and changed(part) for part in self[2:])
+        return Parts(masks, photographs, refiner, renderer)
 
     def rounded(self) -> "Parts":
         """With weights that float16 represents."""
