@@ -32,7 +32,7 @@ def main() -> None:
     """Exports, completes the card, and checks the size."""
     options = _options()
     if options.run is not None:
-        named = {"name": options.name, "license": "CC BY 4.0", "latest": options.latest, "overrides": options.override}
+        named = {"name": options.name, "license": "CC BY 4.0", "latest": options.latest}
         exporter.export(options.run, options.out, FORMATS, **named, say=print, compact=True)
     card = artifact.read_card(options.out)
     given = {"trained_on": options.trained_on, "held_out": options.held_out, "commands": options.command}
@@ -67,7 +67,6 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--run", type=Path, help="without it, only the card is completed")
     parser.add_argument("--latest", action="store_true", help="the latest step of each stage, not the best")
-    parser.add_argument("--override", action="append", default=[], help="as of synthmed export; may be repeated")
     parser.add_argument("--name", default="retina")
     parser.add_argument("--out", type=Path, default=pretrained.FOLDER / "retina")
     parser.add_argument("--trained-on")

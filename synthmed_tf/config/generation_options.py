@@ -1,6 +1,6 @@
 """Options that act when images are generated and not in training, which an export may therefore change."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 from synthmed_tf.config import parsing
 from synthmed_tf.config.schema import Config
@@ -10,7 +10,7 @@ OPTIONS = ("stage2.guidance", "stage2.flow_steps", "stage2.thumbnail_steps", "st
 """Of the preset `recommended`. Those of Stage-I are not among them: its thresholds are calibrated for them."""
 
 
-def changed(config: Config, overrides: Iterable[str]) -> Config:
+def changed(config: Config, overrides: Sequence[str]) -> Config:
     """The configuration with other values of `OPTIONS`.
 
     Args:
@@ -21,7 +21,6 @@ def changed(config: Config, overrides: Iterable[str]) -> Config:
         SynthMedError: another option is named, a value is not allowed, or the run's Stage-II is no pyramid, which has
             no such options.
     """
-    overrides = tuple(overrides)
     for override in overrides:
         name = override.partition("=")[0].strip()
         if name not in OPTIONS:

@@ -74,8 +74,9 @@ class MaskRefiner(keras.Model):
             on it and more inside, as `vessel_maps.outline_distance`.
         """
         start, added = tf.split(noise, [self.factor**2, 2], axis=-1)
-        given, hidden = (condition(maps, added, tf.constant([each])) for each in (self.noise, LARGEST_NOISE))
-        guidance = Guidance(hidden, self.guidance) if self.guidance else None
+        given, guidance = condition(maps, added, tf.constant([self.noise], tf.float32)), None
+        if self.guidance:
+            guidance = Guidance(condition(maps, added, tf.constant([LARGEST_NOISE])), self.guidance)
         values = follow(self.network, start, given, self.steps, guidance) / _GAIN + _MEAN
         return values if self.factor == 1 else tf.nn.depth_to_space(values, self.factor)
 
