@@ -90,13 +90,24 @@ def quantiles(distribution: Distribution) -> np.ndarray:
 
 def _levels(seed: tf.Tensor, index: tf.Tensor, dim: int, stream: int) -> tf.Tensor:
     """`(batch, dim)` int32 in [0, 65535]: each encrypted counter gives four of them."""
-    row_key = threefry_2x32(_halves(seed), _halves(index))
     blocks = -(-dim // 4)
     position = tf.constant(np.arange(blocks, dtype=np.uint32)[None, :])
-    x0, x1 = threefry_2x32(row_key, (position, tf.constant(np.full((1, blocks), stream, np.uint32))))
+    levels = _encrypted(seed, index, position, tf.constant(np.full((1, blocks), stream, np.uint32)))
+    levels.set_shape((*seed.shape, 4 * blocks))
+    return levels[:, :dim]
+
+
+@tf.function(
+    autograph=False,
+    input_signature=[tf.TensorSpec((None,), tf.int64)] * 2 + [tf.TensorSpec((1, None), tf.uint32)] * 2,
+)
+def _encrypted(seed: tf.Tensor, index: tf.Tensor, position: tf.Tensor, stream: tf.Tensor) -> tf.Tensor:
+    """All levels of blocks. A function, since its hundreds of operations are then traced once in a process."""
+    row_key = threefry_2x32(_halves(seed), _halves(index))
+    x0, x1 = threefry_2x32(row_key, (position, stream))
     words = tf.concat([x0, x1], axis=1)
     low, high = words & tf.constant(0xFFFF, tf.uint32), _shift_right(words, 16)
-    return tf.cast(tf.concat([low, high], axis=1), tf.int32)[:, :dim]
+    return tf.cast(tf.concat([low, high], axis=1), tf.int32)
 
 
 def _halves(number: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

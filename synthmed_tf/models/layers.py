@@ -67,6 +67,16 @@ def _set_name(layer: keras.layers.Layer, name: str) -> None:
         layer.name = name
 
 
+def trace_no_call(network: keras.Model) -> None:
+    """Weights are made as layers are called for the first time.
+
+    Keras 3 would first trace the call of each layer that is made of others, and those within it again.
+    """
+    for layer in network._flatten_layers():
+        if hasattr(layer.build, "_is_default"):
+            layer.built = True
+
+
 def narrow_normal() -> keras.initializers.Initializer:
     """Initial weights from a normal distribution of deviation 0.02 (DCGAN, pix2pix).
 
