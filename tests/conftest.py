@@ -9,8 +9,6 @@ from pathlib import Path
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 # There is a test process for each core.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
-# tf2onnx need not copy its graph before each pass, to go on with if that fails: in a test none may.
-os.environ.setdefault("TF2ONNX_CATCH_ERRORS", "FALSE")
 
 import keras
 import pytest
