@@ -34,6 +34,18 @@ def test_a_row_does_not_depend_on_its_batch():
     np.testing.assert_array_equal(among[1], alone[0])
 
 
+def test_graphs_share_one_trace():
+    """For any number of rows and of numbers, and any stream: a second graph calls the function of the first."""
+    traces = []
+    for rows, dim, stream in ((1, 3, latents.LATENT), (4, 700, latents.STYLE)):
+        sample = tf.function(lambda index, dim=dim, stream=stream: latents.sample(index, index, dim, stream))
+        graph = sample.get_concrete_function(tf.TensorSpec((rows,), tf.int64))
+        assert graph.output_shapes == (rows, dim)
+        assert "RightShift" not in {operation.type for operation in graph.graph.get_operations()}
+        traces.append(latents._encrypted.experimental_get_tracing_count())
+    assert traces[0] == traces[1] >= 1
+
+
 def test_seeds_and_indices_use_all_64_bits():
     rows = _generate([0, 1, 2**32, -1, 0, 0, 0], [0, 0, 0, 0, 1, 2**32, -1], dim=16)
     assert len(np.unique(rows, axis=0)) == 7

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from synthmed_tf.config import schema as configuration
 from synthmed_tf.models import factory, image_gan, layers, mask_gan
+from synthmed_tf.models.flow import FlowBlock
 
 SMALL = ("stage1.filters=4", "stage1.discriminator_filters=4", "stage2.filters=4", "stage2.discriminator_filters=4")
 
@@ -50,6 +51,17 @@ def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
     noise = tf.random.normal((2, coarse, coarse, (size // coarse) ** 2 + 2))
     refined = factory.mask_refiner(config)(maps, noise)
     assert refined.shape == (2, size, size, 1) and refined.dtype == tf.float32
+
+
+def test_a_network_is_called_once_when_it_is_made(monkeypatch):
+    """Keras 3 would trace a layer of layers to make their weights, and those within it once more: 6 calls of a block."""
+    calls = []
+    call = FlowBlock.call
+    monkeypatch.setattr(FlowBlock, "call", lambda block, *inputs, **options: calls.append(block) or call(block, *inputs))
+    network = factory.fine_renderer(_config("recommended", 256, "stage2_fine.filters=4", "stage2_fine.flow_steps=1"))
+    blocks = [layer for layer in network._flatten_layers() if isinstance(layer, FlowBlock)]
+    # The midpoint method evaluates the network twice a step.
+    assert len(blocks) == 6 and sorted(map(calls.count, blocks)) == [2] * 6
 
 
 @pytest.mark.parametrize("preset", ["paper", "gan"])
