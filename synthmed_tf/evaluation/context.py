@@ -146,7 +146,8 @@ class SectionResult(Generic[Metrics]):
     Attributes:
         metrics: the section's results, which go into `report.json`.
         verdicts: its answers.
-        scores: `(synthetic pairs,)` each, by name: scores of single pairs, by which a set can be filtered.
+        scores: `(synthetic pairs,)` each, by name: scores of single pairs, by which a set can be filtered, and words on
+            them.
     """
 
     metrics: Metrics

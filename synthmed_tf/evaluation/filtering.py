@@ -101,7 +101,10 @@ def _scored(pairs: SyntheticSet, scores: dict[int, Line], limits: FilterLimits) 
         for reason, name, applies, limit in _RULES:
             score = found.get(name)
             if score is not None and applies(score, limits):
-                scored["dropped"] = {"reason": reason, "score": score, "limit": getattr(limits, limit)}
+                # Reports of before do not name the feature.
+                feature = found.get("most_unusual") if name == "atypicality" else None
+                words = f"{reason} ({feature})" if feature else reason
+                scored["dropped"] = {"reason": words, "score": score, "limit": getattr(limits, limit)}
                 break
         yield scored
 

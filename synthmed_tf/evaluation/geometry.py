@@ -66,13 +66,15 @@ def evaluate(context: EvaluationContext) -> GeometryResult:
     """Measures all masks and compares the synthetic with the real ones that the generator was trained on.
 
     Measuring takes some 0.15 s a mask and core, regardless of its size (1,000 masks: 150 s of one core); the tests take
-    seconds in addition. The score `atypicality` of a pair is that of its most unusual feature: 1 is as unusual as the
-    most atypical real mask.
+    seconds in addition. The score `atypicality` of a pair is that of its most unusual feature, `most_unusual`: 1 is as
+    unusual as the most atypical real mask.
     """
     real, synthetic = features.trees(context, context.train), features.trees(context, context.synthetic)
     holdout = features.trees(context, context.holdout) if context.holdout is not None else None
     metrics = compare(context, real, synthetic, holdout)
-    scores = {"atypicality": atypicality(real, synthetic).max(axis=1)}
+    unusual = atypicality(real, synthetic)
+    names = np.array(list(_words(context)))
+    scores = {"atypicality": unusual.max(axis=1), "most_unusual": names[unusual.argmax(axis=1)]}
     return GeometryResult(metrics, (answer(metrics),), scores, real=real, synthetic=synthetic)
 
 

@@ -100,7 +100,7 @@ def pair_lines(context: EvaluationContext, scores: Mapping[str, np.ndarray]) -> 
     lines = getattr(context.synthetic, "lines", None)
     for row in range(len(context.synthetic)):
         yield {"index": lines[row]["index"] if lines else row} | {
-            name: _finite(float(column[row])) for name, column in scores.items()
+            name: _plain(column[row].item()) for name, column in scores.items()
         }
 
 
@@ -192,8 +192,8 @@ def _text(file: Path) -> str:
         ) from error
 
 
-def _finite(value: float) -> float | None:
-    return value if abs(value) < float("inf") else None
+def _plain(value: float | str) -> float | str | None:
+    return value if isinstance(value, str) or abs(value) < float("inf") else None
 
 
 def _from_first_version(found: Line) -> Line:

@@ -32,6 +32,7 @@ infinite.
 |---|---|---|
 | `dice`, `cl_dice` | fidelity | of the vessels that a segmenter finds in the image, with the pair's own mask |
 | `atypicality` | geometry | of the tree's most unusual feature; 1 is as unusual as the most atypical real tree |
+| `most_unusual` | geometry | the name of that feature |
 | `copy_excess` | privacy | the largest score minus threshold over the searches for copies; 0 or more is a copy |
 """
 

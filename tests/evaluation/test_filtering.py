@@ -17,6 +17,7 @@ from synthmed_tf.generation import synthesis
 SCORES = {
     "copy_excess": np.array([-0.3, 0.0, -0.2, 0.1, -0.05, -0.3]),
     "atypicality": np.array([0.5, 0.5, 1.6, 9.0, 1.5, np.nan]),
+    "most_unusual": np.array(["loops", "loops", "tortuosity_mean", "loops", "loops", "density"]),
     "dice": np.array([0.8, 0.8, 0.8, 0.1, 0.5, 0.49]),
 }
 """Of pairs 0 to 5: fine, a copy at the limit, an implausible tree, all at once, fine at the limits, not seen."""
@@ -59,17 +60,24 @@ def test_each_drop_is_recorded_with_its_first_reason_its_score_and_the_limit(gen
     assert counts == {
         "kept": 2,
         "copy": 2,
-        "implausible tree": 1,
+        "implausible tree (tortuosity_mean)": 1,
         "image does not show its mask": 1,
     }
     dropped = {line["index"]: line["dropped"] for line in _manifest(tmp_path / "set") if "dropped" in line}
     assert dropped == {
         1: {"reason": "copy", "score": 0.0, "limit": 0.0},
-        2: {"reason": "implausible tree", "score": 1.6, "limit": 1.5},
+        2: {"reason": "implausible tree (tortuosity_mean)", "score": 1.6, "limit": 1.5},
         3: {"reason": "copy", "score": 0.1, "limit": 0.0},
         5: {"reason": "image does not show its mask", "score": 0.49, "limit": 0.5},
     }
-    assert _manifest(tmp_path / "set")[0]["scores"] == {"copy_excess": -0.3, "atypicality": 0.5, "dice": 0.8}
+    scores = {"copy_excess": -0.3, "atypicality": 0.5, "most_unusual": "loops", "dice": 0.8}
+    assert _manifest(tmp_path / "set")[0]["scores"] == scores
+
+
+def test_a_report_of_before_does_not_name_the_feature_and_filters_as_it_did(generated, tmp_path):
+    scores = {name: column for name, column in SCORES.items() if name != "most_unusual"}
+    before = _report(SyntheticSet(generated), scores, tmp_path / "report")
+    assert filter_set(generated, before, tmp_path / "set", FilterLimits())["implausible tree"] == 1
 
 
 def test_the_kept_pairs_are_the_files_that_they_were(generated, evaluated, tmp_path):
@@ -94,7 +102,7 @@ def test_the_card_says_by_which_report_and_limits(generated, evaluated, tmp_path
         "report_sha256": files.sha256(evaluated / "report.json"),
         "limits": {"copy_excess": 0.0, "atypicality": 1.5, "least_dice": 0.05},
         "kept": 3,
-        "dropped": {"copy": 2, "implausible tree": 1},
+        "dropped": {"copy": 2, "implausible tree (tortuosity_mean)": 1},
     }
     assert card["model_sha256"] == json.loads((generated / "card.json").read_text())["model_sha256"]
 

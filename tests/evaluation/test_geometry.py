@@ -86,7 +86,10 @@ def test_masks_are_measured_and_compared(tmp_path):
     assert calibre.synthetic_mean == pytest.approx(np.mean(expected))
     assert 0 < calibre.holdout < calibre.wasserstein
     assert found.metrics.energy_holdout.count == 2
-    assert found.scores["atypicality"].shape == (3,)
+    unusual = geometry.atypicality(found.real, found.synthetic)
+    np.testing.assert_array_equal(found.scores["atypicality"], unusual.max(axis=1))
+    named = [features.TREE.index(name) for name in found.scores["most_unusual"]]
+    np.testing.assert_array_equal(unusual[range(3), named], unusual.max(axis=1))
     assert json.loads(found.metrics.model_dump_json())["features"][0]["words"] == "vessel density"
 
 

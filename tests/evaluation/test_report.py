@@ -105,6 +105,7 @@ def test_a_pair_has_the_scores_of_all_sections(sections, written):
         "dice": pytest.approx(sections.fidelity.scores["dice"][5]),
         "cl_dice": pytest.approx(sections.fidelity.scores["cl_dice"][5]),
         "atypicality": pytest.approx(sections.geometry.scores["atypicality"][5]),
+        "most_unusual": sections.geometry.scores["most_unusual"][5],
         "copy_excess": pytest.approx(0.396),
     }
 

@@ -133,7 +133,7 @@ def _geometry() -> GeometryResult:
     )
     rng = np.random.default_rng(0)
     real, synthetic = rng.random((TRAIN, 15)), rng.random((SYNTHETIC, 15))
-    scores = {"atypicality": np.linspace(0.2, 2.0, SYNTHETIC)}
+    scores = {"atypicality": np.linspace(0.2, 2.0, SYNTHETIC), "most_unusual": np.array(["loops"] * SYNTHETIC)}
     verdicts = (answer("geometry", State.CANNOT_TELL),)
     return GeometryResult(metrics, verdicts, scores, real=real, synthetic=synthetic)
 

@@ -54,10 +54,9 @@ def test_the_networks_of_coarse_to_fine_map_what_they_say(size, coarse):
 
 
 def test_a_network_is_called_once_when_it_is_made(monkeypatch):
-    """Keras 3 would trace a layer of layers to make their weights, and those within it once more: 6 calls of a block."""
-    calls = []
-    call = FlowBlock.call
-    monkeypatch.setattr(FlowBlock, "call", lambda block, *inputs, **options: calls.append(block) or call(block, *inputs))
+    """Keras 3 would trace a layer of layers to make their weights, and those within once more: 6 calls of a block."""
+    calls, call = [], FlowBlock.call
+    monkeypatch.setattr(FlowBlock, "call", lambda block, *given, **options: calls.append(block) or call(block, *given))
     network = factory.fine_renderer(_config("recommended", 256, "stage2_fine.filters=4", "stage2_fine.flow_steps=1"))
     blocks = [layer for layer in network._flatten_layers() if isinstance(layer, FlowBlock)]
     # The midpoint method evaluates the network twice a step.
