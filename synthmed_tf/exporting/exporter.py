@@ -325,7 +325,8 @@ def _describe(
         "data": {"stage1": stage1.data, "stage2": stage2.data},
         "steps": {part.stage: part.step for part in parts},
         "evaluation": "not evaluated",
-        "config": stage1.config.model_dump(mode="json") | {"stage2": stage2.config.stage2.model_dump(mode="json")},
+        "config": stage1.config.model_dump(mode="json")
+        | {part.stage: getattr(part.config, part.stage).model_dump(mode="json") for part in parts},
         "versions": {"synthmed_tf": __version__, "python": platform.python_version()}
         | {package: metadata.version(package) for package in ("tensorflow", "keras", "tf2onnx", "onnx", "onnxruntime")},
     }

@@ -254,6 +254,17 @@ def test_the_identity_changes_with_the_fine_network(coarse_run):
     assert len({exporter._identity(masks, images, *fine) for fine in ((), (refiner,), (other,))}) == 3
 
 
+def test_the_card_has_the_options_that_each_network_was_trained_with_last(coarse_run):
+    masks, _, refiner = _parts(coarse_run)
+    images, renderer = exporter.load_stage2(coarse_run)
+    stage = refiner.config.stage1_fine.model_copy(update={"guidance": 2.0})
+    later = dataclasses.replace(refiner, config=refiner.config.model_copy(update={"stage1_fine": stage}))
+    config = exporter._describe(masks, images, "model", "CC0-1.0", (later, renderer))["config"]
+    expected = masks.config.model_dump(mode="json")
+    expected["stage1_fine"]["guidance"] = 2.0
+    assert config == expected
+
+
 def test_an_export_changes_options_of_generation_alone(coarse_run, tmp_path):
     parts = exporter.Parts.load(coarse_run)
     assert parts.sampled_with([]).identity == parts.identity

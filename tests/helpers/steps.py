@@ -20,6 +20,7 @@ SMALL += ("stage2_fine.batch_size=8", "stage2_fine.filters=4")
 COARSE = ("size=64", "stage1.coarse_size=32", "stage1_fine.crop=24", "stage2.crop=16", "stage2.crops=2")
 COARSE += (
     "stage2_fine.crop=32",
+    "stage1_fine.flow_steps=1",
     "stage2.flow_steps=1",
     "stage2.thumbnail_steps=1",
     "stage2_fine.flow_steps=1",

@@ -41,6 +41,7 @@ def make_coarse_run(folder: Path) -> Path:
     """The same with two networks in each stage: maps and coarse images of 32 pixels, pairs of 64."""
     few = (
         "stage1_fine.filters=4",
+        "stage1_fine.flow_steps=1",
         "stage2_fine.filters=4",
         "stage2.flow_steps=1",
         "stage2.thumbnail_steps=1",
