@@ -97,7 +97,7 @@ def segmenter(config: Config) -> keras.Model:
 
 def _made(network: keras.Model, *inputs: tf.Tensor | None) -> keras.Model:
     layers.name_by_place(network)
-    layers.trace_no_call(network)
+    layers.build_when_called(network)
     network(*inputs)
     return network
 

@@ -67,7 +67,7 @@ def _set_name(layer: keras.layers.Layer, name: str) -> None:
         layer.name = name
 
 
-def trace_no_call(network: keras.Model) -> None:
+def build_when_called(network: keras.Model) -> None:
     """Weights are made as layers are called for the first time.
 
     Keras 3 would first trace the call of each layer that is made of others, and those within it again.
