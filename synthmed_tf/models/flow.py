@@ -44,7 +44,6 @@ class FlowNetwork(keras.Model):
         self.halve = [keras.layers.Conv2D(width, 2, strides=2) for width in (wide, widest)]
         self.middle = [FlowBlock(widest) for _ in range(2)]
         self.after = [FlowBlock(wide, changes=True), FlowBlock(filters, changes=True)]
-        self.norm = PixelNormalization()
         self.to_velocity = keras.layers.Conv2D(
             channels * cell * cell, 3, padding="same", kernel_initializer="zeros", dtype="float32"
         )
@@ -73,7 +72,7 @@ class FlowNetwork(keras.Model):
             x = block(x, embedding, training=training)
         for block in self.after:
             x = block(tf.concat([layers.upsample(x), skips.pop()], axis=-1), embedding, training=training)
-        velocity = self.to_velocity(layers.silu(self.norm(x), training))
+        velocity = self.to_velocity(layers.silu(layers.pixel_normalized(x, training), training))
         return velocity if self.cell == 1 else tf.nn.depth_to_space(velocity, self.cell)
 
     def _embed(self, time: tf.Tensor, training: bool) -> tf.Tensor:
@@ -90,7 +89,6 @@ class FlowBlock(keras.layers.Layer):
         """Makes the block; `changes` says that it is given another number of channels than `filters`."""
         super().__init__()
         self.filters, self.changes = filters, changes
-        self.norms = [PixelNormalization() for _ in range(2)]
         self.convolve = keras.layers.Conv2D(filters, 3, padding="same")
         self.modulation = layers.Modulation(filters)
         self.refine = keras.layers.Conv2D(filters, 3, padding="same", kernel_initializer=layers.narrow_normal())
@@ -98,19 +96,10 @@ class FlowBlock(keras.layers.Layer):
 
     def call(self, features: tf.Tensor, embedding: tf.Tensor, training: bool = False) -> tf.Tensor:
         """From features `(batch, h, w, channels)` to `(batch, h, w, filters)`."""
-        before, within = self.norms
-        x = self.convolve(layers.silu(before(features), training))
-        x = self.refine(layers.silu(self.modulation(within(x), embedding), training))
+        x = self.convolve(layers.silu(layers.pixel_normalized(features, training), training))
+        x = self.modulation(layers.pixel_normalized(x, training), embedding)
+        x = self.refine(layers.silu(x, training))
         return x + (features if self.project is None else self.project(features))
-
-
-class PixelNormalization(keras.layers.Layer):
-    """Divides the channels of each pixel by their root mean square (Karras et al. 2018, section 4.2)."""
-
-    def call(self, features: tf.Tensor) -> tf.Tensor:
-        """Normalizes `(..., channels)`; shape and dtype stay."""
-        x = tf.cast(features, tf.float32)
-        return tf.cast(x * tf.math.rsqrt(tf.reduce_mean(x * x, axis=-1, keepdims=True) + 1e-6), features.dtype)
 
 
 def noise_of(numbers: tf.Tensor, shape: tuple[int, int, int], stream: int) -> tf.Tensor:
@@ -145,10 +134,12 @@ class Guidance(NamedTuple):
     Attributes:
         condition: the other one, of the same shape.
         strength: velocities are (1 + strength) times the network's own, less strength times those of the other.
+        throughout: whether it also acts on the half step that finds the middle of a step.
     """
 
     condition: tf.Tensor
     strength: float
+    throughout: bool = True
 
 
 def follow(
@@ -164,19 +155,21 @@ def follow(
         noise: `(batch, height, width, channels)`, standard normal.
         condition: as for the network.
         steps: at least 1.
-        guidance: doubles the evaluations; None for no guidance.
+        guidance: makes the two evaluations of a step three, or four throughout; None for no guidance.
     """
 
     def velocity(x: tf.Tensor, time: float) -> tf.Tensor:
-        at = tf.constant([time], tf.float32)
-        if guidance is None:
-            return network(x, condition, at, training=False)
-        both = tf.concat([condition, guidance.condition], axis=0)
+        return network(x, condition, tf.constant([time], tf.float32), training=False)
+
+    def guided(x: tf.Tensor, time: float) -> tf.Tensor:
+        at, both = tf.constant([time], tf.float32), tf.concat([condition, guidance.condition], axis=0)
         found, without = tf.split(network(tf.concat([x, x], axis=0), both, at, training=False), 2)
         return found + guidance.strength * (found - without)
 
+    in_the_middle = guided if guidance else velocity
+    at_the_start = guided if guidance and guidance.throughout else velocity
     x, length = noise, 1.0 / steps
     for step in range(steps):
-        middle = x + velocity(x, step * length) * (length / 2.0)
-        x = x + velocity(middle, (step + 0.5) * length) * length
+        middle = x + at_the_start(x, step * length) * (length / 2.0)
+        x = x + in_the_middle(middle, (step + 0.5) * length) * length
     return x

@@ -169,8 +169,44 @@ def _moments(features, epsilon):
 
 
 def silu(features: tf.Tensor, training: bool = False) -> tf.Tensor:
-    """Features times their sigmoid; TensorFlow's own function saves memory in training by a gradient of its own."""
-    return tf.nn.silu(features) if training else features * tf.sigmoid(features)
+    """Features times their sigmoid; in training with a gradient in fewer passes than TensorFlow's own."""
+    return _silu(features) if training else features * tf.sigmoid(features)
+
+
+@tf.custom_gradient
+def _silu(features):
+    def gradient(upstream):
+        with tf.control_dependencies([upstream]):  # computed again, not kept from the way forward
+            share = tf.sigmoid(features)
+        return upstream * share + features * tf.raw_ops.SigmoidGrad(y=share, dy=upstream)
+
+    return features * tf.sigmoid(features), gradient
+
+
+def pixel_normalized(features: tf.Tensor, training: bool = False) -> tf.Tensor:
+    """Divides the channels of each pixel by their root mean square (Karras et al. 2018, section 4.2).
+
+    In training with a gradient in fewer passes than an automatic one; shape and dtype of `(..., channels)` stay.
+    """
+    x = tf.cast(features, tf.float32)
+    return tf.cast(_pixel_normalized(x) if training else x * _pixel_factor(x), features.dtype)
+
+
+@tf.custom_gradient
+def _pixel_normalized(features):
+    factor = _pixel_factor(features)
+    normalized = features * factor
+
+    def gradient(upstream):
+        """For normalized y: (g - y mean(g y)) times the factor."""
+        along = tf.reduce_mean(upstream * normalized, axis=-1, keepdims=True)
+        return (upstream - normalized * along) * factor
+
+    return normalized, gradient
+
+
+def _pixel_factor(features):
+    return tf.math.rsqrt(tf.reduce_mean(features * features, axis=-1, keepdims=True) + 1e-6)
 
 
 class InFloat32(keras.layers.Layer):

@@ -77,7 +77,7 @@ class CoarseRenderer(keras.Model):
         base = enlarged(thumbnail, pooled(fov), THUMBNAIL_FACTOR)
         noise = noise_of(style, (self.size, self.size, 3), latents.COARSE_NOISE)
         condition, empty = (coarse_condition(c, fov, base, self.placed) for c in (coverage, tf.zeros_like(coverage)))
-        guidance = Guidance(empty, self.guidance) if self.guidance else None
+        guidance = Guidance(empty, self.guidance, throughout=False) if self.guidance else None
         detail = follow(self.network, noise, condition, self.steps, guidance) / _GAIN["coarse"]
         return _image(_averaging_to(thumbnail, base + detail, fov), fov)
 

@@ -6,7 +6,7 @@ import pytest
 import tensorflow as tf
 
 from synthmed_tf.models import latents, layers, pyramid
-from synthmed_tf.models.flow import FlowNetwork, Guidance, PixelNormalization, follow, noise_of, on_the_way
+from synthmed_tf.models.flow import FlowNetwork, Guidance, follow, noise_of, on_the_way
 from synthmed_tf.models.pyramid import CoarseRenderer, FineRenderer, Pyramid
 
 RNG = np.random.default_rng(0)
@@ -74,6 +74,15 @@ def test_guidance_goes_further_from_the_other_condition():
     np.testing.assert_allclose(moved[:, 0, 0, 0], [0.0 + 4.0, 1.0 + 5.0], rtol=1e-6)
 
 
+@pytest.mark.parametrize(("throughout", "middle"), [(False, 1.0), (True, 1.25)])
+def test_guidance_acts_on_the_half_step_where_it_acts_throughout(throughout, middle):
+    noise, condition, other = tf.zeros((1, 1, 1, 1)), tf.fill((1, 1, 1, 1), 2.0), tf.fill((1, 1, 1, 1), 1.0)
+    # The velocity is x plus the condition: at first 2, or 2 + 0.5 * (2 - 1), half of which leads to the middle.
+    guidance = Guidance(other, 0.5, throughout)
+    moved = follow(lambda x, given, time, training: x + given, noise, condition, 1, guidance)
+    np.testing.assert_allclose(moved[0, 0, 0, 0], middle + 2.0 + 0.5 * (2.0 - 1.0), rtol=1e-6)
+
+
 def test_images_are_guided_away_from_those_of_no_vessels(coarse, condition, monkeypatch):
     coverage, fov = pyramid.reduced(tf.constant(condition), 32)
     style = tf.constant(RNG.normal(size=(3, STYLE)), tf.float32)
@@ -99,8 +108,23 @@ def test_the_thumbnail_takes_steps_of_its_own(coarse, condition):
 
 def test_pixel_normalization_gives_each_pixel_a_mean_square_of_1():
     features = np.float32([[[[3.0, 4.0], [0.0, 0.0]]]])
-    normalized = PixelNormalization()(features).numpy()[0, 0]
+    normalized = layers.pixel_normalized(features).numpy()[0, 0]
     np.testing.assert_allclose(normalized, [[3 / np.sqrt(12.5), 4 / np.sqrt(12.5)], [0, 0]], rtol=1e-5)
+
+
+@pytest.mark.parametrize("function", [layers.pixel_normalized, layers.silu])
+def test_gradients_of_our_own_are_those_of_the_function(function):
+    features = tf.constant(RNG.normal(size=(2, 3, 3, 5)), tf.float32)
+    weights = tf.constant(RNG.normal(size=(2, 3, 3, 5)), tf.float32)
+    found = []
+    for training in (True, False):
+        with tf.GradientTape() as tape:
+            tape.watch(features)
+            values = function(features, training)
+            loss = tf.reduce_sum(weights * values)
+        found.append((values.numpy(), tape.gradient(loss, features).numpy()))
+    np.testing.assert_allclose(found[0][0], found[1][0], rtol=1e-6)
+    np.testing.assert_allclose(found[0][1], found[1][1], rtol=1e-4, atol=1e-6)
 
 
 def test_a_network_that_was_trained_on_crops_sees_the_same_in_the_whole():
