@@ -33,6 +33,8 @@ FORMATS = ("savedmodel", "onnx", "onnx-latent", "onnx-fp16", "onnx-int8", "train
 DEFAULT_FORMATS = FORMATS[:2]
 Say = Callable[[str], None]
 _SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8": "in int8"}
+_RULES = {"pyramid": 2}
+"""Counts, by architecture, how often the same weights and options have come to generate other images."""
 
 
 def export(
@@ -340,6 +342,8 @@ def _identity(stage1: snapshot.Snapshot, *others: snapshot.Snapshot) -> str:
         facts = {"size": part.config.size, "stage": section.model_dump(mode="json"), "threshold": part.threshold}
         if part.thresholds is not None:
             facts["thresholds"] = part.thresholds._asdict()
+        if (architecture := getattr(section, "architecture", None)) in _RULES:
+            facts["rules"] = _RULES[architecture]
         digest.update(json.dumps(facts, sort_keys=True).encode())
         styles = [] if part.styles is None else [part.styles.mean, part.styles.factor]
         for array in [*part.weights, *styles]:
