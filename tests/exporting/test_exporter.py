@@ -254,6 +254,16 @@ def test_the_identity_changes_with_the_fine_network(coarse_run):
     assert len({exporter._identity(masks, images, *fine) for fine in ((), (refiner,), (other,))}) == 3
 
 
+def test_the_identity_changes_with_the_rules_by_which_an_architecture_generates(tiny_run, coarse_run, monkeypatch):
+    def identities():
+        parts = (exporter.Parts.load(tiny_run), exporter.Parts.load(coarse_run))
+        return [each.identity for each in parts]
+
+    unet, pyramid = identities()
+    monkeypatch.setitem(exporter._RULES, "pyramid", 3)
+    assert identities()[0] == unet and identities()[1] != pyramid
+
+
 def test_the_card_has_the_options_that_each_network_was_trained_with_last(coarse_run):
     masks, _, refiner = _parts(coarse_run)
     images, renderer = exporter.load_stage2(coarse_run)
