@@ -34,7 +34,7 @@ DEFAULT_FORMATS = FORMATS[:2]
 Say = Callable[[str], None]
 _SAID = {"onnx-latent": "of the latent", "onnx-fp16": "in float16", "onnx-int8": "in int8"}
 _RULES = {"pyramid": 2}
-"""Counts, by architecture, how often the same weights and options have come to generate other images."""
+"""By architecture; raised when the same weights and options come to generate other images."""
 
 
 def export(
