@@ -244,8 +244,8 @@ class Stage2Config(StageConfig):
             (`pyramid` alone).
         flow_steps: from noise to detail, two evaluations of the network each (`pyramid` alone).
         thumbnail_steps: from noise to thumbnail; as many as `flow_steps` where None (`pyramid` alone).
-        guidance: strength of classifier-free guidance when images are generated: 0.3 gives vessels nearly
-            the contrast of photographs; it makes the two evaluations of a step three for the image of `coarse_size` pixels
+        guidance: strength of classifier-free guidance when images are generated: 0.3 gives vessels nearly the
+            contrast of photographs; it makes the two evaluations of a step three for the image of `coarse_size` pixels
             (`pyramid` alone).
     """
 
